@@ -1,0 +1,36 @@
+"""Sharp and flat minima, measured: the package under the flatlab course.
+
+Names are imported when first used, so that ``import flatlab`` stays quick.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Hessian": "curvature",
+    "GaussNewton": "curvature",
+    "top_eigenpairs": "curvature",
+    "trace": "curvature",
+    "frobenius_norm": "curvature",
+    "spectral_density": "curvature",
+    "sharpness": "curvature",
+    "epsilon_sharpness": "curvature",
+    "load_dataset": "data",
+    "fit": "training",
+}
+_MODULES = {"curvature", "data", "models", "training", "plots", "widgets", "notebook", "checks"}
+
+__all__ = [*_HOME, "__version__"]
+
+
+def __getattr__(name: str):
+    if name in _HOME:
+        return getattr(importlib.import_module(f"flatlab.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"flatlab.{name}")
+    raise AttributeError(f"module 'flatlab' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_MODULES])
