@@ -1,0 +1,99 @@
+"""What a notebook needs around its experiments: scale, settings, predictions, progress.
+
+Scale is one word for the whole course. ``quick`` runs shapes only and is chosen by itself
+while nbgrader validates or autogrades, because a grader's cell has 30 seconds and needs no
+result; ``laptop`` gives real results on two CPU cores; ``paper`` is the slides' full setting.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import SimpleNamespace
+from typing import TypeVar
+
+SCALES = ("quick", "laptop", "paper")
+Item = TypeVar("Item")
+_predictions: dict[str, str] = {}
+
+
+def is_grading() -> bool:
+    """True while nbgrader validates or autogrades the notebook."""
+    return os.environ.get("NBGRADER_EXECUTION") in ("validate", "autograde")
+
+
+def scale() -> str:
+    """The scale in force: ``quick`` while nbgrader runs, else ``$FLATLAB_SCALE``, else ``laptop``.
+
+    Raises ``ValueError`` when ``$FLATLAB_SCALE`` is none of the three.
+    """
+    if is_grading():
+        return "quick"
+    chosen = os.environ.get("FLATLAB_SCALE", "laptop")
+    if chosen not in SCALES:
+        raise ValueError(f"FLATLAB_SCALE is {chosen!r}: set it to one of {', '.join(SCALES)}.")
+    return chosen
+
+
+def settings(table: Mapping[str, Sequence]) -> SimpleNamespace:
+    """The column of a chapter's settings table that the scale selects.
+
+    ``table`` maps a name to its three values (quick, laptop, paper). The table is printed with
+    the chosen column marked, and the chosen values come back as attributes.
+    Raises ``ValueError`` for a name that is no identifier or a row without three values.
+    """
+    for name, row in table.items():
+        if not name.isidentifier():
+            raise ValueError(f"The setting {name!r} is not a Python name.")
+        if len(row) != len(SCALES):
+            raise ValueError(f"The setting {name!r} has {len(row)} values; give {len(SCALES)}.")
+    chosen = SCALES.index(scale())
+    heads = [f"[{s}]" if i == chosen else s for i, s in enumerate(SCALES)]
+    rows = [["setting", *heads], *([name, *map(str, row)] for name, row in table.items())]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    return SimpleNamespace(**{name: row[chosen] for name, row in table.items()})
+
+
+def predict(key: str, options: Sequence[str], answer: object = ...) -> None:
+    """Keep the student's prediction ``answer`` under ``key``; never graded.
+
+    The prediction is written in the cell itself, so it is saved with the notebook in every
+    front end. ``...`` means not answered yet; an answer that is no option is pointed out.
+    """
+    if answer is ...:
+        _predictions.pop(key, None)
+        print("○ No prediction yet: put one of these in place of the dots, then run the cell.")
+    elif answer not in options:
+        _predictions.pop(key, None)
+        print(f"○ {answer!r} is not one of the options. Choose from:")
+    else:
+        _predictions[key] = str(answer)
+        print(f"Noted: {answer!r}. The summary will set it beside the outcome.")
+        return
+    for option in options:
+        print(f'    "{option}"')
+
+
+def reveal(outcomes: Mapping[str, str]) -> None:
+    """Print each prediction beside its outcome; ``outcomes`` maps a prediction's key to a text."""
+    for key, outcome in outcomes.items():
+        print(key)
+        print(f"    you predicted: {_predictions.get(key, 'nothing')}")
+        print(f"    measured:      {outcome}")
+
+
+def progress(
+    items: Iterable[Item], description: str, total: int | None = None
+) -> Iterator[Item] | Iterable[Item]:
+    """``items`` with a progress bar that shows the time left.
+
+    The bar goes to stdout, since nbgrader gives no points to a cell that writes to stderr. It is
+    off while nbgrader runs and where ``FLATLAB_PROGRESS=off``.
+    """
+    if is_grading() or os.environ.get("FLATLAB_PROGRESS") == "off":
+        return items
+    import sys
+
+    from tqdm.auto import tqdm
+
+    return tqdm(items, desc=description, total=total, file=sys.stdout, leave=False)
