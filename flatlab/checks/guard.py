@@ -1,0 +1,63 @@
+"""Sees what a student's function does while it runs: calls into the package, and work done."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+# An exercise asks for what a topic module holds; the ground floor is free to use.
+_FREE = ("checks", "notebook", "plots", "widgets", "data", "models", "training")
+
+
+class TopicGuard:
+    """Context manager; ``called`` names the first function of a topic module that was entered.
+
+    A profile hook sees a function under any name it was imported by, which comparing source
+    text would not.
+    """
+
+    def __init__(self) -> None:
+        self.called: str | None = None
+
+    def __enter__(self) -> TopicGuard:
+        self._previous = sys.getprofile()
+        sys.setprofile(self._see)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        sys.setprofile(self._previous)
+
+    def _see(self, frame: FrameType, event: str, argument: Any) -> None:
+        if event != "call" or self.called:
+            return
+        module = frame.f_globals.get("__name__", "")
+        parts = module.split(".") if isinstance(module, str) else []
+        if len(parts) > 1 and parts[0] == "flatlab" and parts[1] not in _FREE:
+            name = frame.f_code.co_name
+            if name != "<module>":
+                self.called = f"{module}.{name}"
+
+
+class Meter(TorchDispatchMode):
+    """Context manager that counts tensor operations and keeps the largest tensor's size.
+
+    ``operations``: number of ATen calls, backward passes included. ``largest``: most elements
+    of any tensor made. Both are the same on every machine, unlike seconds and bytes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = 0
+        self.largest = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        self.operations += 1
+        for item in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(item, torch.Tensor):
+                self.largest = max(self.largest, item.numel())
+        return result
