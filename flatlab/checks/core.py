@@ -33,7 +33,10 @@ class WrongAnswer(Exception):
 
 
 class Check(Protocol):
-    """One property of a right solution."""
+    """One property of a right solution.
+
+    A class may also hold ``hints``, pairs of a piece of an error's text and what to do about it.
+    """
 
     def draw(self, generator: torch.Generator) -> Record:
         """Inputs as plain data; the same generator state gives the same inputs."""
@@ -90,7 +93,7 @@ def observe(check: Check, student: Callable, inputs: Record) -> Record:
 def explain_error(check: Check, error: Exception) -> str:
     """An exception of the student's code as one line, with the check's hint where it has one."""
     text = f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
-    for pattern, hint in getattr(check, "hints", {}).items():
+    for pattern, hint in getattr(check, "hints", ()):
         if pattern in text:
             return f"It stopped with {text}\n  {hint}"
     return f"It stopped with {text}"

@@ -23,7 +23,7 @@ class TopicGuard:
     def __init__(self) -> None:
         self.called: str | None = None
 
-    def __enter__(self) -> TopicGuard:
+    def __enter__(self) -> TopicGuard:  # noqa: PYI034 - typing.Self needs Python 3.11
         self._previous = sys.getprofile()
         sys.setprofile(self._see)
         return self

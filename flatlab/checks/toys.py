@@ -6,6 +6,7 @@ work in float32 or float64.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -71,7 +72,7 @@ def network_loss(x: np.ndarray, y: np.ndarray, activation: Callable = torch.tanh
 def layers(generator: torch.Generator, sizes: Sequence[int]) -> list[torch.Tensor]:
     """Random [W1, b1, W2, b2, ...] of a fully connected network, scaled by 1/sqrt(inputs)."""
     params = []
-    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+    for inputs, outputs in itertools.pairwise(sizes):
         params += [
             normal(generator, outputs, inputs) / math.sqrt(inputs),
             normal(generator, outputs),

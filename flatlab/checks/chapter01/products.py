@@ -1,0 +1,25 @@
+"""A matrix that a student sees only through its products."""
+
+import numpy as np
+import torch
+
+from flatlab.checks.core import WrongAnswer
+
+
+class Product:
+    """v -> A v for a student's function; counts its calls and follows the dtype of v."""
+
+    def __init__(self, matrix: np.ndarray) -> None:
+        self.matrix = torch.as_tensor(matrix)
+        self.calls = 0
+
+    def __call__(self, v: torch.Tensor) -> torch.Tensor:
+        if not isinstance(v, torch.Tensor) or v.shape != (len(self.matrix),):
+            shape = tuple(v.shape) if isinstance(v, torch.Tensor) else type(v).__name__
+            raise WrongAnswer(f"matvec was given {shape}; it takes one vector of shape (dim,).")
+        self.calls += 1
+        return self.matrix.to(v.dtype) @ v
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
