@@ -1,0 +1,81 @@
+"""Interactive pictures with a static twin: sliders where a kernel runs, a figure everywhere."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from flatlab import plots
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# name -> (low, high, start, step), or a list of choices with the first as the start
+Controls = Mapping[str, tuple[float, float, float, float] | list]
+
+
+def explore(draw: Callable[..., Figure], alt: Callable[..., str], controls: Controls) -> None:
+    """Show ``draw(**values)`` with a slider or a menu for each of ``controls``.
+
+    draw, alt: called with the controls' names as keywords; the figure, and what it shows in words.
+    The words stand under the picture and follow the sliders. The output also holds the picture at
+    the starting values, which a page without a kernel shows instead.
+    Raises ``ValueError`` for a control whose start lies outside its range.
+    """
+    start = {name: starting_value(name, control) for name, control in controls.items()}
+    data, metadata = plots.bundle(draw(**start), alt(**start))
+    try:
+        import ipywidgets
+        from IPython.display import display
+    except ImportError:
+        print("ipywidgets is not installed, so the picture stands still.")
+        plots.show(draw(**start), alt=alt(**start))
+        return
+    boxes = {name: control_widget(ipywidgets, name, control) for name, control in controls.items()}
+
+    def redraw(**values: Any) -> None:
+        text = alt(**values)
+        plots.show(draw(**values), alt=text)
+        print(text)
+
+    picture = ipywidgets.interactive_output(redraw, boxes)
+    view = ipywidgets.VBox([*boxes.values(), picture])
+    live = view._repr_mimebundle_()
+    live = live[0] if isinstance(live, tuple) else live
+    display({**live, **data}, metadata=metadata, raw=True, display_id=uuid.uuid4().hex)
+
+
+def starting_value(name: str, control: tuple | list) -> Any:
+    """The value a control starts at; raises ``ValueError`` for one that makes no sense."""
+    if isinstance(control, list):
+        if not control:
+            raise ValueError(f"The control {name!r} has no choices.")
+        return control[0]
+    low, high, start, step = control
+    if not low <= start <= high or step <= 0:
+        raise ValueError(
+            f"The control {name!r} goes from {low} to {high} in steps of {step}, and cannot start "
+            f"at {start}."
+        )
+    return start
+
+
+def control_widget(ipywidgets: Any, name: str, control: tuple | list) -> Any:
+    """A menu for a list, a slider for a range; both redraw on release, not on every pixel."""
+    style = {"description_width": "11em"}
+    layout = ipywidgets.Layout(width="30em")
+    label = name.replace("_", " ")
+    if isinstance(control, list):
+        return ipywidgets.Dropdown(options=control, description=label, style=style, layout=layout)
+    low, high, start, step = control
+    return ipywidgets.FloatSlider(
+        value=start,
+        min=low,
+        max=high,
+        step=step,
+        description=label,
+        style=style,
+        layout=layout,
+        continuous_update=False,
+    )
