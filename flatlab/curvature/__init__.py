@@ -1,0 +1,47 @@
+"""Curvature of a training loss: operators, eigenvalues, estimators, sharpness, landscapes."""
+
+from flatlab.curvature.estimators import (
+    Estimate,
+    SpectralDensity,
+    frobenius_norm,
+    spectral_density,
+    trace,
+)
+from flatlab.curvature.landscape import (
+    Landscape1D,
+    Landscape2D,
+    filter_normalized_direction,
+    landscape_1d,
+    landscape_2d,
+    random_direction,
+)
+from flatlab.curvature.lanczos import Eigenpairs, top_eigenpairs
+from flatlab.curvature.operators import GaussNewton, Hessian
+from flatlab.curvature.sharpness import (
+    ConvergenceError,
+    EpsilonSharpness,
+    epsilon_sharpness,
+    sharpness,
+)
+
+__all__ = [
+    "ConvergenceError",
+    "Eigenpairs",
+    "EpsilonSharpness",
+    "Estimate",
+    "GaussNewton",
+    "Hessian",
+    "Landscape1D",
+    "Landscape2D",
+    "SpectralDensity",
+    "epsilon_sharpness",
+    "filter_normalized_direction",
+    "frobenius_norm",
+    "landscape_1d",
+    "landscape_2d",
+    "random_direction",
+    "sharpness",
+    "spectral_density",
+    "top_eigenpairs",
+    "trace",
+]

@@ -1,0 +1,131 @@
+"""Stochastic estimates of a symmetric operator's trace, Frobenius norm and spectral density.
+
+Each draws random probes z with E zz' = I and needs a few products only. An estimate without its
+error is a guess, so each comes with its standard error over the probes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from flatlab.curvature.lanczos import LanczosProcess
+from flatlab.curvature.random_vectors import (
+    check_count,
+    check_operator,
+    normal_vector,
+    rademacher_vector,
+    seeded,
+)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A stochastic estimate and the standard error of its mean (inf for a single probe)."""
+
+    value: float
+    standard_error: float
+
+
+@dataclass(frozen=True)
+class SpectralDensity:
+    """Stochastic Lanczos quadrature of the eigenvalue density, which integrates to 1."""
+
+    grid: Tensor  # (g,) eigenvalue axis
+    density: Tensor  # (g,) nodes broadened to Gaussians of standard deviation `width`
+    nodes: Tensor  # (probes, steps) Ritz values of each probe
+    weights: Tensor  # (probes, steps), each row sums to 1
+    width: float
+
+
+def trace(op, probes: int = 30, generator: torch.Generator | None = None) -> Estimate:
+    """tr(A) = E z'Az over Rademacher probes z (Hutchinson, 1990), with its standard error.
+
+    Exact for a diagonal A; else the variance of one probe is 2 (|A|_F^2 - sum_i A_ii^2).
+    `generator=None` means a new one seeded 0. Raises ValueError if probes < 1 or A is not square.
+    """
+    samples = _probe(op, probes, generator, lambda z, product: torch.dot(z, product))
+    return Estimate(*_mean_and_error(samples))
+
+
+def frobenius_norm(op, probes: int = 30, generator: torch.Generator | None = None) -> Estimate:
+    """|A|_F = sqrt(sum_ij A_ij^2) = sqrt(E |Az|^2) over Rademacher probes z.
+
+    The square is unbiased; its root is biased downward by about error^2 / (2 value), and its
+    standard error is that of the square divided by 2 |A|_F (delta method). `generator=None` means
+    a new one seeded 0. Raises ValueError if probes < 1 or A is not square.
+    """
+    samples = _probe(op, probes, generator, lambda z, product: torch.dot(product, product))
+    square, error = _mean_and_error(samples)
+    value = math.sqrt(square)
+    return Estimate(value, error / (2 * value) if value > 0 else error)
+
+
+def spectral_density(
+    op,
+    steps: int = 100,
+    probes: int = 1,
+    generator: torch.Generator | None = None,
+    width: float | None = None,
+    grid_size: int = 1000,
+) -> SpectralDensity:
+    """The density (1/p) sum_j delta(lambda - lambda_j) by stochastic Lanczos quadrature.
+
+    Each probe z (a random direction) runs `steps` steps of Lanczos to a tridiagonal T = S diag(nodes) S';
+    its Gauss quadrature puts weight S[0, j]^2 on node j (Golub and Welsch, 1969; Ubaru et al., 2017),
+    exact for polynomials of degree 2 steps - 1 in z'f(A)z / z'z. The weights of a probe sum to 1; a
+    probe whose Krylov space ends early has zeros behind. For the picture, nodes become Gaussians of
+    standard deviation `width` (default: 1 % of the spectrum's range) on `grid_size` points.
+
+    `generator=None` means a new one seeded 0. Raises ValueError for steps, probes, grid_size < 1 or
+    width <= 0, FloatingPointError for NaN or inf in a product.
+    """
+    check_operator(op)
+    for name, value in (("steps", steps), ("probes", probes), ("grid_size", grid_size)):
+        check_count(name, value)
+    if width is not None and not width > 0:
+        raise ValueError(f"width must be positive, not {width}")
+    generator = seeded(generator, op.device)
+    nodes = torch.zeros((probes, steps), dtype=torch.float64)
+    weights = torch.zeros_like(nodes)
+    for row in range(probes):
+        process = LanczosProcess(op, normal_vector(op, generator), min(steps, op.shape[0]))
+        while process.size < process.limit and not process.broke_down:
+            process.step()
+        values, S = torch.linalg.eigh(process.T[: process.size, : process.size])
+        nodes[row] = values[-1]
+        nodes[row, : process.size], weights[row, : process.size] = values, S[0] ** 2
+    width = width or 0.01 * max(float(nodes.max() - nodes.min()), 1e-3 * float(nodes.abs().max()))
+    width = width or 1e-12  # the zero operator: a spike at zero
+    grid = torch.linspace(
+        float(nodes.min()) - 5 * width, float(nodes.max()) + 5 * width, grid_size
+    ).double()
+    return SpectralDensity(grid, _broaden(grid, nodes, weights, width), nodes, weights, width)
+
+
+def _broaden(grid: Tensor, nodes: Tensor, weights: Tensor, width: float) -> Tensor:
+    z = (grid[:, None] - nodes.reshape(1, -1)) / width
+    kernels = torch.exp(-(z**2) / 2) / (width * math.sqrt(2 * math.pi))
+    return kernels @ weights.reshape(-1) / len(nodes)
+
+
+def _probe(op, probes: int, generator: torch.Generator | None, statistic) -> Tensor:
+    check_operator(op)
+    check_count("probes", probes)
+    generator = seeded(generator, op.device)
+    samples = torch.zeros(probes, dtype=torch.float64)
+    for i in range(probes):
+        z = rademacher_vector(op, generator)
+        samples[i] = statistic(z, op @ z).to("cpu", torch.float64)
+    if not torch.isfinite(samples).all():
+        raise FloatingPointError("a product of the operator holds NaN or inf")
+    return samples
+
+
+def _mean_and_error(samples: Tensor) -> tuple[float, float]:
+    """Mean of independent samples and its standard error, inf for one sample."""
+    error = float(samples.std()) / math.sqrt(len(samples)) if len(samples) > 1 else math.inf
+    return float(samples.mean()), error

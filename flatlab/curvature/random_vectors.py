@@ -1,0 +1,41 @@
+"""Random vectors for operators: from a generator, never from the global random state."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def seeded(generator: torch.Generator | None, device: torch.device | str) -> torch.Generator:
+    """The generator itself; for None a new one on `device` seeded 0, so that results repeat."""
+    return torch.Generator(device).manual_seed(0) if generator is None else generator
+
+
+def normal_vector(op, generator: torch.Generator) -> Tensor:
+    """A standard normal vector (p,) in the operator's dtype, drawn where the generator lives."""
+    z = torch.randn(op.shape[0], dtype=op.dtype, device=generator.device, generator=generator)
+    return z.to(op.device)
+
+
+def rademacher_vector(op, generator: torch.Generator) -> Tensor:
+    """A vector (p,) of independent signs -1 and +1, each with probability 1/2."""
+    z = torch.randint(0, 2, (op.shape[0],), device=generator.device, generator=generator)
+    return (2 * z - 1).to(device=op.device, dtype=op.dtype)
+
+
+def check_operator(op) -> None:
+    """Raises unless `op` is square, not empty, and float32 or float64."""
+    shape = tuple(op.shape)
+    if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 0:
+        raise ValueError(f"a non-empty square operator is needed, this one has shape {shape}")
+    if op.dtype not in (torch.float32, torch.float64):
+        raise TypeError(
+            f"the operator is {op.dtype}: eigenvalues and traces need float32 or float64 "
+            "(half precision keeps 2 to 3 digits and loses orthogonality)"
+        )
+
+
+def check_count(name: str, value: int) -> None:
+    """Raises ValueError unless `value` is an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, not {value!r}")
