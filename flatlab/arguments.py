@@ -1,0 +1,74 @@
+"""Argument checks that say what is wrong and what to give instead."""
+
+import math
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+
+def checked_count(name: str, value: object, most: int | None = None) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} is {value!r}: give a whole number of at least 1")
+    if most is not None and value > most:
+        raise ValueError(f"{name} is {value}, and the data hold only {most} samples")
+    return value
+
+
+def checked_limit(steps: int | None, epochs: int | None, per_epoch: int) -> tuple[int, str]:
+    if (steps is None) == (epochs is None):
+        raise ValueError("give exactly one of steps and epochs: it bounds the run")
+    if steps is not None:
+        return checked_count("steps", steps), "steps"
+    return checked_count("epochs", epochs) * per_epoch, "epochs"
+
+
+def checked_generator(generator: torch.Generator | None) -> torch.Generator:
+    if generator is None:
+        return torch.Generator().manual_seed(0)
+    if generator.device.type != "cpu":
+        raise ValueError(
+            f"the generator lives on {generator.device}: give a CPU one, so that the minibatches "
+            "are the same on every device"
+        )
+    return generator
+
+
+def checked_optimizer(
+    model: nn.Module, optimizer: Optimizer | None, learning_rate: float | None, momentum: float
+) -> Optimizer:
+    if (optimizer is None) == (learning_rate is None):
+        raise ValueError("give exactly one of learning_rate (for SGD) and optimizer")
+    own = {id(p) for p in model.parameters()}
+    if optimizer is not None:
+        if momentum:
+            raise ValueError("momentum belongs to learning_rate: set it in the optimizer instead")
+        if any(id(p) not in own for group in optimizer.param_groups for p in group["params"]):
+            raise ValueError(
+                "the optimizer holds parameters that are not the model's: build it from "
+                "model.parameters(), after any change of the model's device or layers"
+            )
+        return optimizer
+    if not (math.isfinite(learning_rate) and learning_rate > 0):
+        raise ValueError(f"learning_rate is {learning_rate}: give a positive number")
+    if not 0 <= momentum < 1:
+        raise ValueError(f"momentum is {momentum}: give a number from 0 up to, not including, 1")
+    trained = [p for p in model.parameters() if p.requires_grad]
+    fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in trained)
+    return torch.optim.SGD(trained, lr=learning_rate, momentum=momentum, fused=fused)
+
+
+def checked_scheduler(scheduler: object, optimizer: Optimizer) -> LRScheduler | None:
+    if scheduler is None:
+        return None
+    if not isinstance(scheduler, (LRScheduler, ReduceLROnPlateau)):
+        if not callable(scheduler):
+            raise TypeError(f"scheduler must be a torch scheduler, not {type(scheduler).__name__}")
+        scheduler = scheduler(optimizer)
+    if getattr(scheduler, "optimizer", None) is not optimizer:
+        raise ValueError(
+            "the scheduler steers another optimizer: build it from the one given to fit, or pass "
+            "a function, scheduler=lambda optimizer: ..."
+        )
+    return scheduler

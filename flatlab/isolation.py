@@ -1,0 +1,48 @@
+"""Context managers that give back what a computation must borrow from the caller."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+
+@contextlib.contextmanager
+def modes_restored(model: nn.Module) -> Iterator[None]:
+    """Give every module its present training flag back at the end."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+@contextlib.contextmanager
+def gradients_restored(model: nn.Module) -> Iterator[None]:
+    """Give every parameter the ``.grad`` back that it has now, the same tensor or None."""
+    before = [(parameter, parameter.grad) for parameter in model.parameters()]
+    try:
+        yield
+    finally:
+        for parameter, gradient in before:
+            parameter.grad = gradient
+
+
+@contextlib.contextmanager
+def random_state(generator: torch.Generator, device: torch.device) -> Iterator[None]:
+    """Seed the global state, from which dropout draws, by ``generator``; restore it after."""
+    seed = int(torch.randint(2**62, (), generator=generator))
+    cuda = [device] if device.type == "cuda" else []
+    mps_state = torch.mps.get_rng_state() if device.type == "mps" else None
+    with torch.random.fork_rng(devices=cuda):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every device
+        if cuda:
+            torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+        if mps_state is not None:
+            torch.mps.manual_seed(seed)
+        try:
+            yield
+        finally:
+            if mps_state is not None:
+                torch.mps.set_rng_state(mps_state)
