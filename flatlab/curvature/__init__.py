@@ -7,6 +7,7 @@ from flatlab.curvature.estimators import (
     spectral_density,
     trace,
 )
+from flatlab.curvature.lanczos import Eigenpairs, top_eigenpairs
 from flatlab.curvature.landscape import (
     Landscape1D,
     Landscape2D,
@@ -15,7 +16,6 @@ from flatlab.curvature.landscape import (
     landscape_2d,
     random_direction,
 )
-from flatlab.curvature.lanczos import Eigenpairs, top_eigenpairs
 from flatlab.curvature.operators import GaussNewton, Hessian
 from flatlab.curvature.sharpness import (
     ConvergenceError,

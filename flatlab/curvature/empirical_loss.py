@@ -45,7 +45,7 @@ class EmpiricalLoss:
         self.size = sum(self.sizes)
         self.dtype, self.device = self.parameters[0].dtype, self.parameters[0].device
         self.single_batch = _is_batch(data)
-        _check_data(data, self.single_batch)
+        _check_data(data)
         self.data = data
         self.n_samples: int | None = None
         self._rng = _random_state(self.device)
@@ -121,8 +121,16 @@ class EmpiricalLoss:
         return prediction
 
     def forward_loss(self, weights: Sequence[Tensor] | None, X: Tensor, y: Any) -> Tensor:
-        """loss_fn(model(X), y) of one batch, checked to be a scalar."""
-        return self.scalar_loss(self.forward(weights, X), y)
+        """loss_fn(model(X), y) of one batch, checked to be a scalar that sees only `weights`."""
+        loss = self.scalar_loss(self.forward(weights, X), y)
+        if weights is not None and loss.requires_grad:
+            own = torch.autograd.grad(loss, self.parameters, retain_graph=True, allow_unused=True)
+            if any(g is not None for g in own):
+                raise ValueError(
+                    "loss_fn uses the model's parameters besides its prediction (a penalty?), and "
+                    "that part would be missed: return it as part of the model's prediction"
+                )
+        return loss
 
     def scalar_loss(self, prediction: Any, y: Any) -> Tensor:
         """loss_fn(prediction, y), checked to be a scalar."""
@@ -205,12 +213,12 @@ def _is_batch(data: Any) -> bool:
     return isinstance(data, (tuple, list)) and len(data) == 2 and torch.is_tensor(data[0])
 
 
-def _check_data(data: Any, single_batch: bool) -> None:
+def _check_data(data: Any) -> None:
     if torch.is_tensor(data) or not isinstance(data, Iterable):
         raise TypeError(
             f"data must be (X, y) or a re-iterable of batches, not {type(data).__name__}"
         )
-    if not single_batch and iter(data) is data:
+    if isinstance(data, Iterator):
         raise ValueError(
             "data is a one-shot iterator, empty after the first product: "
             "pass a list, list(batches), or a DataLoader"

@@ -99,11 +99,14 @@ class LanczosProcess:
         self.segment = 0  # where the recursion last began afresh
         self.beta = 0.0  # coupling to the vector not yet multiplied
         self.scale = 0.0  # largest |A q| so far, a lower bound of |A|
-        self.broke_down = False
+        self.broke_down = False  # nothing is left to go on with
+        self.exhausted = False  # hardly anything is: the Krylov space is all but invariant
 
     def step(self) -> None:
         """Multiply the newest basis vector by A: one more column of T, one more vector."""
         m = self.size
+        if self.exhausted:
+            self.segment = m
         product = self.op @ self.basis[m]
         self.products += 1
         norm = float(torch.linalg.vector_norm(product))
@@ -116,9 +119,14 @@ class LanczosProcess:
         self.size = m + 1
         beta = float(torch.linalg.vector_norm(product))
         self.broke_down = beta <= _ROUNDING * self.eps * self.scale or self.size == len(product)
+        self.exhausted = self.broke_down or beta <= self.eps**0.5 * self.scale
         self.beta = 0.0 if self.broke_down else beta
         if not self.broke_down and self.size < self.limit:
-            self._append(product / beta)
+            vector = product / beta
+            if self.exhausted:  # what is left is small enough for its rounding to matter
+                self._orthogonalize(vector, self.size)
+                vector /= torch.linalg.vector_norm(vector)
+            self._append(vector)
             self.T[m, m + 1] = self.T[m + 1, m] = beta
 
     def restart(self, generator: torch.Generator) -> None:
@@ -132,7 +140,6 @@ class LanczosProcess:
                 vector /= norm
                 self._orthogonalize(vector, self.size)
                 self._append(vector / torch.linalg.vector_norm(vector))
-                self.segment = self.size
                 return
         raise FloatingPointError("no direction orthogonal to the Lanczos basis could be found")
 
@@ -154,9 +161,9 @@ class LanczosProcess:
         return vectors / torch.linalg.vector_norm(vectors, dim=0)
 
     def _segment_adds_nothing(self, k: int, tol: float, which: str) -> bool:
-        """Whether, after a breakdown, the newest Krylov space cannot enter the k best."""
+        """Whether, once a Krylov space is exhausted, the next one cannot enter the k best."""
         if self.segment == 0:
-            return not self.broke_down
+            return not self.exhausted
         if self.segment < k:
             return False
         known = torch.linalg.eigvalsh(self.T[: self.segment, : self.segment])
@@ -164,10 +171,11 @@ class LanczosProcess:
         block = self.T[self.segment : self.size, self.segment : self.size]
         values, S = torch.linalg.eigh(block)
         top = _order(values, which)[0]
-        slack = max(tol * float(known.abs()), _ROUNDING * self.eps * self.scale)
+        value, rounding = values[top], _ROUNDING * self.eps * self.scale
+        settled = (self.beta * S[-1, top]).abs() <= max(tol * float(value.abs()), rounding)
         if which == "magnitude":
-            known, values = known.abs(), values.abs()
-        return bool(values[top] + (self.beta * S[-1, top]).abs() <= known + slack)
+            known, value = known.abs(), value.abs()
+        return bool(settled and value <= known + max(tol * float(known.abs()), rounding))
 
     def _orthogonalize(self, vector: Tensor, m: int) -> Tensor:
         """Remove from `vector`, in place and twice, its part in the first m basis vectors."""
