@@ -87,7 +87,8 @@ def _metadata(cell: Cell) -> dict:
 def _cell_id(cell: Cell, source: str) -> str:
     """A stable id: the name where there is one, else a hash of the content."""
     if cell.name or cell.kind in ("setup", "settings"):
-        return (grade_id(cell) or f"{cell.kind}-{cell.name}")[:56]
+        identity = grade_id(cell) or f"{cell.kind}-{cell.name}"
+        return re.sub(r"[^A-Za-z0-9_]+", "-", identity).strip("-")[:56]
     return f"{cell.kind}-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from flatlab.course.contract_graded import checks_module, magic_free
-from flatlab.course.source import Cell, Percent, regions
+from flatlab.course.source import TEXT_KINDS, Cell, Percent
 
 SCALES = {"quick", "laptop", "paper"}
 ALT_LENGTH = 30  # characters; less cannot say what a figure shows
@@ -25,10 +25,10 @@ def problems(chapter: Percent) -> list[str]:
         found.append(f"{chapter.name}: the setup cell lacks the line '{line}'.")
     exercises = {cell.name: cell.number for cell in chapter.of("exercise")}
     for cell in chapter.cells:
-        if cell.kind in ("text", "open"):
+        if cell.kind in TEXT_KINDS:
             continue
         try:
-            tree = ast.parse(magic_free(cell.text))
+            tree = _parse(cell)
         except SyntaxError as error:
             if cell.kind != "exercise":  # contract_graded says it
                 line = cell.line + (error.lineno or 0)
@@ -44,7 +44,11 @@ def problems(chapter: Percent) -> list[str]:
         if cell.kind == "predict":
             wrong += _prediction(tree, cell)
         found += [f"{chapter.name}, {cell.label}: {_at(cell, n)}{text}" for n, text in wrong]
-    return found
+    return found if found else list(_reveals(chapter))
+
+
+def _parse(cell: Cell) -> ast.Module:
+    return ast.parse(magic_free(cell.text))
 
 
 def _at(cell: Cell, number: int) -> str:
@@ -124,8 +128,25 @@ def _prediction(tree: ast.AST, cell: Cell) -> Iterator[tuple[int, str]]:
     calls = list(_calls(tree, "predict"))
     if len(calls) != 1 or not calls[0].args or _literal(calls[0].args[0]) != cell.name:
         yield 0, f'it must call predict("{cell.name}", options, ...) once.'
-    elif len(calls[0].args) != 3 or ast.unparse(calls[0].args[2]) != "...":
-        yield calls[0].lineno, "the third argument of predict is ..., for the student to replace."
+        return
+    answers = [*calls[0].args[2:], *(k.value for k in calls[0].keywords if k.arg == "answer")]
+    if [ast.unparse(answer) for answer in answers] != ["..."]:
+        yield calls[0].lineno, "the answer of predict is ..., for the student to replace."
+
+
+def _reveals(chapter: Percent) -> Iterator[str]:
+    """Every prediction meets its outcome in a reveal({name: outcome, ...})."""
+    revealed = set()
+    for cell in chapter.cells:
+        if cell.kind in TEXT_KINDS or "reveal(" not in cell.text:
+            continue
+        for call in _calls(_parse(cell), "reveal"):
+            revealed |= {
+                _literal(node) for node in ast.walk(call) if isinstance(node, ast.Constant)
+            }
+    for cell in chapter.of("predict"):
+        if cell.name not in revealed:
+            yield f"{chapter.name}, {cell.label}: no reveal(...) tells its outcome."
 
 
 def _uses(tree: ast.AST, cell: Cell, exercises: dict[str, int]) -> Iterator[tuple[int, str]]:
@@ -145,8 +166,3 @@ def _uses(tree: ast.AST, cell: Cell, exercises: dict[str, int]) -> Iterator[tupl
             yield node.lineno, f"it uses {node.id}, which is an exercise further down."
         elif node.id not in guarded and cell.kind != "folded":
             yield node.lineno, f"it uses {node.id}: put it behind `if ready({node.id}):`."
-
-
-def visible(cell: Cell) -> str:
-    """The part of a cell's text that the release shows."""
-    return regions(regions(cell.text, "SOLUTION").visible, "HIDDEN TESTS").visible

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from flatlab.course.source import Cell, Percent, regions
+from flatlab.course.source import TEXT_KINDS, Cell, Percent, regions
 
 _HEADING = re.compile(r"^(#{1,6}) +(.*?)\s*$")
 _SECTION = re.compile(r"^(\d+) · .+?\s+\*?\(≈ (\d+) min\)\*?$")
@@ -14,6 +14,9 @@ _TIME = re.compile(r"(?i)\btime\b[^\d\n]*(\d+)\s*min")
 _HINT = re.compile(r"<details>\s*<summary>Hint[^<]*</summary>")
 _MACHINE = re.compile(r"(?<![\w/.:])(?:/(?:home|Users|work|tmp|root|mnt)/|[A-Z]:\\)\S*")
 _IMAGE = re.compile(r"!\[([^\]]*)\]\([^)]*\)")
+
+
+_NOTHING = Cell("text", "", "", 0, 0)
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Heading:
 def problems(chapter: Percent) -> list[str]:
     """What is wrong with the chapter's text."""
     headings = list(_headings(chapter))
-    found = _opening(chapter) + _closing(chapter, headings)
+    found = _opening(chapter) + _closing(chapter)
     found += _levels(chapter, headings) + _sections(chapter, headings)
     found += _exercises(chapter) + _predictions(chapter, headings) + _lines(chapter)
     return found
@@ -38,7 +41,7 @@ def problems(chapter: Percent) -> list[str]:
 def _headings(chapter: Percent):
     """The headings of all text cells; code fences hold none."""
     for place, cell in enumerate(chapter.cells):
-        if cell.kind not in ("text", "open"):
+        if cell.kind not in TEXT_KINDS:
             continue
         fenced = False
         for number, line in enumerate(cell.text.split("\n"), 1):
@@ -72,7 +75,7 @@ def _opening(chapter: Percent) -> list[str]:
     ]
 
 
-def _closing(chapter: Percent, headings: list[Heading]) -> list[str]:
+def _closing(chapter: Percent) -> list[str]:
     """Exercises, open question, summary with predictions revealed, further reading."""
     found = []
     count = len(chapter.of("exercise"))
@@ -83,11 +86,9 @@ def _closing(chapter: Percent, headings: list[Heading]) -> list[str]:
         found.append(f"{chapter.name}: {count} exercises; {wanted} wanted.")
     if not first and not chapter.of("open"):
         found.append(f"{chapter.name}: no open question.")
-    titles = [heading.text.lower() for heading in headings]
-    for title in ("summary", "further reading"):
-        if not any(title in text for text in titles):
-            found.append(f"{chapter.name}: no heading '{title.capitalize()}'.")
-    code = [cell for cell in chapter.cells if cell.kind not in ("text", "open")]
+    if not any(re.search(r"(?im)^(?:#+ |\*\*)further reading", c.text) for c in chapter.of("text")):
+        found.append(f"{chapter.name}: no 'Further reading', as a heading or in bold.")
+    code = [cell for cell in chapter.cells if cell.kind not in TEXT_KINDS]
     if not any(re.search(r"\breveal\(", cell.text) for cell in code):
         found.append(f"{chapter.name}: no reveal(...): the summary sets predictions by outcomes.")
     return found
@@ -144,12 +145,12 @@ def _exercises(chapter: Percent) -> list[str]:
     points = {cell.name: cell.options.get("points") for cell in chapter.of("check")}
     places = [place for place, cell in enumerate(chapter.cells) if cell.kind == "exercise"]
     for number, place in enumerate(places, 1):
-        cell, before = chapter.cells[place], chapter.cells[place - 1]
-        wrong = []
+        cell, wrong = chapter.cells[place], []
+        before = next(c for c in (*chapter.cells[:place][::-1], _NOTHING) if c.kind == "text")
         match = _exercise_heading(before)
         if not match:
             wrong.append(
-                "the text cell before it needs a heading "
+                "the text before it needs a heading "
                 f"'### Exercise {number} · Title   ●●○○ · P points · M min'."
             )
         else:
@@ -171,8 +172,6 @@ def _exercises(chapter: Percent) -> list[str]:
 
 def _exercise_heading(cell: Cell) -> re.Match | None:
     """The last exercise heading in a text cell."""
-    if cell.kind != "text":
-        return None
     headings = [m[2] for line in cell.text.split("\n") if (m := _HEADING.match(line))]
     matches = [m for text in headings if (m := _EXERCISE.match(text))]
     return matches[-1] if matches else None
@@ -189,7 +188,7 @@ def _predictions(chapter: Percent, headings: list[Heading]) -> list[str]:
         here = sum(start <= place for start in starts)
         if cell.kind == "predict":
             predicted = True
-        elif cell.kind == "experiment":
+        elif cell.kind == "experiment" and "reveal(" not in cell.text:
             if here != section and not predicted:
                 found.append(
                     f"{chapter.name}, {cell.label}: no predict cell before this section's experiment."
@@ -199,13 +198,15 @@ def _predictions(chapter: Percent, headings: list[Heading]) -> list[str]:
 
 
 def _lines(chapter: Percent) -> list[str]:
-    """No path of somebody's machine, no picture without words."""
+    """No path of somebody's machine, no picture without words, nothing left to do."""
     found = []
     for cell in chapter.of("text", "open"):
         for number, line in enumerate(cell.text.split("\n"), 1):
             where = f"{chapter.name}, line {cell.line + number}"
             if path := _MACHINE.search(line):
                 found.append(f"{where}: an absolute path: {path[0]}")
+            if left := re.search(r"\b(?:TODO|FIXME|XXX)\b.*", line):
+                found.append(f"{where}: unfinished: {left[0]}")
             for image in _IMAGE.finditer(line):
                 if len(image[1].strip()) < 15:
                     found.append(f"{where}: a picture with alt text {image[1]!r}; describe it.")

@@ -15,6 +15,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
+from flatlab.course.assemble import METADATA
 from flatlab.course.layout import Refused
 
 TIMEOUT = 600  # seconds a cell
@@ -105,7 +106,7 @@ def _picture(output: NotebookNode) -> bool:
 
 def _settle(notebook: NotebookNode) -> None:
     """Drop from an executed notebook what belongs to this run only."""
-    notebook.metadata.pop("widgets", None)
+    notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":

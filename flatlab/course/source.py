@@ -128,7 +128,7 @@ def _classify(raw, number: int, line: int, kinds: dict[str, bool]) -> tuple[Cell
         )
     elif (kind in TEXT_KINDS) != (raw.cell_type == "markdown"):
         problems.append(f"{kind} cannot be a {raw.cell_type} cell.")
-    if name and not _NAME.match(name):
+    if name and kind != "predict" and not _NAME.match(name):  # a prediction's name is shown
         problems.append(f"{name!r} is no name: letters, digits, - and _ only.")
     problems += [
         f"unknown option {key!r} for {kind}." for key in options if key not in _allowed(kind)

@@ -8,7 +8,7 @@ from pathlib import Path
 from flatlab.checks import chapter00
 
 NAME = "00-tiny"
-CONFIG = Path(__file__).parents[2] / "nbgrader_config.py"
+CONFIG = Path(__file__).parents[1] / "nbgrader_config.py"
 
 _HIDDEN = """
 @check.gradient_step.hidden("{aim}")

@@ -1,0 +1,57 @@
+"""Each chapter is graded once a run, and the run ends with a table of what was caught."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from harness import Graded, grade
+
+from flatlab.course.layout import Layout
+
+
+@pytest.fixture(scope="session")
+def graded(tmp_path_factory, worker_id):
+    """A function from chapter to ``Graded``; pytest-xdist's workers share what one has graded."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+
+    def get(chapter: str) -> Graded:
+        stored = shared / f"{chapter}.json"
+        with FileLock(f"{stored}.lock"):
+            if not stored.is_file():
+                layout = Layout.find(Path(__file__).parent)
+                result = grade(layout, chapter, tmp_path_factory.mktemp(chapter))
+                stored.write_text(json.dumps(result.as_dict()))
+        return Graded(**json.loads(stored.read_text()))
+
+    return get
+
+
+def pytest_terminal_summary(terminalreporter):
+    """For each chapter: exercises, misconceptions caught, alternatives accepted, seconds."""
+    ran, passed, exercises, seconds = Counter(), Counter(), {}, {}
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.getreports(outcome):
+            facts = dict(getattr(report, "user_properties", []))
+            if "grading" not in facts or (outcome != "error" and report.when != "call"):
+                continue
+            chapter, exercise, kind = facts["grading"]
+            ran[chapter, kind] += 1
+            passed[chapter, kind] += outcome == "passed"
+            exercises.setdefault(chapter, set()).add(exercise)
+            seconds[chapter] = facts.get("seconds", 0.0)
+    if not exercises:
+        return
+    terminalreporter.section("autograding")
+    row = "{:<22}{:>10}{:>24}{:>24}{:>12}"
+    heads = ("chapter", "exercises", "misconceptions caught", "alternatives accepted", "seconds")
+    terminalreporter.write_line(row.format(*heads))
+    for chapter in sorted(exercises):
+        counts = [
+            f"{passed[chapter, kind]} of {ran[chapter, kind]}"
+            for kind in ("misconception", "alternative")
+        ]
+        line = row.format(chapter, len(exercises[chapter]), *counts, f"{seconds[chapter]:.0f}")
+        terminalreporter.write_line(line)

@@ -1,0 +1,57 @@
+"""Every misconception is caught and named, every alternative is accepted, by plain nbgrader."""
+
+from pathlib import Path
+
+import pytest
+from harness import Case, cases, exercises, one_line
+
+from flatlab.course.layout import Layout
+
+LAYOUT = Layout.find(Path(__file__).parent)
+CHAPTERS = [name for name in LAYOUT.chapters() if LAYOUT.release(name).is_file()]
+CASES = [case for chapter in CHAPTERS for case in cases(LAYOUT, chapter)]
+EXERCISES = [(chapter, e.name) for chapter in CHAPTERS for e in exercises(LAYOUT, chapter)]
+
+
+def of(kind: str) -> pytest.MarkDecorator:
+    chosen = [case for case in CASES if case.kind == kind]
+    return pytest.mark.parametrize("case", chosen, ids=lambda case: case.label)
+
+
+@of("misconception")
+def test_misconception_is_caught_and_named(case: Case, graded, record_property):
+    record_property("grading", (case.chapter, case.exercise, case.kind))
+    result = graded(case.chapter)
+    record_property("seconds", result.seconds)
+    shown = result.outputs[case.student][case.exercise]
+    assert result.scores[case.student][case.exercise] == 0, f"it passed; its check says: {shown}"
+    assert one_line(case.message) in shown
+
+
+@of("alternative")
+def test_alternative_is_accepted(case: Case, graded, record_property):
+    record_property("grading", (case.chapter, case.exercise, case.kind))
+    result = graded(case.chapter)
+    record_property("seconds", result.seconds)
+    score, full = result.scores[case.student][case.exercise], result.maximum[case.exercise]
+    assert score == full, result.outputs[case.student][case.exercise]
+
+
+@pytest.mark.parametrize(("chapter", "exercise"), EXERCISES)
+def test_solution_has_full_marks(chapter, exercise, graded):
+    result = graded(chapter)
+    shown = result.outputs["solution"][exercise]
+    assert result.maximum[exercise] > 0
+    assert result.scores["solution"][exercise] == result.maximum[exercise], shown
+
+
+@pytest.mark.parametrize(("chapter", "exercise"), EXERCISES)
+def test_release_as_handed_out_has_no_marks(chapter, exercise, graded):
+    result = graded(chapter)
+    assert result.scores["untouched"][exercise] == 0
+    assert "Not written yet" in result.outputs["untouched"][exercise]
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_plain_nbgrader_makes_the_committed_release(chapter, graded):
+    assert graded(chapter).same_release
