@@ -1,6 +1,7 @@
 """Argument checks that say what is wrong and what to give instead."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -72,3 +73,22 @@ def checked_scheduler(scheduler: object, optimizer: Optimizer) -> LRScheduler | 
             "a function, scheduler=lambda optimizer: ..."
         )
     return scheduler
+
+
+def checked_classes(classes: Sequence[str | int] | None, names: tuple[str, ...]) -> list[int]:
+    """Indices into ``names`` of ``classes``, names or indices; None stands for all."""
+    if classes is None:
+        return list(range(len(names)))
+    kept = []
+    for c in classes:
+        if c in names:
+            c = names.index(c)
+        if isinstance(c, bool) or not isinstance(c, int) or not 0 <= c < len(names):
+            raise ValueError(
+                f"there is no class {c!r}: choose from {', '.join(names)}, by name or by index "
+                f"0 to {len(names) - 1}"
+            )
+        kept.append(c)
+    if not kept or len(set(kept)) < len(kept):
+        raise ValueError(f"classes is {list(classes)}: name at least one, and each only once")
+    return kept
