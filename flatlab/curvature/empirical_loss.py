@@ -219,7 +219,7 @@ def _check_data(data: Any) -> None:
             f"data must be (X, y) or a re-iterable of batches, not {type(data).__name__}"
         )
     if isinstance(data, Iterator):
-        raise ValueError(
+        raise TypeError(
             "data is a one-shot iterator, empty after the first product: "
             "pass a list, list(batches), or a DataLoader"
         )

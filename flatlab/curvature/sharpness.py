@@ -77,8 +77,9 @@ def epsilon_sharpness(
     direction, both signs of the Hessian's top eigenvector, and `random_starts` random points of
     the sphere; a step that does not raise the loss is shortened, so that no ascent ever loses what
     it has. An ascent has converged where the first-order gain still on offer in the ball,
-    epsilon |g| - g'd, is at most tol times the rise so far (or below the loss's rounding). The
-    problem is not concave: the value is a lower bound of the maximum, the best of all starts.
+    epsilon |g| - g'd, is at most tol times the rise so far, or where a step's gain would drown in
+    the loss's rounding. The problem is not concave: the value is a lower bound of the maximum, the
+    best of all starts.
 
     At a minimum and for small epsilon it is about epsilon^2 lambda_max / (2 (1 + L)).
     `generator=None` means a new one seeded 0. Raises ValueError if epsilon <= 0, steps < 1 or
@@ -142,8 +143,10 @@ class _Ball:
 
     def is_stationary(self, d: Tensor, rise: float, g: Tensor, tol: float) -> bool:
         gain = self.epsilon * float(torch.linalg.vector_norm(g)) - float(torch.dot(g, d))
-        rounding = 8 * torch.finfo(g.dtype).eps * (abs(self.loss) + abs(rise))
-        return gain <= max(tol * rise, rounding)
+        return gain <= max(tol * rise, self.rounding(rise))
+
+    def rounding(self, rise: float) -> float:
+        return 8 * torch.finfo(self.center.dtype).eps * (abs(self.loss) + abs(rise))
 
     def ascend(self, direction: Tensor, steps: int, tol: float) -> _Ascent:
         d = self.project(direction * (self.epsilon / torch.linalg.vector_norm(direction)))
@@ -157,6 +160,8 @@ class _Ball:
             new_rise, new_g = self.evaluate(candidate)
             if new_rise > rise:
                 d, rise, g, length = candidate, new_rise, new_g, 4 * length
+            elif float(torch.dot(g, candidate - d)) <= self.rounding(rise):
+                return _Ascent(d, rise, True)
             else:
                 length /= 4
         return _Ascent(d, rise, self.is_stationary(d, rise, g, tol))

@@ -5,6 +5,7 @@ shares code with the operators.
 """
 
 from collections import OrderedDict
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -16,7 +17,7 @@ def mlp(*widths, activation=nn.Tanh, seed=0):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         layers = []
-        for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True):
+        for fan_in, fan_out in pairwise(widths):
             layers += [nn.Linear(fan_in, fan_out), activation()]
         return nn.Sequential(*layers[:-1]).double()
 
@@ -112,3 +113,24 @@ def symmetric(values, seed=0):
     Q, _ = torch.linalg.qr(torch.randn(p, p, dtype=torch.float64, generator=generator))
     matrix = (Q * torch.as_tensor(values, dtype=torch.float64)) @ Q.T
     return (matrix + matrix.T) / 2, Q
+
+
+class Quadratic(nn.Module):
+    """The loss c + g'w + w'Hw/2 of one parameter w, as a model's prediction for every sample."""
+
+    def __init__(self, H, g, c=1.0):
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(len(g), dtype=torch.float64))
+        self.H, self.g, self.c = H, g, c
+
+    def forward(self, X):
+        value = self.c + self.g @ self.w + self.w @ self.H @ self.w / 2
+        return value.expand(len(X), 1)
+
+
+def mean_prediction(prediction, y):
+    return prediction.mean()
+
+
+def one_sample():
+    return torch.zeros(1, 1, dtype=torch.float64), torch.zeros(1)

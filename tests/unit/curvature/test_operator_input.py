@@ -173,9 +173,9 @@ def test_batch_norm_without_running_statistics_is_refused_in_eval_mode_too():
 # --- bad data -------------------------------------------------------------------------------------
 def test_one_shot_iterators_and_other_non_data():
     batches = [regression(), regression()]
-    with pytest.raises(ValueError, match="one-shot iterator"):
+    with pytest.raises(TypeError, match="one-shot iterator"):
         Hessian(mlp(5, 3), nn.MSELoss(), iter(batches))
-    with pytest.raises(ValueError, match="one-shot iterator"):
+    with pytest.raises(TypeError, match="one-shot iterator"):
         Hessian(mlp(5, 3), nn.MSELoss(), (batch for batch in batches))
     for data in (regression()[0], 5):
         with pytest.raises(TypeError, match=r"must be \(X, y\)"):
