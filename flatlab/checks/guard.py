@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from types import FrameType
 from typing import Any
@@ -36,10 +37,9 @@ class TopicGuard:
             return
         module = frame.f_globals.get("__name__", "")
         parts = module.split(".") if isinstance(module, str) else []
-        if len(parts) > 1 and parts[0] == "flatlab" and parts[1] not in _FREE:
-            name = frame.f_code.co_name
-            if name != "<module>":
-                self.called = f"{module}.{name}"
+        is_function = frame.f_code.co_flags & inspect.CO_OPTIMIZED  # no module, no class body
+        if is_function and len(parts) > 1 and parts[0] == "flatlab" and parts[1] not in _FREE:
+            self.called = f"{module}.{frame.f_code.co_name}"
 
 
 class Meter(TorchDispatchMode):

@@ -105,6 +105,11 @@ class LeavesX:
         return None
 
 
+FREED_HINT = (
+    "The graph was freed after the first row: torch.autograd.grad keeps it for the next one with "
+    "retain_graph=True."
+)
+
 hessian_2d = Exercise(
     "hessian_2d",
     remaining=("a loss that ignores one of the weights", "a w that is left as it was"),
@@ -113,7 +118,10 @@ hessian_2d = Exercise(
 
 @hessian_2d.check("a quadratic")
 class Quadratic2D:
-    hints = (("does not require grad", GRAPH_HINT),)
+    hints = (
+        ("does not require grad", GRAPH_HINT),
+        ("backward through the graph a second time", FREED_HINT),
+    )
 
     def draw(self, generator):
         matrix = normal(generator, 2, 2)

@@ -158,7 +158,7 @@ class CheapHVP:
         if outputs["largest"] >= size**2 // 2:
             return (
                 f"With {size} parameters it made a tensor of {outputs['largest']} numbers: that is "
-                "the Hessian, or half of it. For 898,510 parameters it would take 3 TB."
+                "the whole Hessian. For 898,510 parameters it would take 3 TB."
             )
         if outputs["gradients"] > 30:
             return (

@@ -1,3 +1,4 @@
+# %% [markdown]
 # Wrong and right answers to the warm-up of chapter 00.
 
 # %% misconception="gradient_step" name="uphill" message="It goes uphill"

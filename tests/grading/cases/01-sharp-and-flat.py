@@ -1,3 +1,4 @@
+# %% [markdown]
 # Wrong and right answers to the exercises of chapter 01. Each cell stands in for the student's.
 
 # %% misconception="second_derivative" name="no-create-graph" message="create_graph=True"
@@ -103,7 +104,7 @@ def hessian_2d(f, w):
     return torch.autograd.functional.hessian(f, torch.zeros_like(w))
 
 
-# %% misconception="hessian_2d" name="freed-graph" message="It stopped with RuntimeError"
+# %% misconception="hessian_2d" name="freed-graph" message="retain_graph=True"
 def hessian_2d(f, w):
     w = w.detach().clone().requires_grad_()
     (g,) = torch.autograd.grad(f(w), w, create_graph=True)
@@ -131,7 +132,7 @@ def hessian_2d(f, w):
 # %% alternative="hessian_2d" name="forward-over-forward"
 def hessian_2d(f, w):
     w, basis = w.detach(), torch.eye(2, dtype=w.dtype)
-    along = lambda u: (lambda t: torch.func.jvp(f, (t,), (u,))[1])
+    along = lambda u: lambda t: torch.func.jvp(f, (t,), (u,))[1]
     entries = [torch.func.jvp(along(u), (w,), (v,))[1] for u in basis for v in basis]
     return torch.stack(entries).reshape(2, 2)
 
@@ -165,12 +166,11 @@ def hvp(loss_fn, params, v):
 def hvp(loss_fn, params, v):
     g = torch.autograd.grad(loss_fn(params), params, create_graph=True)
     return [
-        torch.autograd.grad((a * b).sum(), p, retain_graph=True)[0]
-        for a, b, p in zip(g, v, params)
+        torch.autograd.grad((a * b).sum(), p, retain_graph=True)[0] for a, b, p in zip(g, v, params)
     ]
 
 
-# %% misconception="hvp" name="builds-the-hessian" message="that is the Hessian"
+# %% misconception="hvp" name="builds-the-hessian" message="that is the whole Hessian"
 def hvp(loss_fn, params, v):
     sizes = [p.numel() for p in params]
 
@@ -220,7 +220,7 @@ def hvp(loss_fn, params, v):
     return [a - b for a, b in zip(after, before)]
 
 
-# %% misconception="hvp" name="asks-the-package" message="the package's ready answer"
+# %% misconception="hvp" name="asks-the-package" message="calls flatlab.curvature"
 def hvp(loss_fn, params, v):
     from flatlab.curvature import Hessian
 
