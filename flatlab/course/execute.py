@@ -38,7 +38,7 @@ def execute(notebook: NotebookNode, folder: Path, name: str, timeout: int = TIME
         timeout=timeout,
         kernel_name="python3",
         record_timing=False,
-        store_widget_state=False,
+        store_widget_state=True,  # nbclient's Output widget fails without; _settle drops it
         coalesce_streams=True,
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(folder)}},
