@@ -100,8 +100,8 @@ def load_dataset(
         download: allow a download. None is tried at quick scale.
 
     Raises:
-        TypeError, ValueError: an unknown name or class, n larger than the data, a fraction outside [0, 1],
-            a damaged file (the message names it).
+        TypeError, ValueError: an unknown name or class, n larger than the data, a fraction
+            outside [0, 1], a damaged file (the message names it).
         FileNotFoundError: no data there and no fallback; a folder without images.
     """
     for key, value in {"n_train": n_train, "n_test": n_test, "image_size": image_size}.items():
