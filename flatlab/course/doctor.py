@@ -1,0 +1,219 @@
+"""``flatlab doctor``: what works on this machine, and what to do about what does not.
+
+Every line is found by trying the thing (importing, opening the files, starting the sandbox), since
+a package that is installed and broken is what people ask about.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+OK, MISSING, OPTIONAL = "ok", "missing", "optional"
+INSTALL = 'python -m pip install "flatlab[course]"; in a checkout: make lab'
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    state: str  # OK, MISSING (the course needs it), OPTIONAL (it runs without)
+    name: str
+    detail: str  # what was found
+    remedy: str = ""  # what to do about it
+
+
+def examine() -> list[Finding]:
+    """All findings. A check that breaks is itself a finding, so that the others are still shown."""
+    checks: dict[str, Callable[[str], Finding]] = {
+        "Python": _python,
+        "torch": _torch,
+        "device": _device,
+        "torchvision": _torchvision,
+        "data": _data,
+        "scale": _scale,
+        "JupyterLab": _jupyterlab,
+        "kernel": _kernel,
+        "ipywidgets": _ipywidgets,
+        "nbgrader": _nbgrader,
+        "sandbox": _sandbox,
+    }
+    findings = []
+    for name, check in checks.items():
+        try:
+            findings.append(check(name))
+        except Exception as error:  # noqa: BLE001 - whatever a broken install raises is the finding
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            findings.append(Finding(MISSING, name, said, INSTALL))
+    return findings
+
+
+def report(findings: list[Finding]) -> str:
+    """The findings as one screen of text."""
+    version = importlib.metadata.version("flatlab")
+    lines = [f"flatlab {version} on {platform.system()} {platform.machine()}", ""]
+    for finding in findings:
+        lines.append(f"  {finding.state:<9} {finding.name:<12} {finding.detail}")
+        if finding.remedy:
+            lines.append(f"{'':25}-> {finding.remedy}")
+    broken = [finding.name for finding in findings if finding.state == MISSING]
+    verdict = f"Missing: {', '.join(broken)}." if broken else "All that the course needs works."
+    return "\n".join([*lines, "", verdict])
+
+
+def main() -> int:
+    """Print the report; 0 if all that the course needs works, else 1."""
+    findings = examine()
+    print(report(findings))
+    return int(any(finding.state == MISSING for finding in findings))
+
+
+def _python(name: str) -> Finding:
+    wanted = importlib.metadata.metadata("flatlab")["Requires-Python"]
+    return _in_range(
+        name, platform.python_version(), wanted, "install a newer Python and make a new environment"
+    )
+
+
+def _package(name: str, package: str) -> Finding:
+    """A package that imports and has a version that flatlab accepts."""
+    from packaging.requirements import Requirement
+
+    importlib.import_module(package)
+    version = importlib.metadata.version(package)
+    for text in importlib.metadata.requires("flatlab") or []:
+        requirement = Requirement(text)
+        if requirement.name == package:
+            return _in_range(name, version, str(requirement.specifier), INSTALL)
+    return Finding(OK, name, version)
+
+
+def _in_range(name: str, version: str, wanted: str, remedy: str) -> Finding:
+    from packaging.specifiers import SpecifierSet
+
+    if SpecifierSet(wanted).contains(version.split("+")[0], prereleases=True):
+        return Finding(OK, name, version)
+    return Finding(MISSING, name, f"{version}, and flatlab needs {wanted}", remedy)
+
+
+def _torch(name: str) -> Finding:
+    return _package(name, "torch")
+
+
+def _device(name: str) -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        return Finding(OK, name, f"CUDA, {torch.cuda.get_device_name()}")
+    if torch.backends.mps.is_available():
+        return Finding(OK, name, "MPS (Apple graphics)")
+    return Finding(OK, name, f"CPU, {torch.get_num_threads()} threads (enough for every chapter)")
+
+
+def _torchvision(name: str) -> Finding:
+    try:
+        return _package(name, "torchvision")
+    except RuntimeError as error:
+        if "nms" not in str(error):
+            raise
+        return Finding(
+            *(MISSING, name, "built for another torch (CPU and CUDA builds mixed)"),
+            "install torch and torchvision together, from the same place",
+        )
+
+
+def _data(name: str) -> Finding:
+    from flatlab.sources import DatasetNotFoundError, default_root, open_source
+
+    root = default_root()
+    open_source("digits", root)
+    try:
+        open_source("fashion_mnist", root)
+    except DatasetNotFoundError:
+        return Finding(
+            *(OPTIONAL, name, f"no Fashion-MNIST in {root}"),
+            "the notebooks download it (31 MB) or, without network, use scikit-learn's digits",
+        )
+    except ValueError as error:
+        return Finding(MISSING, name, "a damaged file", str(error))
+    return Finding(OK, name, f"Fashion-MNIST in {root}")
+
+
+def _scale(name: str) -> Finding:
+    from flatlab.notebook import scale
+
+    try:
+        return Finding(OK, name, f"{scale()} (FLATLAB_SCALE: quick, laptop or paper)")
+    except ValueError as error:
+        return Finding(MISSING, name, "not one of the three", str(error))
+
+
+def _jupyterlab(name: str) -> Finding:
+    return _package(name, "jupyterlab")
+
+
+def _kernel(name: str) -> Finding:
+    """Does the kernel that notebooks ask for run this Python?"""
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    _package(name, "ipykernel")
+    command = Path(KernelSpecManager().get_kernel_spec("python3").argv[0])
+    bare = command.name == str(command)  # jupyter_client then takes the Python it runs in
+    if bare or command.parent.resolve() == Path(sys.executable).parent.resolve():
+        return Finding(OK, name, "python3, in this environment")
+    return Finding(
+        *(MISSING, name, f"python3 starts {command}, not this environment's Python"),
+        "python -m ipykernel install --sys-prefix",
+    )
+
+
+def _ipywidgets(name: str) -> Finding:
+    extension, package = "@jupyter-widgets/jupyterlab-manager", "jupyterlab_widgets"
+    return _with_extension(_package(name, "ipywidgets"), extension, package)
+
+
+def _nbgrader(name: str) -> Finding:
+    return _with_extension(_package(name, "nbgrader"), "@jupyter/nbgrader", "nbgrader")
+
+
+def _with_extension(finding: Finding, extension: str, package: str) -> Finding:
+    """``finding``, unless JupyterLab lacks or has disabled the front end that belongs to it."""
+    from jupyter_core.paths import jupyter_path
+    from jupyterlab.commands import get_app_info
+
+    if finding.state != OK:
+        return finding
+    if not any(
+        (Path(p) / extension / "package.json").is_file() for p in jupyter_path("labextensions")
+    ):
+        return Finding(
+            *(MISSING, finding.name, f"{finding.detail}, without its JupyterLab extension"),
+            f"python -m pip install --force-reinstall --no-deps {package}",
+        )
+    if extension in get_app_info()["disabled"]:
+        return Finding(
+            *(MISSING, finding.name, f"{finding.detail}, its JupyterLab extension is disabled"),
+            f"jupyter labextension enable {extension}",
+        )
+    return Finding(OK, finding.name, f"{finding.detail}, with its JupyterLab extension")
+
+
+def _sandbox(name: str) -> Finding:
+    remedy = "only instructors need it, to grade: apt-get install bubblewrap (Linux)"
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        return Finding(OPTIONAL, name, "no bubblewrap", remedy)
+    command = [bwrap, "--ro-bind", "/", "/", "--unshare-all", "--die-with-parent", "true"]
+    try:
+        subprocess.run(command, capture_output=True, check=True, timeout=10, text=True)
+    except (subprocess.SubprocessError, OSError) as error:
+        said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[0]
+        return Finding(OPTIONAL, name, f"bubblewrap does not start: {said}", remedy)
+    return Finding(OK, name, "bubblewrap starts, without network")
