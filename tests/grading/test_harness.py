@@ -1,0 +1,54 @@
+"""The harness tells a caught misconception from one that passes, on the tiny chapter."""
+
+import pytest
+from harness import cases, grade, one_line
+from tiny_chapter import CASES, NAME, course
+
+from flatlab.course.build import build
+from flatlab.course.layout import Layout
+
+MORE = """
+# %% misconception="gradient_step" name="not-wrong-at-all" message="never said"
+def gradient_step(w, gradient, learning_rate):
+    return w - learning_rate * gradient
+
+# %% misconception="gradient_step" name="warns" message="none"
+def gradient_step(w, gradient, learning_rate):
+    import sys
+    print("careful", file=sys.stderr)
+    return w - learning_rate * gradient
+
+# %% alternative="gradient_step" name="not-right-at-all"
+def gradient_step(w, gradient, learning_rate):
+    return 2 * w - learning_rate * gradient
+"""
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    layout = Layout(course(tmp_path_factory.mktemp("tiny"), cases=CASES + MORE))
+    build(None, root=layout.root)
+    return layout, grade(layout, NAME, tmp_path_factory.mktemp("grading"))
+
+
+def test_scores_and_messages(graded):
+    layout, result = graded
+    scores = {student: given["gradient_step"] for student, given in result.scores.items()}
+    assert scores == {
+        "solution": 2,
+        "untouched": 0,
+        **{f"wrong-{k}": 0 for k in (1, 2, 3, 4)},
+        "wrong-5": 2,  # right, so the harness must show it as passed
+        "wrong-6": 0,  # a line on stderr costs all points
+        "right-1": 2,
+        "right-2": 2,
+        "right-3": 0,  # wrong, so the harness must show it as refused
+    }
+    assert result.maximum == {"gradient_step": 2}
+    for case in cases(layout, NAME)[:4]:
+        assert one_line(case.message) in result.outputs[case.student]["gradient_step"]
+    assert "Not written yet" in result.outputs["untouched"]["gradient_step"]
+
+
+def test_plain_nbgrader_gives_the_release_that_flatlab_build_gives(graded):
+    assert graded[1].same_release
