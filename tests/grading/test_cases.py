@@ -7,6 +7,8 @@ from harness import Case, cases, exercises, one_line
 
 from flatlab.course.layout import Layout
 
+pytestmark = [pytest.mark.grading, pytest.mark.slow]
+
 LAYOUT = Layout.find(Path(__file__).parent)
 CHAPTERS = [name for name in LAYOUT.chapters() if LAYOUT.release(name).is_file()]
 CASES = [case for chapter in CHAPTERS for case in cases(LAYOUT, chapter)]

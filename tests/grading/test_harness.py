@@ -7,6 +7,8 @@ from tiny_chapter import CASES, NAME, course
 from flatlab.course.build import build
 from flatlab.course.layout import Layout
 
+pytestmark = [pytest.mark.grading, pytest.mark.slow]
+
 MORE = """
 # %% misconception="gradient_step" name="not-wrong-at-all" message="never said"
 def gradient_step(w, gradient, learning_rate):

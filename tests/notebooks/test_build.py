@@ -12,6 +12,8 @@ from flatlab.course.build import build, check
 from flatlab.course.contract import violations
 from flatlab.course.layout import Layout, Refused
 
+pytestmark = pytest.mark.notebooks
+
 WIDGET = """# %% widget="wave"
 import numpy as np
 
