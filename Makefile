@@ -1,0 +1,73 @@
+# Two commands: `make lab` (the course in JupyterLab) and `make test` (everything that is tested).
+# Both need Python 3.10 or newer and a package registry, and keep to this folder's .venv.
+
+PYTHON ?= python3
+LAB_ARGS ?=
+PYTEST_ARGS ?=
+CHAPTERS ?=
+JOBS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+SLOW := slow or notebooks or grading or browser or peers
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test test-fast lint build bench clean
+
+help:
+	@echo "make lab        open the course in JupyterLab      (LAB_ARGS: passed on to it)"
+	@echo "make test       lint, then run every test          (PYTEST_ARGS, JOBS)"
+	@echo "make test-fast  the tests that take seconds        (PYTEST_ARGS, JOBS)"
+	@echo "make build      build and execute chapters         (CHAPTERS=\"00 01\"; all by default)"
+	@echo "make bench      run the benchmarks in bench/"
+	@echo "make lint       ruff: check and format"
+	@echo "make clean      remove caches and build folders; .venv stays"
+
+lab: $(VENV)/.course
+	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)/notebooks" \
+	    --LabApp.default_url=/lab/tree/00-start-here/00-start-here.ipynb $(LAB_ARGS)
+
+# Most tests run JOBS at a time. Those that start servers, kernels and graders run one after
+# another: they use every core themselves, and nbgrader has a time limit for each cell.
+test: $(VENV)/.dev lint
+	$(BIN)/python -m pytest -n $(JOBS) -m "not ($(SLOW))" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "$(SLOW)" $(PYTEST_ARGS)
+
+test-fast: $(VENV)/.dev
+	$(BIN)/python -m pytest -n $(JOBS) -m "not ($(SLOW))" $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+build: $(VENV)/.course
+	$(BIN)/flatlab build $(CHAPTERS)
+
+bench: $(VENV)/.dev
+	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -path ./$(VENV) -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d \
+	    -exec rm -rf {} +
+
+# A stamp for each set of packages: installed again when pyproject.toml or the versions change.
+$(VENV)/.course: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install -q -c constraints.txt -e ".[course]"
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install -q -c constraints.txt -e ".[course,dev]"
+	@touch $@ $(VENV)/.course
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { \
+	    echo "There is no $(PYTHON): install Python 3.10 or newer, or name one: make PYTHON=..."; \
+	    exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	    echo "$(PYTHON) is too old: flatlab needs Python 3.10 or newer. Name one: make PYTHON=..."; \
+	    exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	    echo "$(PYTHON) cannot make an environment. On Debian and Ubuntu: apt-get install python3-venv"; \
+	    exit 1; }
