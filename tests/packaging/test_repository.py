@@ -1,0 +1,135 @@
+"""The two commands, continuous integration, and what is committed."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+MOST_BYTES = {".ipynb": 1_500_000, ".pt": 2_000_000}
+MOST_BYTES_ELSE = 500_000
+
+
+@pytest.fixture(scope="module")
+def committed(repository) -> list[Path]:
+    """The files that git tracks."""
+    done = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=repository, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip("this is no git checkout")
+    return [repository / name for name in done.stdout.split("\0") if name]
+
+
+def make(folder, *arguments, path=None):
+    environment = {**os.environ, **({} if path is None else {"PATH": str(path)})}
+    environment = {k: v for k, v in environment.items() if not k.startswith("MAKE")}
+    return subprocess.run(
+        [shutil.which("make"), "--no-print-directory", "-C", folder, *arguments], capture_output=True, text=True,
+        env=environment, timeout=120, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def clone(repository, tmp_path) -> Path:
+    """A folder with what make reads, and no .venv."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(repository / name, tmp_path)
+    return tmp_path
+
+
+def test_files_are_small(committed):
+    too_large = [
+        f"{path}: {path.stat().st_size}"
+        for path in committed
+        if path.is_file() and path.stat().st_size > MOST_BYTES.get(path.suffix, MOST_BYTES_ELSE)
+    ]
+    assert not too_large
+
+
+def test_only_ci_knows_where_the_data_lie(committed, repository):
+    for path in committed:
+        if path in (repository / ".ci" / "run", Path(__file__)) or not path.is_file():
+            continue
+        assert b"shared/data" not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize(
+    "target", ["lab", "test", "test-fast", "lint", "build", "bench", "clean", "help"]
+)
+def test_make_has_the_target(clone, target):
+    done = make(clone, "-n", target)
+    assert done.returncode == 0, done.stderr
+
+
+def test_both_commands_install_the_tested_versions(clone):
+    for target, extras in (("lab", ".[course]"), ("test", ".[course,dev]")):
+        text = make(clone, "-n", target).stdout
+        assert f'install -q -c constraints.txt -e "{extras}"' in text
+        assert "-m venv .venv" in text
+
+
+def test_lab_opens_the_first_chapter_and_passes_arguments_on(clone):
+    text = make(clone, "-n", "lab", "LAB_ARGS=--no-browser --port=8899").stdout
+    assert f'--ServerApp.root_dir="{clone}/notebooks"' in text
+    assert "/lab/tree/00-start-here/00-start-here.ipynb" in text
+    assert text.rstrip().endswith("--no-browser --port=8899")
+
+
+def test_a_missing_python_is_explained(clone):
+    done = make(clone, "lab", "PYTHON=no-such-python")
+    assert done.returncode != 0
+    assert "There is no no-such-python: install Python 3.10 or newer" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ('[ "$1" = -c ] && exit 1; exit 0', "is too old: flatlab needs Python 3.10 or newer"),
+        ('[ "$1" = -m ] && mkdir .venv && exit 1; exit 0', "apt-get install python3-venv"),
+    ],
+)
+def test_an_old_python_and_one_without_venv_are_explained(clone, script, said):
+    python = clone / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    done = make(clone, "lab", f"PYTHON={python}")
+    assert done.returncode != 0
+    assert said in done.stdout
+    assert not (clone / ".venv").exists()
+
+
+def test_ci_run_is_a_program_and_the_workflow_runs_it(repository):
+    script = repository / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert script.read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")
+    assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+    workflow = yaml.safe_load(
+        (repository / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    )
+    job = workflow["jobs"]["test"]
+    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
+    assert job["strategy"]["matrix"]["python-version"] == ["3.10", "3.12"]
+
+
+def test_ci_run_calls_make_test_and_finds_the_data_beside_the_checkout(repository, tmp_path):
+    checkout, data = tmp_path / "checkout", tmp_path / "shared" / "data"
+    (checkout / ".ci").mkdir(parents=True)
+    data.mkdir(parents=True)
+    shutil.copy(repository / ".ci" / "run", checkout / ".ci")
+    (checkout / "Makefile").write_text("test:\n\t@echo data=$$FLATLAB_DATA; cat\n")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("bwrap", "chromium"):
+        (programs / name).write_text("#!/bin/sh\n")
+        (programs / name).chmod(0o755)
+    environment = {k: v for k, v in os.environ.items() if k != "FLATLAB_DATA"}
+    environment["PATH"] = f"{programs}:{environment['PATH']}"
+    done = subprocess.run(
+        [checkout / ".ci" / "run"], capture_output=True, text=True, env=environment,
+        timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1].endswith(f"data={data.resolve()}")
