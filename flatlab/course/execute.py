@@ -111,6 +111,17 @@ def _settle(notebook: NotebookNode) -> None:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             cell.outputs = [out for out in cell.outputs if _keep(out)]
+            for output in cell.outputs:
+                if output.output_type == "stream":
+                    output.text = _portable(output.text)
+
+
+def _portable(text: str) -> str:
+    """``text`` with this machine's data folder and home under their general names."""
+    for place, name in ((os.environ.get("FLATLAB_DATA"), "$FLATLAB_DATA"), (Path.home(), "~")):
+        if place and len(Path(place).parts) > 1:
+            text = re.sub(rf"{re.escape(str(place).rstrip('/'))}(?![\w.-])", name, text)
+    return text
 
 
 def _keep(output: NotebookNode) -> bool:

@@ -213,6 +213,15 @@ def test_nothing_is_written_when_refused(copy, old, new, message):
     assert after == before
 
 
+def test_data_folder_and_home_are_stored_under_their_general_names(copy, monkeypatch):
+    monkeypatch.setenv("FLATLAB_DATA", "/srv/data/")
+    edit(copy, "return 1\n", "return 1\n\n\nimport os\nprint(os.environ['FLATLAB_DATA'] + 'x')\n")
+    edit(copy, "+ 'x')\n", "+ 'x')\nprint(os.path.expanduser('~') + '/notes')\n")
+    build(None, root=copy)
+    (cell,) = [cell for cell in solution(copy).cells if cell.id.startswith("folded-")]
+    assert cell.outputs[0].text == "$FLATLAB_DATA/x\n~/notes\n"
+
+
 def test_a_failing_cell_is_named(copy):
     edit(copy, "print(w.tolist())", "print(w.tolost())")
     with pytest.raises(Refused, match=r"cell 'experiment-walk'.*(?s:.*)tolost"):
