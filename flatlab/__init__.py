@@ -21,7 +21,7 @@ _HOME = {
 }
 _MODULES = {"curvature", "data", "models", "training", "plots", "widgets", "notebook", "checks"}
 
-__all__ = [*_HOME, "__version__"]
+__all__ = [*_HOME, "__version__"]  # noqa: PLE0604 - the keys are strings
 
 
 def __getattr__(name: str):

@@ -50,7 +50,9 @@ def settings(table: Mapping[str, Sequence]) -> SimpleNamespace:
     rows = [["setting", *heads], *([name, *map(str, row)] for name, row in table.items())]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+        print(
+            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        )
     return SimpleNamespace(**{name: row[chosen] for name, row in table.items()})
 
 

@@ -94,7 +94,7 @@ def show(fig: Figure, alt: str) -> None:
         from IPython import get_ipython
         from IPython.display import display
     except ImportError:
-        get_ipython = lambda: None  # noqa: E731
+        get_ipython = lambda: None
     if get_ipython() is None:
         print(f"[figure] {alt}")
     else:
@@ -133,4 +133,4 @@ def contours(
     )
     ax.clabel(drawn, fontsize=8, fmt="%.3g")
     ax.plot(0, 0, marker="*", color=COLORS["orange"], markersize=10, linestyle="none")
-    ax.set_aspect("equal", adjustable="datalim")
+    ax.set_aspect("equal", adjustable="box")

@@ -46,7 +46,13 @@ s = settings(
 # missing. In a terminal the same is `flatlab doctor`.
 
 # %% folded
-# !{sys.executable} -m flatlab doctor
+import subprocess
+
+print(
+    subprocess.run(
+        [sys.executable, "-m", "flatlab", "doctor"], capture_output=True, text=True
+    ).stdout
+)
 
 # %% [markdown]
 # ## 2 · Predict, implement, check, experiment   (≈ 8 min)
@@ -65,7 +71,7 @@ predict(
 )
 
 # %% [markdown]
-# #### Exercise 1 · One step downhill   ●○○○ · 1 point · 3 min
+# ### Exercise 1 · One step downhill   ●○○○ · 1 point · 3 min
 #
 # Write `gradient_step(w, gradient, learning_rate)`: the weights after one step of gradient descent.
 # - `w`, `gradient`: float tensors of the same shape, any shape. `learning_rate`: a float, 0 or more.
@@ -79,6 +85,7 @@ predict(
 # `w -= ...` changes the tensor that was passed in; `w - ...` makes a new one.
 #
 # </details>
+
 
 # %% exercise="gradient_step"
 def gradient_step(w, gradient, learning_rate):
@@ -99,7 +106,10 @@ from flatlab.checks.chapter00 import ThreeWeights
 class SeveralAxes:
     def draw(self, generator):
         shape = (2, 3, 2)
-        return {"w": torch.randn(shape, generator=generator), "g": torch.randn(shape, generator=generator)}
+        return {
+            "w": torch.randn(shape, generator=generator),
+            "g": torch.randn(shape, generator=generator),
+        }
 
     def call(self, student, inputs):
         result = student(torch.tensor(inputs["w"]), torch.tensor(inputs["g"]), 0.25)
@@ -130,7 +140,7 @@ check.gradient_step.grade(gradient_step)
 # A pass also says how many hidden checks remain and what they look at. The hidden ones run when the
 # notebook is graded, so that a function is right for inputs you have not seen.
 #
-# #### Experiment · Two learning rates
+# ### Experiment · Two learning rates
 #
 # An experiment uses your function. If the function is missing or its check fails, the experiment
 # says so and the rest of the notebook still runs.
@@ -181,7 +191,7 @@ reveal({"learning rate 0.6 on curvature 4": "it never arrives"})
 # name (`# exercise: gradient_step`): keep it, it finds your answer again if the file gets damaged.
 # Answers in words are read by a person.
 #
-# #### Open question   ●○○○ · 1 point · 2 min
+# ### Open question   ●○○○ · 1 point · 2 min
 #
 # For which learning rates does gradient descent arrive when the loss has **two** weights, one
 # with curvature 4 and one with curvature 1? Answer in one or two sentences.

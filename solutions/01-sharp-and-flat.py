@@ -24,7 +24,6 @@ import copy
 import math
 
 import torch
-from torch import nn
 
 import flatlab
 from flatlab import curvature, models, plots, widgets
@@ -48,10 +47,10 @@ s = settings(
         "max_steps": (40, 20_000, 100_000),
         "power_steps": (3, 40, 100),
         "norm_probes": (2, 10, 100),
-        "lanczos_steps": (8, 80, 100),
+        "lanczos_steps": (8, 60, 100),
         "ascent_steps": (3, 20, 100),
-        "grid": (3, 21, 41),
-        "walk_steps": (3, 120, 1000),
+        "grid": (3, 15, 41),
+        "walk_steps": (3, 60, 1000),
     }
 )
 
@@ -74,7 +73,7 @@ predict(
 )
 
 # %% [markdown]
-# #### Exercise 1 · Curvature in 1-D   ●○○○ · 2 points · 6 min
+# ### Exercise 1 · Curvature in 1-D   ●○○○ · 2 points · 6 min
 #
 # Write `second_derivative(f, x)`: f″ at every entry of `x`, by automatic differentiation.
 # - `x`: a float tensor of any shape, a single number included. `f` acts on each entry alone.
@@ -86,6 +85,7 @@ predict(
 # differentiated once more. What does it give for a straight line, whose slope does not depend on x?
 #
 # </details>
+
 
 # %% exercise="second_derivative"
 def second_derivative(f, x):
@@ -108,7 +108,9 @@ from flatlab.checks.answers import array, compare
 
 @check.second_derivative.hidden("a straight line, whose curvature is 0")
 class StraightLine:
-    hints = (("does not require grad", "The slope of a line does not depend on x: no graph is left."),)
+    hints = (
+        ("does not require grad", "The slope of a line does not depend on x: no graph is left."),
+    )
 
     def draw(self, generator):
         return {"x": torch.randn(4, generator=generator, dtype=torch.float64)}
@@ -119,7 +121,10 @@ class StraightLine:
 
     def verdict(self, inputs, outputs):
         return compare(
-            outputs["result"], [0.0] * 4, 1e-8, otherwise="A straight line has curvature 0, not {got}."
+            outputs["result"],
+            [0.0] * 4,
+            1e-8,
+            otherwise="A straight line has curvature 0, not {got}.",
         )
 
 
@@ -144,6 +149,7 @@ class XRequiresGradient:
 check.second_derivative.grade(second_derivative)
 ### END HIDDEN TESTS
 
+
 # %% experiment="two-valleys" compare=true
 def two_valleys(x):
     return x**4 - 2 * x**2 + x / 2
@@ -157,7 +163,12 @@ if ready(second_derivative):
     ax.plot(x, two_valleys(x), label="f")
     for x0, a, dashes in zip(minima, bend, ("--", ":")):
         near = x0 + torch.linspace(-0.45, 0.45, 50)
-        ax.plot(near, two_valleys(x0) + a / 2 * (near - x0) ** 2, linestyle=dashes, label=f"parabola, f″ = {a:.1f}")
+        ax.plot(
+            near,
+            two_valleys(x0) + a / 2 * (near - x0) ** 2,
+            linestyle=dashes,
+            label=f"parabola, f″ = {a:.1f}",
+        )
     ax.set_xlabel("x")
     ax.set_ylabel("f(x)")
     ax.set_ylim(-1.8, 1.5)
@@ -185,7 +196,7 @@ if ready(second_derivative):
 # largest eigenvalue $\lambda_{\max}(H)$, and u is then the eigenvector. That number is what this
 # course calls **sharpness**.
 #
-# #### Exercise 2 · The Hessian of two weights   ●●○○ · 3 points · 8 min
+# ### Exercise 2 · The Hessian of two weights   ●●○○ · 3 points · 8 min
 #
 # Write `hessian_2d(f, w)`.
 # - `w`: float tensor of shape (2,). `f(w)` returns a scalar tensor.
@@ -196,6 +207,7 @@ if ready(second_derivative):
 # The gradient has two entries. Each is a function of w, and has a gradient of its own: a row of H.
 #
 # </details>
+
 
 # %% exercise="hessian_2d"
 def hessian_2d(f, w):
@@ -215,6 +227,8 @@ def hessian_2d(f, w):
 
 # %% check="hessian_2d" points=3
 check.hessian_2d(hessian_2d)
+
+
 ### BEGIN HIDDEN TESTS
 @check.hessian_2d.hidden("a loss that ignores one of the weights")
 class OneWeightIgnored:
@@ -255,10 +269,18 @@ check.hessian_2d.grade(hessian_2d)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# #### Experiment · What a Hessian does to gradient descent
+# ### Experiment · What a Hessian does to gradient descent
 #
 # The Hessian of a quadratic is set by its two curvatures and by the angle of its valley. Move the
 # sliders: where does the path start to zigzag, and where does it leave? (η is the learning rate.)
+
+# %% predict="curvatures 4 and 0.5: where gradient descent starts to leave"
+predict(
+    "curvatures 4 and 0.5: where gradient descent starts to leave",
+    options=["η = 0.25", "η = 0.5", "η = 4"],
+    answer=...,
+)
+
 
 # %% folded
 def quadratic_hessian(largest, smallest, angle):
@@ -269,8 +291,8 @@ def quadratic_hessian(largest, smallest, angle):
 
 
 def descent_path(hessian, learning_rate, steps=30):
-    """Gradient descent on w.H.w / 2 from (1.6, 0.9): (steps + 1, 2)."""
-    w = torch.tensor([1.6, 0.9])
+    """Gradient descent on w.H.w / 2 from (0.6, 2.0): (steps + 1, 2)."""
+    w = torch.tensor([0.6, 2.0])
     path = [w]
     for _ in range(steps):
         w = w - learning_rate * hessian @ w
@@ -340,7 +362,7 @@ if ready(hessian_2d):
 #
 # is the gradient of a number (Pearlmutter, 1994). All that follows uses nothing else.
 #
-# #### Exercise 3 · Hessian-vector product   ●●●○ · 4 points · 12 min
+# ### Exercise 3 · Hessian-vector product   ●●●○ · 4 points · 12 min
 #
 # Write `hvp(loss_fn, params, v)`.
 # - `params`: list of float tensors that require a gradient. `loss_fn(params)` returns a scalar tensor.
@@ -363,6 +385,7 @@ if ready(hessian_2d):
 # gradient depends on any parameter, the sum has no graph left to differentiate.
 #
 # </details>
+
 
 # %% exercise="hvp"
 def hvp(loss_fn, params, v):
@@ -457,25 +480,21 @@ check.hvp.grade(hvp)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# #### Experiment · Two minima of the same network
+# ### Experiment · Two minima of the same network
 #
 # The 784-500-500-500-10 ReLU network, 1000 Fashion-MNIST images, mean squared error on one-hot
 # targets, learning rate 0.5. One copy trains on all images at once (gradient descent), one on
 # batches of 10 (SGD). Both start from the same weights and stop when the training loss falls to
 # the value in the settings. (Minimizing takes about a minute; the bar shows the time left.)
 
-# %% predict="the sharper of the two minima"
-predict(
-    "the sharper of the two minima",
-    options=["full batch", "batches of 10", "no difference"],
-    answer=...,
-)
-
 # %% predict="test accuracy"
 predict(
     "test accuracy",
-    options=["the flatter one wins by 2 points or more", "the flatter one wins by less than 2 points",
-             "the sharper one wins"],
+    options=[
+        "the flatter one wins by 2 points or more",
+        "the flatter one wins by less than 2 points",
+        "the sharper one wins",
+    ],
     answer=...,
 )
 
@@ -530,6 +549,7 @@ for name, batch_size in (("full batch", None), (f"batches of {s.small_batch}", s
         f"test accuracy {100 * accuracy(networks[name]):.1f} %"
     )
 
+
 # %% folded
 def loss_of(model):
     """The training loss as a function of a list of parameter tensors, and that list."""
@@ -543,13 +563,13 @@ def loss_of(model):
 
 
 def product_with(hvp, model):
-    """Your hvp as v -> Hv on one vector of p numbers, and p."""
+    """Your hvp as v -> Hv on one vector of p numbers on the CPU, and p."""
     loss_fn, params = loss_of(model)
     sizes = [p.numel() for p in params]
 
     def matvec(v):
-        parts = [part.view_as(p) for part, p in zip(v.split(sizes), params)]
-        return torch.cat([h.reshape(-1) for h in hvp(loss_fn, params, parts)]).detach()
+        parts = [part.view_as(p) for part, p in zip(v.to(device).split(sizes), params)]
+        return torch.cat([h.reshape(-1) for h in hvp(loss_fn, params, parts)]).detach().cpu()
 
     return matvec, sum(sizes)
 
@@ -557,7 +577,7 @@ def product_with(hvp, model):
 # %% experiment="product" compare=true
 if ready(hvp):
     matvec, dim = product_with(hvp, networks["full batch"])
-    u, v = torch.randn(2, dim, generator=generator).to(device)
+    u, v = torch.randn(2, dim, generator=generator)
     u_hv, v_hu = (u @ matvec(v)).item(), (v @ matvec(u)).item()
     same = abs(u_hv - v_hu) < 1e-3 * max(abs(u_hv), 1e-3)
     print(f"{dim} parameters; symmetric: u·Hv equals v·Hu is {same}")
@@ -572,7 +592,7 @@ if ready(hvp):
 # Multiply any vector by H again and again: what survives is the direction in which H stretches
 # most. That is power iteration. With v of norm 1, the eigenvalue is the Rayleigh quotient $v^\top H v$.
 #
-# #### Exercise 4 · Power iteration   ●●○○ · 3 points · 9 min
+# ### Exercise 4 · Power iteration   ●●○○ · 3 points · 9 min
 #
 # Write `power_iteration(matvec, dim, steps, generator)`.
 # - `matvec(v)`: takes a tensor of shape (dim,), returns H v.
@@ -587,6 +607,7 @@ if ready(hvp):
 # generator=generator)` draws the start.
 #
 # </details>
+
 
 # %% exercise="power_iteration"
 def power_iteration(matvec, dim, steps, generator):
@@ -644,12 +665,19 @@ check.power_iteration.grade(power_iteration)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# #### Experiment · How sharp are the two minima?
+# ### Experiment · How sharp are the two minima?
 #
 # Power iteration stops after a fixed number of products and does not know how far it is from the
 # truth. The package uses Lanczos iteration, which keeps all products and so needs fewer, and stops
 # when the residual $\lVert Hv - \lambda v\rVert$ is below 0.1 % of λ: some eigenvalue lies within
 # that distance.
+
+# %% predict="the sharper of the two minima"
+predict(
+    "the sharper of the two minima",
+    options=["full batch", "batches of 10", "no difference"],
+    answer=...,
+)
 
 # %% experiment="largest-curvature"
 if ready(hvp, power_iteration):
@@ -657,11 +685,13 @@ if ready(hvp, power_iteration):
     sharpness = {}
     for name, model in networks.items():
         matvec, dim = product_with(hvp, model)
-        yours, _ = power_iteration(lambda v: matvec(v.to(device)).cpu(), dim, s.power_steps, generator)
+        yours, _ = power_iteration(matvec, dim, s.power_steps, generator)
         result = flatlab.top_eigenpairs(curvature.Hessian(model, mean_squared_error, (X, Y)), k=1)
         sharpness[name] = float(result.values[0])
-        print(f"{name:16} {yours:22.2f} {sharpness[name]:14.2f} ± {float(result.residuals[0]):.3f}"
-              f" {2 / s.learning_rate:6.1f}")
+        print(
+            f"{name:16} {yours:22.2f} {sharpness[name]:14.2f} ± {float(result.residuals[0]):.3f}"
+            f" {2 / s.learning_rate:6.1f}"
+        )
 
 # %% [markdown]
 # Gradient descent ends close to 2/η, the largest curvature in which it can stay (section 2). SGD
@@ -680,7 +710,7 @@ if ready(hvp, power_iteration):
 # For a random vector z whose entries are independent with mean 0 and variance 1,
 # $\mathbb E\,\lVert Hz\rVert^2 = \lVert H\rVert_F^2$ (Hutchinson, 1990). So a few products estimate it.
 #
-# #### Exercise 5 · Frobenius norm from probes   ●●○○ · 3 points · 8 min
+# ### Exercise 5 · Frobenius norm from probes   ●●○○ · 3 points · 8 min
 #
 # Write `frobenius_norm(matvec, dim, probes, generator)`.
 # - One product for each of the `probes` random vectors, drawn with `generator` (normal or ±1).
@@ -691,6 +721,7 @@ if ready(hvp, power_iteration):
 # The expectation is of the squared norm. Average first, take the root last.
 #
 # </details>
+
 
 # %% exercise="frobenius_norm"
 def frobenius_norm(matvec, dim, probes, generator):
@@ -706,6 +737,8 @@ def frobenius_norm(matvec, dim, probes, generator):
 
 # %% check="frobenius_norm" points=3
 check.frobenius_norm(frobenius_norm)
+
+
 ### BEGIN HIDDEN TESTS
 @check.frobenius_norm.hidden("a single probe")
 class SingleProbe:
@@ -740,25 +773,39 @@ class ZeroNorm:
         return {"norm": array(student(Product(inputs["A"]), 5, 3, torch.Generator()), ())}
 
     def verdict(self, inputs, outputs):
-        return compare(outputs["norm"], 0.0, 1e-9, otherwise="The zero matrix has norm 0, not {got}.")
+        return compare(
+            outputs["norm"], 0.0, 1e-9, otherwise="The zero matrix has norm 0, not {got}."
+        )
 
 
 check.frobenius_norm.grade(frobenius_norm)
 ### END HIDDEN TESTS
+
+# %% predict="eigenvalues above 1 % of the largest"
+predict(
+    "eigenvalues above 1 % of the largest",
+    options=["fewer than 1000", "about 10,000", "about half of all 898,510"],
+    answer=...,
+)
 
 # %% experiment="spectra"
 if ready(hvp, frobenius_norm):
     norms, densities = {}, {}
     for name, model in networks.items():
         matvec, dim = product_with(hvp, model)
-        norms[name] = frobenius_norm(lambda v: matvec(v.to(device)).cpu(), dim, s.norm_probes, generator)
+        norms[name] = frobenius_norm(matvec, dim, s.norm_probes, generator)
         hessian = curvature.Hessian(model, mean_squared_error, (X, Y))
         densities[name] = flatlab.spectral_density(hessian, steps=s.lanczos_steps, probes=1)
-        print(f"{name:16} Frobenius norm {norms[name]:.2f}")
+        d = densities[name]
+        above = dim * float(d.weights[d.nodes > 0.01 * d.nodes.max()].sum())
+        print(
+            f"{name:16} Frobenius norm {norms[name]:.2f}, about {above:.0f} eigenvalues above 1 % of the largest"
+        )
     fig, ax = plots.figure(height=3.2)
     plots.density(ax, densities)
     smallest, largest = (
-        {name: float(getattr(d.nodes, end)()) for name, d in densities.items()} for end in ("min", "max")
+        {name: float(getattr(d.nodes, end)()) for name, d in densities.items()}
+        for end in ("min", "max")
     )
     plots.show(
         fig,
@@ -783,7 +830,7 @@ if ready(hvp, frobenius_norm):
 # It needs no Hessian, and a radius ε that somebody has to choose. At a minimum and for small ε it is
 # $\tfrac12 \varepsilon^2 \lambda_{\max} / (1 + L)$.
 #
-# #### Exercise 6 · ε-sharpness by projected ascent   ●●●● · 4 points · 12 min
+# ### Exercise 6 · ε-sharpness by projected ascent   ●●●● · 4 points · 12 min
 #
 # Write `epsilon_sharpness(loss_fn, params, epsilon, steps)`.
 # - `loss_fn(params)` as in exercise 3. The ball is around **all** parameters together: one norm
@@ -803,6 +850,7 @@ if ready(hvp, frobenius_norm):
 # nothing to restore. The projection is d · ε/‖d‖ if ‖d‖ > ε, and d otherwise.
 #
 # </details>
+
 
 # %% exercise="epsilon_sharpness"
 def epsilon_sharpness(loss_fn, params, epsilon, steps):
@@ -880,12 +928,26 @@ class FlatLoss:
 
     def verdict(self, inputs, outputs):
         if not abs(outputs["value"]) < 1e-9:
-            return f"A constant loss has ε-sharpness 0, not {outputs['value']:.3g}: is 0 divided by 0?"
+            return (
+                f"A constant loss has ε-sharpness 0, not {outputs['value']:.3g}: is 0 divided by 0?"
+            )
         return None
 
 
 check.epsilon_sharpness.grade(epsilon_sharpness)
 ### END HIDDEN TESTS
+
+# %% predict="along a random direction"
+# After the measures comes a picture: the loss along one random direction through each minimum.
+predict(
+    "along a random direction",
+    options=[
+        "the full-batch minimum looks much sharper",
+        "both look alike",
+        "the small-batch minimum looks sharper",
+    ],
+    answer=...,
+)
 
 # %% experiment="epsilon"
 radii = (0.05, 0.2, 0.5)
@@ -901,7 +963,13 @@ if ready(hvp, power_iteration, epsilon_sharpness):
             print(f"{epsilon:5.2f} {name:16} {rises[epsilon, name]:17.4f} {taylor:12.4f}")
 
 # %% [markdown]
-# #### Experiment · Seeing it
+# The order of the two minima is the same at every radius. The approximation ½ε²λ/(1+L) is not: at
+# ε = 0.2 the true rise is three times as large. A ball in 898,510 dimensions holds places where
+# the curvature is larger than at its center, and ascent finds them. So ε-sharpness with a radius
+# that matters in practice is not λ_max in disguise.
+
+# %% [markdown]
+# ### Experiment · Seeing it
 #
 # A picture of the loss along one random direction is the most common way to show flatness. Beware:
 # in a space of 898,510 dimensions a random direction hardly meets the few sharp ones, and its
@@ -950,7 +1018,9 @@ fig, axes = plots.figure(columns=2, width=8.6, height=4.0, sharex=True, sharey=T
 corner = {}
 for ax, (name, model) in zip(axes, networks.items()):
     seeded = torch.Generator().manual_seed(5)
-    first, second = (curvature.filter_normalized_direction(model, generator=seeded) for _ in range(2))
+    first, second = (
+        curvature.filter_normalized_direction(model, generator=seeded) for _ in range(2)
+    )
     plane = curvature.landscape_2d(model, mean_squared_error, (X, Y), first, second, axis, axis)
     plots.contours(ax, plane.xs, plane.ys, plane.losses, levels=[0.005, 0.01, 0.02, 0.04, 0.08])
     corner[name] = float(plane.losses.max())
@@ -975,13 +1045,16 @@ plots.show(
 # %% predict="after rescaling by α = 5"
 predict(
     "after rescaling by α = 5",
-    options=["every measure changes", "λ_max changes, the filter-normalized picture does not",
-             "no measure changes, since the function is the same"],
+    options=[
+        "every measure changes",
+        "λ_max changes, the filter-normalized picture does not",
+        "no measure changes, since the function is the same",
+    ],
     answer=...,
 )
 
 # %% [markdown]
-# #### Exercise 7 · Rescale two ReLU layers   ●●○○ · 3 points · 7 min
+# ### Exercise 7 · Rescale two ReLU layers   ●●○○ · 3 points · 7 min
 #
 # Write `rescale_relu(params, alpha)`.
 # - `params`: list [W₁, b₁, W₂, b₂, …] of a fully connected ReLU network, at least two layers.
@@ -994,6 +1067,7 @@ predict(
 # Which biases come before the rescaled ReLU, and which after?
 #
 # </details>
+
 
 # %% exercise="rescale_relu"
 def rescale_relu(params, alpha):
@@ -1029,6 +1103,7 @@ class SmallAlpha(SameFunction):
 check.rescale_relu.grade(rescale_relu)
 ### END HIDDEN TESTS
 
+
 # %% experiment="rescaling"
 def rescaled_copy(model, alpha):
     twin = copy.deepcopy(model)
@@ -1039,20 +1114,26 @@ def rescaled_copy(model, alpha):
 
 
 if ready(hvp, frobenius_norm, epsilon_sharpness, rescale_relu):
-    print(f"{'α':>4} {'λ_max':>9} {'Frobenius':>10} {'ε-sharpness':>12} {'filter-norm.':>13} {'test':>7}")
+    print(
+        f"{'α':>4} {'λ_max':>9} {'Frobenius':>10} {'ε-sharpness':>12} {'filter-norm.':>13} {'test':>7}"
+    )
     flat = networks[f"batches of {s.small_batch}"]
     for alpha in (0.2, 0.5, 1.0, 2.0, 5.0):
         twin = rescaled_copy(flat, alpha)
         matvec, dim = product_with(hvp, twin)
         top = flatlab.sharpness(twin, mean_squared_error, (X, Y))
-        norm = frobenius_norm(lambda v: matvec(v.to(device)).cpu(), dim, s.norm_probes, generator)
+        norm = frobenius_norm(matvec, dim, s.norm_probes, generator)
         rise = epsilon_sharpness(*loss_of(twin), 0.2, s.ascent_steps)
         direction = curvature.filter_normalized_direction(twin, torch.Generator().manual_seed(3))
         at = curvature.landscape_1d(twin, mean_squared_error, (X, Y), direction, [0.5]).losses[0]
-        print(f"{alpha:4.1f} {top:9.2f} {norm:10.2f} {rise:12.4f} {at:13.4f} {100 * accuracy(twin):6.1f}%")
+        print(
+            f"{alpha:4.1f} {top:9.2f} {norm:10.2f} {rise:12.4f} {at:13.4f} {100 * accuracy(twin):6.1f}%"
+        )
 
 # %% [markdown]
-# Five networks with the same predictions, and a sharpness that differs by a large factor. So "this
+# Five networks with the same predictions, and sharpness from about 1 to 17. The measures do not even
+# agree on the order: at α = 2 the ε-sharpness is smaller than at α = 1, and λ_max larger. Only the
+# filter-normalized slice, whose direction is rescaled with the weights, stays the same. So "this
 # minimum is flat" says nothing about the function alone; it is a statement about the function **and**
 # the coordinates.
 #
@@ -1078,8 +1159,15 @@ if ready(rescale_relu):
     ).values[0]
     losses = walk.train_loss
     print(f"rescaled by 3: λ_max {before:.1f}, above 2/η = {2 / s.learning_rate:.0f}")
-    print(f"{s.walk_steps} steps of gradient descent later: λ_max {after:.1f}, "
-          f"training loss went up to {max(losses):.2g} and is at {losses[-1]:.2g}")
+    print(
+        f"{s.walk_steps} steps of gradient descent later: λ_max {after:.1f}, "
+        f"training loss went up to {max(losses):.2g} and is at {losses[-1]:.2g}"
+    )
+
+# %% [markdown]
+# The rescaled twin has the same loss, but gradient descent with η = 0.5 cannot stay there: the loss
+# rises, the weights move, and the sharpness comes back to 2/η. Training itself chooses among the twins.
+# That is why the comparison in section 4, same start and same learning rate, is a fair one.
 
 # %% [markdown]
 # ## 8 · Is flat better here?   (≈ 8 min)
@@ -1088,23 +1176,26 @@ if ready(rescale_relu):
 if ready(hvp, power_iteration, frobenius_norm, epsilon_sharpness, rescale_relu):
     print(f"{'':16} {'λ_max':>7} {'Frobenius':>10} {'ε-sharpness (0.2)':>18} {'test accuracy':>14}")
     for name, model in networks.items():
-        print(f"{name:16} {sharpness[name]:7.2f} {norms[name]:10.2f} {rises[0.2, name]:18.4f} "
-              f"{100 * accuracy(model):13.1f}%")
+        print(
+            f"{name:16} {sharpness[name]:7.2f} {norms[name]:10.2f} {rises[0.2, name]:18.4f} "
+            f"{100 * accuracy(model):13.1f}%"
+        )
     names = list(networks)
     gain = 100 * (accuracy(networks[names[1]]) - accuracy(networks[names[0]]))
     reveal(
         {
             "the narrower valley of f(x) = x^4 - 2x^2 + x/2": "the left one",
+            "curvatures 4 and 0.5: where gradient descent starts to leave": "η = 0.5",
             "the sharper of the two minima": max(sharpness, key=sharpness.get),
             "test accuracy": f"{names[1]} minus {names[0]}: {gain:+.1f} points",
+            "eigenvalues above 1 % of the largest": "fewer than 1000",
+            "along a random direction": "see the first panel of the slices",
             "after rescaling by α = 5": "λ_max changes, the filter-normalized picture does not",
         }
     )
 
 # %% [markdown]
-# TODO-TEXT
-#
-# #### Open question   ●●●○ · 4 points · 8 min
+# ### Open question   ●●●○ · 4 points · 8 min
 #
 # Rescaling changed some measures and left others alone. Which of λ_max, the Frobenius norm, ε-sharpness
 # and the filter-normalized picture would you use to compare (a) two runs of the same network that
