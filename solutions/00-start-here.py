@@ -50,7 +50,7 @@ import subprocess
 
 print(
     subprocess.run(
-        [sys.executable, "-m", "flatlab", "doctor"], capture_output=True, text=True
+        [sys.executable, "-m", "flatlab", "doctor"], capture_output=True, text=True, check=False
     ).stdout
 )
 
