@@ -10,12 +10,14 @@ __version__ = "0.1.0"
 _HOME = {
     "Hessian": "curvature",
     "GaussNewton": "curvature",
+    "HessianVariance": "curvature",
     "top_eigenpairs": "curvature",
     "trace": "curvature",
     "frobenius_norm": "curvature",
     "spectral_density": "curvature",
     "sharpness": "curvature",
     "epsilon_sharpness": "curvature",
+    "non_uniformity": "curvature",
     "load_dataset": "data",
     "fit": "training",
 }

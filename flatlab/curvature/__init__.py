@@ -7,7 +7,7 @@ from flatlab.curvature.estimators import (
     spectral_density,
     trace,
 )
-from flatlab.curvature.lanczos import Eigenpairs, top_eigenpairs
+from flatlab.curvature.lanczos import ConvergenceError, Eigenpairs, top_eigenpairs
 from flatlab.curvature.landscape import (
     Landscape1D,
     Landscape2D,
@@ -18,11 +18,12 @@ from flatlab.curvature.landscape import (
 )
 from flatlab.curvature.operators import GaussNewton, Hessian
 from flatlab.curvature.sharpness import (
-    ConvergenceError,
     EpsilonSharpness,
     epsilon_sharpness,
     sharpness,
 )
+from flatlab.curvature.tangents import UnsupportedLayerError
+from flatlab.curvature.variance import HessianVariance, non_uniformity
 
 __all__ = [
     "ConvergenceError",
@@ -31,14 +32,17 @@ __all__ = [
     "Estimate",
     "GaussNewton",
     "Hessian",
+    "HessianVariance",
     "Landscape1D",
     "Landscape2D",
     "SpectralDensity",
+    "UnsupportedLayerError",
     "epsilon_sharpness",
     "filter_normalized_direction",
     "frobenius_norm",
     "landscape_1d",
     "landscape_2d",
+    "non_uniformity",
     "random_direction",
     "sharpness",
     "spectral_density",

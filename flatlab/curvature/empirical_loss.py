@@ -26,8 +26,8 @@ _BATCH_STATISTICS = (nn.modules.batchnorm._BatchNorm,)
 class EmpiricalLoss:
     """L(w) = sum_b (n_b / n) loss_fn(model_w(X_b), y_b), a function of one flat vector w of shape (p,).
 
-    w holds the parameters that require grad when this object is made, in the order of
-    `model.parameters()`; the others stay constants. `data` is `(X, y)`, or a re-iterable of such
+    w holds the parameters that require grad when this object is made (or of those the ones in
+    `names`), in the order of `model.parameters()`; the others stay constants. `data` is `(X, y)`, or a re-iterable of such
     batches (a list, a `DataLoader`), each weighted by its number of samples n_b = len(X_b).
     `loss_fn` must average over samples. The module's mode is taken as it is.
 
@@ -35,9 +35,16 @@ class EmpiricalLoss:
     precision or on several devices; a one-shot iterator; an empty batch; a batch that is no pair.
     """
 
-    def __init__(self, model: nn.Module, loss_fn: LossFunction, data: Any):
+    def __init__(
+        self,
+        model: nn.Module,
+        loss_fn: LossFunction,
+        data: Any,
+        names: Sequence[str] | None = None,
+    ):
         self.model, self.loss_fn = model, loss_fn
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        named = [(name, p) for name, p in named if names is None or name in names]
         _check_parameters(named)
         self.names = [name for name, _ in named]
         self.parameters = [p for _, p in named]
@@ -108,7 +115,8 @@ class EmpiricalLoss:
     def forward(self, weights: Sequence[Tensor] | None, X: Tensor) -> Any:
         """model(X) with `weights` in place of the parameters; inside `undisturbed` only."""
         weights = self.parameters if weights is None else weights
-        state = dict(zip(self.names, weights, strict=True))
+        state = {name: p.detach() for name, p in self.model.named_parameters()}  # constants
+        state.update(zip(self.names, weights, strict=True))
         state.update({name: b.clone() for name, b in self.model.named_buffers()})
         before = _random_state(self.device)
         with sdpa_kernel(SDPBackend.MATH):  # the fused attention kernels have no second derivative
@@ -142,6 +150,18 @@ class EmpiricalLoss:
                 "use reduction='mean' or end it with .mean()"
             )
         return loss
+
+    def mean_of_parts(self, prediction: Any, y: Any) -> float | None:
+        """None if loss_fn is a mean over samples, else what the mean over two parts would be."""
+        n = len(prediction)
+        if n < 2:
+            return None
+        h = max(n // 3, 1)
+        first = self.scalar_loss(prediction[:h], y[:h])
+        rest = self.scalar_loss(prediction[h:], y[h:])
+        mean = (h * first + (n - h) * rest) / n
+        whole = self.scalar_loss(prediction, y)
+        return None if torch.isclose(mean, whole, rtol=1e-3, atol=1e-30) else float(mean)
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:

@@ -21,6 +21,10 @@ from flatlab.curvature.random_vectors import check_count, check_operator, normal
 _ROUNDING = 32  # times the machine epsilon and the operator's norm: what products are good for
 
 
+class ConvergenceError(RuntimeError):
+    """An iterative method stopped before it could certify its answer."""
+
+
 @dataclass(frozen=True)
 class Eigenpairs:
     """Eigenvalues with what is known about their errors."""
@@ -29,7 +33,20 @@ class Eigenpairs:
     vectors: Tensor  # (p, k) orthonormal columns, the operator's dtype and device
     residuals: Tensor  # (k,) float64, |A v - theta v|: some eigenvalue lies within it of values[i]
     iterations: int  # products with A
+    tol: float  # the tolerance, relative to |value|
     converged: bool  # every residual met the tolerance
+
+
+def require_converged(pairs: Eigenpairs, name: str) -> Eigenpairs:
+    """`pairs` itself; raises ConvergenceError, with what was reached, if it has not converged."""
+    if not pairs.converged:
+        value, residual = float(pairs.values[0]), float(pairs.residuals[0])
+        raise ConvergenceError(
+            f"{name} = {value:.6g} is certified to {residual:.1e} only, not to {pairs.tol:.2g} * "
+            f"|{name}| = {pairs.tol * abs(value):.1e}, after {pairs.iterations} products: "
+            "raise max_iter or tol, or take what there is from top_eigenpairs"
+        )
+    return pairs
 
 
 def top_eigenpairs(
@@ -42,7 +59,8 @@ def top_eigenpairs(
 ) -> Eigenpairs:
     """The k largest eigenvalues of a symmetric operator, algebraic or in magnitude, and vectors.
 
-    `op` is anything with `.shape .dtype .device` and `@`: a `Hessian`, or a symmetric tensor.
+    `op` is anything with `.shape .dtype .device` and `@`: a `Hessian`, or a symmetric tensor. (An
+    operator that is the difference of larger terms may tell their size as `rounding_scale`.)
     It stops when the residual |A v - theta v| = |beta_m s_m| (Paige, 1971) of each wanted Ritz
     pair is at most tol * |theta|, or at the rounding level of A's own products for an eigenvalue
     that is tiny beside the largest. After `max_iter` products (default: min(p, 20 k + 200)) it
@@ -73,7 +91,9 @@ def top_eigenpairs(
         if process.broke_down:
             process.restart(generator)
     vectors = process.lift(pairs.coefficients)
-    return Eigenpairs(pairs.values, vectors, pairs.residuals, process.products, pairs.certified)
+    return Eigenpairs(
+        pairs.values, vectors, pairs.residuals, process.products, tol, pairs.certified
+    )
 
 
 @dataclass(frozen=True)
@@ -98,7 +118,7 @@ class LanczosProcess:
         self.products = 0
         self.segment = 0  # where the recursion last began afresh
         self.beta = 0.0  # coupling to the vector not yet multiplied
-        self.scale = 0.0  # largest |A q| so far, a lower bound of |A|
+        self.scale = 0.0  # largest |A q| so far: rounding in the products is relative to it
         self.broke_down = False  # nothing is left to go on with
         self.exhausted = False  # hardly anything is: the Krylov space is all but invariant
 
@@ -112,7 +132,7 @@ class LanczosProcess:
         norm = float(torch.linalg.vector_norm(product))
         if not norm < float("inf"):
             raise FloatingPointError(f"the operator's product {self.products} holds NaN or inf")
-        self.scale = max(self.scale, norm)
+        self.scale = max(self.scale, norm, getattr(self.op, "rounding_scale", 0.0))
         coefficients = self._orthogonalize(product, m + 1)
         self._check_symmetry(coefficients)
         self.T[m, m] = coefficients[m]

@@ -1,35 +1,51 @@
 """Curvature matrices of a training loss as linear operators: only products, never the matrix.
 
-For one batch the graph of the gradient is kept between products: parameters and data stay fixed
-during a Lanczos run, so each product is a single backward pass through that graph (about 1.5
-gradients' time instead of 2.8), at the price of memory in proportion to the batch. The graph is
-rebuilt when a parameter, a buffer, the data or a module's mode has changed. Several batches are
-cheap in memory: each one's graph is built, used and dropped.
+The graph of the gradient is kept between products, as far as it fits in memory (see `graphs`), so
+that a product is one backward pass through it: about 1.6 gradients' time instead of 2.8.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from flatlab.curvature.empirical_loss import EmpiricalLoss, LossFunction, require_finite
+from flatlab.curvature.graphs import MEMORY, Graphs, forward_bytes
+from flatlab.curvature.selection import Selection
 
 
 class CurvatureOperator:
     """A symmetric p x p matrix (1/n) sum_b n_b A_b over batches b, known by its products.
 
     `op @ v` takes v of shape (p,) or (p, k), in the operator's dtype and on its device, where p
-    counts the parameters that require grad, flattened in the order of `model.parameters()`.
+    counts the selected parameters, flattened in the order of `model.parameters()`.
     """
 
-    def __init__(self, model: nn.Module, loss_fn: LossFunction, data: Any):
-        self.objective = EmpiricalLoss(model, loss_fn, data)
-        self.shape = (self.objective.size, self.objective.size)
+    graph_factor = 6  # bytes of a graph for each byte of the forward pass, rounded up
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss_fn: LossFunction,
+        data: Any,
+        *,
+        parameters: Sequence[str] | str | None = None,
+        memory: float = MEMORY,
+        blocks: str = "auto",
+    ):
+        if not memory > 0:
+            raise ValueError(f"memory is a number of bytes and must be positive, not {memory}")
+        if blocks not in ("auto", "columns", "batched"):
+            raise ValueError(f"blocks must be 'auto', 'columns' or 'batched', not {blocks!r}")
+        self.selection = Selection(model, parameters)
+        self.objective = EmpiricalLoss(model, loss_fn, data, self.selection.names)
+        self.shape = (self.selection.size, self.selection.size)
         self.dtype, self.device = self.objective.dtype, self.objective.device
-        self._graph: _Graph | None = None
-        self._snapshot: _Snapshot | None = None
+        self.batched = blocks == "batched" or (blocks == "auto" and self.device.type == "cuda")
+        self._graphs = Graphs(self.objective, self._build, self._bytes_per_sample, memory)
 
     def __repr__(self) -> str:
         name, (p, _) = type(self).__name__, self.shape
@@ -39,9 +55,20 @@ class CurvatureOperator:
         self._check_vector(v)
         v = v.detach()
         if v.ndim == 1:
-            return self._product(v)
-        columns = [self._product(column.contiguous()) for column in v.unbind(1)]
-        return torch.stack(columns, 1) if columns else torch.zeros_like(v)
+            product = self._product(v)
+        elif v.shape[1] == 0:
+            return torch.zeros_like(v)
+        elif self.batched:
+            product = self._batched_product(v.T).T
+        else:
+            product = torch.stack([self._product(column) for column in v.T], 1)
+        return require_finite(product, "the curvature-vector product")
+
+    def gradient(self) -> Tensor:
+        """dL/dw, shape (p,), from the graphs that products need anyway."""
+        like = torch.empty(self.shape[:1], dtype=self.dtype, device=self.device)
+        gradient = self._mean(lambda graph: self.selection.join(graph.loss_gradient(), like))
+        return require_finite(gradient, "the gradient")
 
     def _check_vector(self, v: Tensor) -> None:
         if not torch.is_tensor(v):
@@ -49,7 +76,7 @@ class CurvatureOperator:
         if v.ndim not in (1, 2) or len(v) != self.shape[1]:
             raise ValueError(
                 f"the vector has shape {tuple(v.shape)}; the model's {self.shape[1]} parameters that "
-                f"require grad ask for ({self.shape[1]},) or ({self.shape[1]}, k)"
+                f"take part ask for ({self.shape[1]},) or ({self.shape[1]}, k)"
             )
         if v.dtype != self.dtype:
             raise TypeError(f"the vector is {v.dtype}, the parameters are {self.dtype}: convert it")
@@ -60,35 +87,27 @@ class CurvatureOperator:
         require_finite(v, "the vector")
 
     def _product(self, v: Tensor) -> Tensor:
-        objective, parts, total, n = self.objective, self.objective.split(v), 0, 0
-        with objective.undisturbed():
-            if objective.single_batch:
-                product = objective.join(self._retained_graph().product(parts))
-                return require_finite(product, "the curvature-vector product")
-            for X, y in objective.batches():
-                total = total + len(X) * objective.join(self._build(X, y).product(parts))
-                n += len(X)
-        self._check_count(n)
-        return require_finite(total / n, "the curvature-vector product")
+        parts = self.selection.split(v)
+        return self._mean(lambda graph: self.selection.join(graph.product(parts), v))
 
-    def _check_count(self, n: int) -> None:
-        known = self.objective.n_samples
-        if known is not None and n != known:
-            raise ValueError(
-                f"data gave {known} samples on its first pass and {n} now: it must be re-iterable "
-                "and the same every time (a list, or a DataLoader)"
-            )
-        self.objective.n_samples = n
+    def _batched_product(self, rows: Tensor) -> Tensor:
+        """For rows (k, p), all at once through `torch.vmap`: what a GPU likes, and CPUs do not."""
+        parts = self.selection.split(rows)
+        return self._mean(lambda graph: self.selection.join(graph.product(parts, True), rows))
 
-    def _retained_graph(self) -> _Graph:
-        if self._graph is None or not self._snapshot.is_current():
-            self._graph = self._snapshot = None  # free the old graph before the new one is built
-            ((X, y),) = self.objective.batches()
-            self._graph = self._build(X, y)
-            self._snapshot = _Snapshot(self.objective)
-        return self._graph
+    def _mean(self, value: Callable[[Graph], Tensor]) -> Tensor:
+        """(1/n) sum_b n_b value(b), as a running mean: nothing to scale where there is one b."""
+        mean, n = None, 0
+        with self.objective.undisturbed():
+            for size, graph in self._graphs:
+                part, n = value(graph), n + size
+                mean = part if mean is None else mean.lerp_(part, size / n)
+        return mean
 
-    def _build(self, X: Tensor, y: Any) -> _Graph:
+    def _bytes_per_sample(self, X: Tensor) -> float:
+        return self.graph_factor * forward_bytes(self.objective, X)
+
+    def _build(self, X: Tensor, y: Any) -> Graph:
         raise NotImplementedError
 
 
@@ -113,8 +132,8 @@ class Hessian(CurvatureOperator):
     tensor([1., 4.])
     """
 
-    def _build(self, X: Tensor, y: Any) -> _Graph:
-        return _HessianGraph(self.objective, X, y)
+    def _build(self, X: Tensor, y: Any) -> Graph:
+        return HessianGraph(self.objective, X, y)
 
 
 class GaussNewton(CurvatureOperator):
@@ -126,35 +145,42 @@ class GaussNewton(CurvatureOperator):
     for `Hessian`; the model must return one tensor.
     """
 
-    def _build(self, X: Tensor, y: Any) -> _Graph:
-        return _GaussNewtonGraph(self.objective, X, y)
+    def _build(self, X: Tensor, y: Any) -> Graph:
+        return GaussNewtonGraph(self.objective, X, y)
 
 
-class _Graph:
+class Graph:
     """What one batch needs to multiply by its curvature matrix any number of times."""
 
-    def product(self, parts: list[Tensor]) -> list[Tensor | None]:
+    def product(self, parts: list[Tensor], batched: bool = False) -> list[Tensor | None]:
+        """The product with a direction given per parameter, with a leading k if `batched`."""
+        raise NotImplementedError
+
+    def loss_gradient(self) -> list[Tensor | None]:
         raise NotImplementedError
 
 
-class _HessianGraph(_Graph):
+class HessianGraph(Graph):
     def __init__(self, objective: EmpiricalLoss, X: Tensor, y: Any):
         self.weights = [p.detach().requires_grad_() for p in objective.parameters]
         loss = require_finite(objective.forward_loss(self.weights, X, y), "the loss")
-        gradient: tuple[Tensor | None, ...] = (None,) * len(self.weights)
+        self.gradient: Sequence[Tensor | None] = [None] * len(self.weights)
         if loss.requires_grad:
-            gradient = torch.autograd.grad(loss, self.weights, create_graph=True, allow_unused=True)
-        for g in gradient:
+            self.gradient = torch.autograd.grad(
+                loss, self.weights, create_graph=True, allow_unused=True
+            )
+        for g in self.gradient:
             if g is not None:
                 require_finite(g.detach(), "the gradient")
-        # A gradient that does not require grad is constant: its row of H is zero.
-        self.gradient = [g if g is not None and g.requires_grad else None for g in gradient]
 
-    def product(self, parts: list[Tensor]) -> list[Tensor | None]:
-        return _vector_jacobian(self.gradient, self.weights, parts)
+    def product(self, parts: list[Tensor], batched: bool = False) -> list[Tensor | None]:
+        return _vector_jacobian(self.gradient, self.weights, parts, batched)
+
+    def loss_gradient(self) -> list[Tensor | None]:
+        return [None if g is None else g.detach() for g in self.gradient]
 
 
-class _GaussNewtonGraph(_Graph):
+class GaussNewtonGraph(Graph):
     def __init__(self, objective: EmpiricalLoss, X: Tensor, y: Any):
         self.weights = [p.detach().requires_grad_() for p in objective.parameters]
         prediction = objective.forward(self.weights, X)
@@ -163,58 +189,41 @@ class _GaussNewtonGraph(_Graph):
         self.prediction = require_finite(prediction, "the prediction")
         self.output = prediction.detach().requires_grad_()
         loss = require_finite(objective.scalar_loss(self.output, y), "the loss")
-        (slope,) = torch.autograd.grad(loss, self.output, create_graph=True, allow_unused=True)
-        self.slope = slope if slope is not None and slope.requires_grad else None
-        if slope is not None:
-            require_finite(slope.detach(), "the gradient")
-        if self.slope is None or not prediction.requires_grad:
-            self.slope = None
-            return
+        (self.slope,) = torch.autograd.grad(loss, self.output, create_graph=True, allow_unused=True)
+        if self.slope is not None:
+            require_finite(self.slope.detach(), "the gradient")
         # J'u is linear in u, so its derivative along u, through the same graph, is J.
         self.dual = torch.zeros_like(self.output, requires_grad=True)
-        self.pullback = torch.autograd.grad(
-            prediction, self.weights, self.dual, create_graph=True, allow_unused=True
-        )
+        self.pullback: Sequence[Tensor | None] = [None] * len(self.weights)
+        if prediction.requires_grad:
+            self.pullback = torch.autograd.grad(
+                prediction, self.weights, self.dual, create_graph=True, allow_unused=True
+            )
 
-    def product(self, parts: list[Tensor]) -> list[Tensor | None]:
-        if self.slope is None:
-            return [None] * len(parts)
-        (tangent,) = _vector_jacobian(self.pullback, [self.dual], parts)
-        (curved,) = _vector_jacobian([self.slope], [self.output], [tangent])
-        return _vector_jacobian([self.prediction], self.weights, [curved])
+    def product(self, parts: list[Tensor], batched: bool = False) -> list[Tensor | None]:
+        tangent = _vector_jacobian(self.pullback, [self.dual], parts, batched)
+        curved = _vector_jacobian([self.slope], [self.output], tangent, batched)
+        return _vector_jacobian([self.prediction], self.weights, curved, batched)
+
+    def loss_gradient(self) -> list[Tensor | None]:
+        slope = None if self.slope is None else self.slope.detach()
+        return _vector_jacobian([self.prediction], self.weights, [slope])
 
 
 def _vector_jacobian(
-    outputs: list[Tensor | None], inputs: list[Tensor], vectors: list[Tensor | None]
+    outputs: Sequence[Tensor | None],
+    inputs: Sequence[Tensor],
+    vectors: Sequence[Tensor | None],
+    batched: bool = False,
 ) -> list[Tensor | None]:
-    """sum_j vectors_j' d outputs_j / d inputs, None standing for zeros on either side."""
+    """sum_j vectors_j' d outputs_j / d inputs; None, or an output without graph, stands for zeros."""
     pairs = zip(outputs, vectors, strict=True)
-    live = [(o, v) for o, v in pairs if o is not None and v is not None]
+    live = [(o, v) for o, v in pairs if o is not None and o.requires_grad and v is not None]
     if not live:
         return [None] * len(inputs)
     outs, vecs = zip(*live, strict=True)
-    return list(torch.autograd.grad(outs, inputs, vecs, retain_graph=True, allow_unused=True))
-
-
-class _Snapshot:
-    """Tells whether anything that a retained graph depends on has changed.
-
-    Version counters see in-place changes and `data_ptr` replaced storages, but neither sees a
-    write through `.data`; the parameters are therefore also compared with a copy.
-    """
-
-    def __init__(self, objective: EmpiricalLoss):
-        self.objective = objective
-        self.stamp = self._stamp()
-        self.copies = [p.detach().clone() for p in objective.parameters]
-
-    def is_current(self) -> bool:
-        pairs = zip(self.objective.parameters, self.copies, strict=True)
-        return self.stamp == self._stamp() and all(torch.equal(p, c) for p, c in pairs)
-
-    def _stamp(self) -> tuple:
-        model = self.objective.model
-        tensors = [*model.parameters(), *model.buffers()]
-        tensors += [t for t in self.objective.data if torch.is_tensor(t)]
-        versions = tuple((id(t), t.data_ptr(), t._version) for t in tensors)
-        return versions, tuple(module.training for module in model.modules())
+    return list(
+        torch.autograd.grad(
+            outs, inputs, vecs, retain_graph=True, allow_unused=True, is_grads_batched=batched
+        )
+    )

@@ -12,13 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from flatlab.curvature.empirical_loss import EmpiricalLoss, LossFunction
-from flatlab.curvature.lanczos import top_eigenpairs
+from flatlab.curvature.lanczos import require_converged, top_eigenpairs
 from flatlab.curvature.operators import Hessian
 from flatlab.curvature.random_vectors import check_count, normal_vector, seeded
-
-
-class ConvergenceError(RuntimeError):
-    """An iterative method stopped before it could certify its answer."""
 
 
 def sharpness(
@@ -38,14 +34,7 @@ def sharpness(
     pairs = top_eigenpairs(
         Hessian(model, loss_fn, data), 1, tol=tol, max_iter=max_iter, generator=generator
     )
-    value, residual = float(pairs.values[0]), float(pairs.residuals[0])
-    if not pairs.converged:
-        raise ConvergenceError(
-            f"lambda_max = {value:.6g} is certified to {residual:.1e} only, not to "
-            f"{tol:g} * |lambda| = {tol * abs(value):.1e}, after {pairs.iterations} products: "
-            "raise max_iter or tol, or take what there is from top_eigenpairs(Hessian(...))"
-        )
-    return value
+    return float(require_converged(pairs, "lambda_max").values[0])
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def mlp(*widths, activation=nn.Tanh, seed=0):
@@ -82,7 +83,8 @@ def flat_function(model, inner):
 
 def dense_hessian(model, loss_fn, X, y):
     loss = flat_function(model, lambda predict: loss_fn(predict(X), y))
-    return torch.autograd.functional.hessian(loss, flat(model))
+    with sdpa_kernel(SDPBackend.MATH):
+        return torch.autograd.functional.hessian(loss, flat(model))
 
 
 def dense_gauss_newton(model, loss_fn, X, y):
@@ -104,6 +106,14 @@ def dense_gauss_newton(model, loss_fn, X, y):
 def dense(op):
     """The operator's matrix, by its products with the identity."""
     return op @ torch.eye(op.shape[0], dtype=op.dtype, device=op.device)
+
+
+def assert_products(op, matrix, rtol=1e-9, scale=1e-12):
+    """op @ V against matrix @ V for four random vectors: what a large matrix is compared by."""
+    V = torch.randn(len(matrix), 4, generator=torch.Generator().manual_seed(0)).to(matrix)
+    expected = matrix @ V
+    atol = scale * float(expected.abs().max())
+    torch.testing.assert_close(op @ V, expected, rtol=rtol, atol=atol)
 
 
 def symmetric(values, seed=0):

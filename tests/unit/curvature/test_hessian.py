@@ -215,15 +215,98 @@ def test_products_follow_mode_buffers_and_data():
     torch.testing.assert_close(dense(op), dense_hessian(model, loss_fn, X, y))
 
 
-def test_the_graph_is_kept_between_products_and_dropped_for_batches():
-    model, X, y = network("mlp-tanh")
+def count_forward_passes(model):
     calls = []
     model.register_forward_hook(lambda *_: calls.append(1))
-    op = Hessian(model, nn.CrossEntropyLoss(), (X, y))
+    return calls
+
+
+@pytest.mark.parametrize("operator", [Hessian, GaussNewton])
+@pytest.mark.parametrize("cut", [False, True])
+def test_graphs_are_kept_between_products(operator, cut):
+    model, X, y = network("mlp-tanh")
+    calls = count_forward_passes(model)
+    data = [(X[:4], y[:4]), (X[4:], y[4:])] if cut else (X, y)
+    op = operator(model, nn.CrossEntropyLoss(), data)
     v = torch.ones(op.shape[0], dtype=torch.float64)
-    for _ in range(3):
-        op @ v
-    assert len(calls) == 1
+    first, once = op @ v, len(calls)
+    assert torch.equal(op @ v, first) and len(calls) == once
+
+
+@pytest.mark.parametrize("operator", [Hessian, GaussNewton])
+@pytest.mark.parametrize("memory", [1, 6000, 30_000])
+@pytest.mark.parametrize("cut", [False, True])
+def test_little_memory_changes_no_product(operator, memory, cut):
+    model, X, y = network("mlp-tanh")
+    loss_fn = nn.CrossEntropyLoss()
+    calls = count_forward_passes(model)
+    data = [(X[:4], y[:4]), (X[4:], y[4:])] if cut else (X, y)
+    op = operator(model, loss_fn, data, memory=memory)
+    expected = dense(operator(model, loss_fn, (X, y)))
+    torch.testing.assert_close(dense(op), expected)
+    before = len(calls)
+    torch.testing.assert_close(dense(op), expected)
+    rebuilt = (len(calls) - before) / op.shape[0]
+    assert rebuilt == (2 if cut else len(X)) if memory == 1 else rebuilt < len(X)
+
+
+def test_a_loss_that_couples_samples_is_never_cut():
+    model, X, y = network("mlp-tanh")
+
+    def coupled(f, y):
+        return f.var(0).sum()
+
+    op = Hessian(model, coupled, (X, y), memory=1)
+    torch.testing.assert_close(dense(op), dense_hessian(model, coupled, X, y))
+
+
+def test_batch_statistics_are_never_cut():
+    model, X, y = network("batch-norm")
+    model.train()
+    op = Hessian(model, nn.CrossEntropyLoss(), (X, y), memory=1)
+    torch.testing.assert_close(dense(op), dense_hessian(model, nn.CrossEntropyLoss(), X, y))
+
+
+@pytest.mark.parametrize("operator", [Hessian, GaussNewton])
+@pytest.mark.parametrize("kind", KINDS)
+def test_batched_blocks_are_the_columns(operator, kind):
+    model, X, y = network(kind)
+    columns = dense(operator(model, nn.CrossEntropyLoss(), (X, y), blocks="columns"))
+    batched = dense(operator(model, nn.CrossEntropyLoss(), (X, y), blocks="batched"))
+    torch.testing.assert_close(batched, columns)
+
+
+@pytest.mark.parametrize("operator", [Hessian, GaussNewton])
+def test_subsets_of_parameters_are_submatrices(operator):
+    model, X, y = network("conv")
+    loss_fn = nn.CrossEntropyLoss()
+    whole = dense(operator(model, loss_fn, (X, y)))
+    index, start = {}, 0
+    for name, p in model.named_parameters():
+        index[name] = torch.arange(start, start + p.numel()).view(p.shape)
+        start += p.numel()
+    for entries, chosen in [
+        ("3", [index["3.weight"], index["3.bias"]]),
+        (["5.bias", "0.weight"], [index["0.weight"], index["5.bias"]]),
+        ("0.weight[1]", [index["0.weight"][1]]),
+        (["0.weight[2]", "0.weight[0:1]"], [index["0.weight"][[0, 2]]]),
+        (["3.weight[1]", "3", "0.bias[1:3]"],
+         [index["0.bias"][1:3], index["3.weight"], index["3.bias"]]),
+    ]:  # fmt: skip
+        rows = torch.cat([i.reshape(-1) for i in chosen])
+        for blocks in ("columns", "batched"):
+            op = operator(model, loss_fn, (X, y), parameters=entries, blocks=blocks)
+            torch.testing.assert_close(dense(op), whole[rows][:, rows])
+
+
+def test_the_gradient_comes_with_the_operator():
+    model, X, y = network("mlp-tanh")
+    loss_fn = nn.CrossEntropyLoss()
+    grads = torch.autograd.grad(loss_fn(model(X), y), list(model.parameters()))
+    expected = torch.cat([g.reshape(-1) for g in grads])
+    for operator in (Hessian, GaussNewton):
+        for data in [(X, y), [(X[:2], y[:2]), (X[2:], y[2:])]]:
+            torch.testing.assert_close(operator(model, loss_fn, data).gradient(), expected)
 
 
 def test_works_under_no_grad_inference_mode_and_autocast():

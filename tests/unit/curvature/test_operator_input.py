@@ -190,9 +190,9 @@ def test_an_iterable_that_shrinks():
             self.passes += 1
             return iter([regression()] * (3 - self.passes))
 
-    op = Hessian(mlp(5, 3), nn.MSELoss(), Shrinking())
+    op = Hessian(mlp(5, 3), nn.MSELoss(), Shrinking(), memory=1)
     op @ ones(op)
-    with pytest.raises(ValueError, match="8 samples on its first pass and 4 now"):
+    with pytest.raises(ValueError, match="8 samples on an earlier pass and 4 now"):
         op @ ones(op)
 
 
@@ -283,3 +283,20 @@ def test_vectors_that_do_not_fit(operator):
     ]:
         with pytest.raises(error, match=message):
             op @ bad
+
+
+# --- bad settings ---------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"parameters": "2"}, "'2' names no parameter.*there are: 0.weight, 0.bias"),
+        ({"parameters": "0.weight[3]"}, "0.weight has rows 0 to 2"),
+        ({"parameters": "0.weight[2:1]"}, "0.weight has rows 0 to 2"),
+        ({"parameters": []}, "parameters is empty"),
+        ({"memory": 0}, "memory is a number of bytes"),
+        ({"blocks": "fast"}, "blocks must be"),
+    ],
+)
+def test_bad_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Hessian(mlp(5, 3), nn.MSELoss(), regression(), **settings)
