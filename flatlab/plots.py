@@ -123,12 +123,17 @@ def contours(
     levels: Sequence[float] | None = None,
 ) -> None:
     """Labeled contour lines of ``values`` (len(ys), len(xs)), darker where higher."""
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    # The palest quarter of cividis is left out: it cannot be read on white.
+    shades = ListedColormap(colormaps["cividis_r"](np.linspace(0.3, 1.0, 256)))
     drawn = ax.contour(
         np.asarray(xs, dtype=float),
         np.asarray(ys, dtype=float),
         np.asarray(values, dtype=float),
         levels=levels,
-        cmap="cividis_r",
+        cmap=shades,
         linewidths=1.2,
     )
     ax.clabel(drawn, fontsize=8, fmt="%.3g")
