@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import json
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +31,11 @@ class Finding:
     remedy: str = ""  # what to do about it
 
 
-def examine() -> list[Finding]:
-    """All findings. A check that breaks is itself a finding, so that the others are still shown."""
+def examine() -> Iterator[Finding]:
+    """The findings, each as soon as it is made.
+
+    A check that breaks is itself a finding, so that the others are still shown.
+    """
     checks: dict[str, Callable[[str], Finding]] = {
         "Python": _python,
         "torch": _torch,
@@ -45,34 +49,27 @@ def examine() -> list[Finding]:
         "nbgrader": _nbgrader,
         "sandbox": _sandbox,
     }
-    findings = []
     for name, check in checks.items():
         try:
-            findings.append(check(name))
+            yield check(name)
         except Exception as error:  # noqa: BLE001 - whatever a broken install raises is the finding
             said = (str(error).strip() or type(error).__name__).splitlines()[0]
-            findings.append(Finding(MISSING, name, said, INSTALL))
-    return findings
-
-
-def report(findings: list[Finding]) -> str:
-    """The findings as one screen of text."""
-    version = importlib.metadata.version("flatlab")
-    lines = [f"flatlab {version} on {platform.system()} {platform.machine()}", ""]
-    for finding in findings:
-        lines.append(f"  {finding.state:<9} {finding.name:<12} {finding.detail}")
-        if finding.remedy:
-            lines.append(f"{'':25}-> {finding.remedy}")
-    broken = [finding.name for finding in findings if finding.state == MISSING]
-    verdict = f"Missing: {', '.join(broken)}." if broken else "All that the course needs works."
-    return "\n".join([*lines, "", verdict])
+            yield Finding(MISSING, name, said, INSTALL)
 
 
 def main() -> int:
-    """Print the report; 0 if all that the course needs works, else 1."""
-    findings = examine()
-    print(report(findings))
-    return int(any(finding.state == MISSING for finding in findings))
+    """Print one screen; 0 if all that the course needs works, else 1."""
+    version = importlib.metadata.version("flatlab")
+    print(f"flatlab {version} on {platform.system()} {platform.machine()}\n")
+    broken = []
+    for finding in examine():
+        print(f"  {finding.state:<9} {finding.name:<12} {finding.detail}", flush=True)
+        if finding.remedy:
+            print(f"{'':25}-> {finding.remedy}")
+        if finding.state == MISSING:
+            broken.append(finding.name)
+    print(f"\nMissing: {', '.join(broken)}." if broken else "\nAll that the course needs works.")
+    return int(bool(broken))
 
 
 def _python(name: str) -> Finding:
@@ -186,23 +183,34 @@ def _nbgrader(name: str) -> Finding:
 def _with_extension(finding: Finding, extension: str, package: str) -> Finding:
     """``finding``, unless JupyterLab lacks or has disabled the front end that belongs to it."""
     from jupyter_core.paths import jupyter_path
-    from jupyterlab.commands import get_app_info
 
     if finding.state != OK:
         return finding
-    if not any(
-        (Path(p) / extension / "package.json").is_file() for p in jupyter_path("labextensions")
-    ):
+    folders = [Path(folder) / extension for folder in jupyter_path("labextensions")]
+    if not any((folder / "package.json").is_file() for folder in folders):
         return Finding(
             *(MISSING, finding.name, f"{finding.detail}, without its JupyterLab extension"),
             f"python -m pip install --force-reinstall --no-deps {package}",
         )
-    if extension in get_app_info()["disabled"]:
+    if _is_disabled(extension):
         return Finding(
             *(MISSING, finding.name, f"{finding.detail}, its JupyterLab extension is disabled"),
             f"jupyter labextension enable {extension}",
         )
     return Finding(OK, finding.name, f"{finding.detail}, with its JupyterLab extension")
+
+
+def _is_disabled(extension: str) -> bool:
+    """Whether the first of Jupyter's folders that mentions the extension switches it off."""
+    from jupyter_core.paths import jupyter_config_path
+
+    for folder in jupyter_config_path():
+        path = Path(folder) / "labconfig" / "page_config.json"
+        settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        disabled = settings.get("disabledExtensions", {})
+        if extension in disabled:
+            return isinstance(disabled, list) or bool(disabled[extension])
+    return False
 
 
 def _sandbox(name: str) -> Finding:

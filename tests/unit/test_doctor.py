@@ -13,17 +13,26 @@ from flatlab.course import doctor
 from flatlab.course.doctor import MISSING, OK, OPTIONAL, Finding
 
 
-def test_the_report_names_what_is_missing_and_fits_a_screen():
+def test_the_report_names_what_is_missing(monkeypatch, capsys):
     findings = [
         Finding(OK, "torch", "2.9"),
         Finding(MISSING, "nbgrader", "not there", "pip install it"),
         Finding(OPTIONAL, "sandbox", "no bubblewrap", "only instructors"),
     ]
-    text = doctor.report(findings)
-    assert text.splitlines()[-1] == "Missing: nbgrader."
-    assert "-> pip install it" in text
-    assert doctor.report(findings[:1]).endswith("All that the course needs works.")
-    assert len(doctor.report(doctor.examine()).splitlines()) <= 40
+    monkeypatch.setattr(doctor, "examine", lambda: iter(findings))
+    doctor.main()
+    text = capsys.readouterr().out
+    assert "  missing   nbgrader     not there\n" in text
+    assert "-> pip install it\n" in text
+    assert text.endswith("\nMissing: nbgrader.\n")
+    findings[1:] = []
+    doctor.main()
+    assert capsys.readouterr().out.endswith("\nAll that the course needs works.\n")
+
+
+def test_the_report_of_this_machine_fits_a_screen(capsys):
+    doctor.main()
+    assert len(capsys.readouterr().out.splitlines()) <= 30
 
 
 @pytest.mark.parametrize(("state", "status"), [(OK, 0), (OPTIONAL, 0), (MISSING, 1)])
@@ -95,9 +104,13 @@ def test_an_extension_that_is_absent_or_disabled(monkeypatch, tmp_path, check):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "package.json").write_text("{}")
     monkeypatch.setattr("jupyter_core.paths.jupyter_path", lambda *parts: [str(tmp_path)])
+    monkeypatch.setattr("jupyter_core.paths.jupyter_config_path", list)
     assert check("x").state == OK
     both = {"@jupyter/nbgrader": True, "@jupyter-widgets/jupyterlab-manager": True}
-    monkeypatch.setattr("jupyterlab.commands.get_app_info", lambda: {"disabled": both})
+    config = tmp_path / "labconfig" / "page_config.json"
+    config.parent.mkdir()
+    config.write_text(json.dumps({"disabledExtensions": both}))
+    monkeypatch.setattr("jupyter_core.paths.jupyter_config_path", lambda: [str(tmp_path)])
     assert "disabled" in check("x").detail
     assert "labextension enable" in check("x").remedy
     monkeypatch.setattr("jupyter_core.paths.jupyter_path", lambda *parts: [str(tmp_path / "none")])
