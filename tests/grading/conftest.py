@@ -1,6 +1,7 @@
 """Each chapter is graded once a run, and the run ends with a table of what was caught."""
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -12,10 +13,10 @@ from flatlab.course.layout import Layout
 
 
 @pytest.fixture(scope="session")
-def graded(tmp_path_factory, worker_id):
+def graded(tmp_path_factory):
     """A function from chapter to ``Graded``; pytest-xdist's workers share what one has graded."""
     base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
     def get(chapter: str) -> Graded:
         stored = shared / f"{chapter}.json"

@@ -1,9 +1,9 @@
 """Grades made-up students with plain nbgrader, and says what each got for each exercise.
 
 Student ``wrong-k`` hands in the k-th misconception of every exercise, ``right-k`` the k-th
-alternative, both the solution where an exercise has no k-th; ``solution`` and ``untouched`` are
-what they say. So a chapter needs as many submissions as its richest exercise has cases, not one
-for each case. Two nbgrader processes share the students, each with a course and gradebook of its
+alternative; ``solution`` and ``untouched`` are what they say. So a chapter needs as many
+submissions as its richest exercise has cases, not one for each case. Where an exercise has no
+k-th case its stub stays: experiments wait for it then, and a third of the time is saved. Two nbgrader processes share the students, each with a course and gradebook of its
 own, because autograding is serial and the gradebook takes one writer.
 """
 
@@ -83,9 +83,9 @@ def submissions(layout: Layout, chapter: str) -> dict[str, str]:
     """Notebook texts by student: a fresh release with the student's answers in it."""
     release = nbformat.read(layout.release(chapter), as_version=4)
     solution = {cell.name: cell.text for cell in exercises(layout, chapter)}
-    answers: dict[str, dict[str, str]] = {"untouched": {}, "solution": solution}
+    answers: dict[str, dict[str, str]] = {"solution": solution, "untouched": {}}
     for case in cases(layout, chapter):
-        answers.setdefault(case.student, dict(solution))[case.exercise] = case.text
+        answers.setdefault(case.student, {})[case.exercise] = case.text
     return {student: dumps(transplant(release, given)) for student, given in answers.items()}
 
 
