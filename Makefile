@@ -7,6 +7,10 @@ PYTEST_ARGS ?=
 CHAPTERS ?=
 JOBS ?= 2
 
+# Threads that wait without spinning: with another busy program on the same cores, PyTorch's
+# default is slower by a factor of five and more.
+export OMP_WAIT_POLICY ?= passive
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check

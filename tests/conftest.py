@@ -11,6 +11,7 @@ import pytest
 
 # Here before torch is imported, and passed on to the kernels and commands that tests start.
 os.environ.setdefault("FLATLAB_PROGRESS", "off")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as in the Makefile
 if "PYTEST_XDIST_WORKER" in os.environ:  # several at a time: their threads would fight for cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
