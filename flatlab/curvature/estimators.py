@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from flatlab.curvature.lanczos import LanczosProcess
+from flatlab.curvature.krylov import LanczosProcess
 from flatlab.curvature.random_vectors import (
     check_count,
     check_operator,
@@ -93,7 +93,7 @@ def spectral_density(
     weights = torch.zeros_like(nodes)
     for row in range(probes):
         process = LanczosProcess(op, normal_vector(op, generator), min(steps, op.shape[0]))
-        while process.size < process.limit and not process.broke_down:
+        while not process.full and not process.broke_down:
             process.step()
         values, S = torch.linalg.eigh(process.T[: process.size, : process.size])
         nodes[row] = values[-1]

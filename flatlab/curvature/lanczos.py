@@ -1,24 +1,23 @@
-"""Extreme eigenpairs of a symmetric operator by the Lanczos method.
+"""Extreme eigenpairs of a symmetric operator, each with its error bound.
 
-The method projects A on the Krylov space of one random vector, where A becomes a small tridiagonal
-matrix T. In floating point the basis loses orthogonality exactly when a Ritz pair converges, and
-copies of it ("ghosts") appear; so every new vector is orthogonalized against the whole basis,
-twice, which is enough (Giraud et al., 2005). An invariant subspace found early (low rank, repeated
-eigenvalues, the zero matrix) ends the recursion: it goes on from a new random vector orthogonal to
-the basis, uncoupled in T, until that vector's own space has nothing more to add. The algorithm
-knows only `.shape .dtype .device` and `@`.
+The Lanczos method projects A on the Krylov space of one vector, where it becomes a small matrix T;
+the eigenvalues of T at the ends of the spectrum soon agree with A's, and how well can be read off T.
+The algorithm knows only `.shape .dtype .device` and `@`.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from flatlab.curvature.krylov import ROUNDING, LanczosProcess
 from flatlab.curvature.random_vectors import check_count, check_operator, normal_vector, seeded
 
-_ROUNDING = 32  # times the machine epsilon and the operator's norm: what products are good for
+BASIS_MEMORY = 2**30  # bytes, the default bound for the Lanczos basis
+DENSE_SIZE = 128  # up to here the whole matrix costs less than care would
 
 
 class ConvergenceError(RuntimeError):
@@ -56,38 +55,54 @@ def top_eigenpairs(
     max_iter: int | None = None,
     which: str = "algebraic",
     generator: torch.Generator | None = None,
+    *,
+    start: Tensor | None = None,
+    memory: float | None = None,
+    method: str = "auto",
 ) -> Eigenpairs:
     """The k largest eigenvalues of a symmetric operator, algebraic or in magnitude, and vectors.
 
     `op` is anything with `.shape .dtype .device` and `@`: a `Hessian`, or a symmetric tensor. (An
     operator that is the difference of larger terms may tell their size as `rounding_scale`.)
-    It stops when the residual |A v - theta v| = |beta_m s_m| (Paige, 1971) of each wanted Ritz
+    Lanczos stops when the residual |A v - theta v| = |beta_m s_m| (Paige, 1971) of each wanted Ritz
     pair is at most tol * |theta|, or at the rounding level of A's own products for an eigenvalue
-    that is tiny beside the largest. After `max_iter` products (default: min(p, 20 k + 200)) it
-    returns what there is with `converged=False`.
+    that is tiny beside the largest. After `max_iter` products (default: 20 k + 200) it returns what
+    there is with `converged=False`.
 
     What the certificate promises: in exact arithmetic *an* eigenvalue of A lies within `residual`
     of theta (the error is of the order of its square where that eigenvalue stands alone). Not
-    promised: that no larger one was missed (the random start would have to be orthogonal to its
-    vector), nor multiplicity: one Krylov space sees one copy of a repeated eigenvalue, further
-    copies only after an invariant subspace is exhausted. A cluster narrower than tol may be met
-    at any of its members, its vector anywhere in the cluster's span.
+    promised: that no larger one was missed (the start would have to be orthogonal to its vector),
+    nor multiplicity: one Krylov space sees one copy of a repeated eigenvalue, further copies only
+    after an invariant subspace is exhausted. A cluster narrower than tol may be met at any of its
+    members, its vector anywhere in the cluster's span.
+
+    `start` (p,) or (p, j): vectors of a similar operator, such as the same Hessian some steps of
+    training ago; a random part is mixed in, so that nothing is out of reach. `memory`: bytes for
+    the basis, beyond which it is compressed to its best Ritz vectors (thick restart); default 1 GiB
+    or 2 k + 8 vectors, whichever is more. `method`: "lanczos", "dense" (p products with the unit
+    vectors and `eigh`, which sees multiplicities), or "auto": dense up to p = 128.
 
     `generator=None` means a new one seeded 0. Raises ValueError (k, tol, max_iter, which, shape,
-    an operator that is not symmetric), TypeError (dtype), FloatingPointError (NaN or inf).
+    start, memory, method, an operator that is not symmetric), TypeError (dtype),
+    FloatingPointError (NaN or inf).
     """
-    _check_arguments(op, k, tol, max_iter, which)
-    p = op.shape[0]
-    limit = min(p, 20 * k + 200 if max_iter is None else max(max_iter, k))
+    _check_arguments(op, k, tol, max_iter, which, method)
+    limit = 20 * k + 200 if max_iter is None else max(max_iter, k)
+    capacity = _capacity(op, k, limit, memory)
+    if method == "dense" or (method == "auto" and op.shape[0] <= min(DENSE_SIZE, limit)):
+        return _dense_eigenpairs(op, k, tol, which)
     generator = seeded(generator, op.device)
-    process = LanczosProcess(op, normal_vector(op, generator), limit)
+    process = LanczosProcess(op, _starting_vector(op, start, generator), capacity)
     while True:
         process.step()
-        m = process.size
-        if m >= k and (m <= 48 or m % 8 == 0 or m == limit or process.broke_down):
-            pairs = process.ritz_pairs(k, tol, which)
-            if pairs.done or m == limit:
+        m, last = process.size, process.products == limit
+        if m >= k and (m <= 48 or m % 8 == 0 or last or process.full or process.broke_down):
+            pairs = _ritz_pairs(process, k, tol, which)
+            if pairs.done or last:
                 break
+        if process.full and m < op.shape[0]:
+            kept = _ritz_pairs(process, max(k, (capacity + k) // 2), tol, which)
+            process.compress(kept.values, kept.coefficients)
         if process.broke_down:
             process.restart(generator)
     vectors = process.lift(pairs.coefficients)
@@ -105,130 +120,92 @@ class _RitzPairs:
     done: bool  # certified, and no repeated eigenvalue is left to look for
 
 
-class LanczosProcess:
-    """An orthonormal basis Q (m, p), one vector a row, and T = Q A Q' (m, m), grown step by step."""
+def _ritz_pairs(process: LanczosProcess, k: int, tol: float, which: str) -> _RitzPairs:
+    """The k best Ritz pairs, with residuals and whether they meet the tolerance."""
+    m, rounding = process.size, ROUNDING * process.eps * process.scale
+    values, S = torch.linalg.eigh(process.T[:m, :m])
+    best = _order(values, which)[:k]
+    residuals = (process.beta * S[-1, best]).abs()
+    values = values[best]
+    certified = bool((residuals <= (tol * values.abs()).clamp(min=rounding)).all())
+    complete = m == process.op.shape[0]
+    done = certified and (complete or _segment_adds_nothing(process, k, tol, which))
+    return _RitzPairs(values, residuals, S[:, best], certified, done)
 
-    def __init__(self, op, start: Tensor, limit: int):
-        self.op, self.limit = op, limit
-        self.eps = torch.finfo(op.dtype).eps
-        self.basis = start.new_empty((min(limit, 32), len(start)))
-        self.basis[0] = start / torch.linalg.vector_norm(start)
-        self.T = torch.zeros((limit, limit), dtype=torch.float64)
-        self.size = 0  # columns of T that are known
-        self.products = 0
-        self.segment = 0  # where the recursion last began afresh
-        self.beta = 0.0  # coupling to the vector not yet multiplied
-        self.scale = 0.0  # largest |A q| so far: rounding in the products is relative to it
-        self.broke_down = False  # nothing is left to go on with
-        self.exhausted = False  # hardly anything is: the Krylov space is all but invariant
 
-    def step(self) -> None:
-        """Multiply the newest basis vector by A: one more column of T, one more vector."""
-        m = self.size
-        if self.exhausted:
-            self.segment = m
-        product = self.op @ self.basis[m]
-        self.products += 1
-        norm = float(torch.linalg.vector_norm(product))
-        if not norm < float("inf"):
-            raise FloatingPointError(f"the operator's product {self.products} holds NaN or inf")
-        self.scale = max(self.scale, norm, getattr(self.op, "rounding_scale", 0.0))
-        coefficients = self._orthogonalize(product, m + 1)
-        self._check_symmetry(coefficients)
-        self.T[m, m] = coefficients[m]
-        self.size = m + 1
-        beta = float(torch.linalg.vector_norm(product))
-        self.broke_down = beta <= _ROUNDING * self.eps * self.scale or self.size == len(product)
-        self.exhausted = self.broke_down or beta <= self.eps**0.5 * self.scale
-        self.beta = 0.0 if self.broke_down else beta
-        if not self.broke_down and self.size < self.limit:
-            vector = product / beta
-            if self.exhausted:  # what is left is small enough for its rounding to matter
-                self._orthogonalize(vector, self.size)
-                vector /= torch.linalg.vector_norm(vector)
-            self._append(vector)
-            self.T[m, m + 1] = self.T[m + 1, m] = beta
+def _segment_adds_nothing(process: LanczosProcess, k: int, tol: float, which: str) -> bool:
+    """Whether, once a Krylov space is exhausted, the next one cannot enter the k best."""
+    if process.segment == 0:
+        return not process.exhausted
+    cut, rounding = process.segment, ROUNDING * process.eps * process.scale
+    if cut < k or not process.whole_segment:
+        return False
+    known = torch.linalg.eigvalsh(process.T[:cut, :cut])
+    known = known[_order(known, which)][k - 1]
+    values, S = torch.linalg.eigh(process.T[cut : process.size, cut : process.size])
+    top = _order(values, which)[0]
+    value = values[top]
+    settled = (process.beta * S[-1, top]).abs() <= max(tol * float(value.abs()), rounding)
+    if which == "magnitude":
+        known, value = known.abs(), value.abs()
+    return bool(settled and value <= known + max(tol * float(known.abs()), rounding))
 
-    def restart(self, generator: torch.Generator) -> None:
-        """After a breakdown: go on from a random vector orthogonal to the basis."""
-        for _ in range(10):
-            vector = normal_vector(self.op, generator)
-            vector /= torch.linalg.vector_norm(vector)
-            self._orthogonalize(vector, self.size)
-            norm = torch.linalg.vector_norm(vector)
-            if norm > 1e3 * self.eps:
-                vector /= norm
-                self._orthogonalize(vector, self.size)
-                self._append(vector / torch.linalg.vector_norm(vector))
-                return
-        raise FloatingPointError("no direction orthogonal to the Lanczos basis could be found")
 
-    def ritz_pairs(self, k: int, tol: float, which: str) -> _RitzPairs:
-        """The k best Ritz pairs of T, with residuals and whether they meet the tolerance."""
-        m, rounding = self.size, _ROUNDING * self.eps * self.scale
-        values, S = torch.linalg.eigh(self.T[:m, :m])
-        best = _order(values, which)[:k]
-        residuals = (self.beta * S[-1, best]).abs()
-        values = values[best]
-        certified = bool((residuals <= (tol * values.abs()).clamp(min=rounding)).all())
-        done = certified and (m == self.op.shape[0] or self._segment_adds_nothing(k, tol, which))
-        return _RitzPairs(values, residuals, S[:, best], certified, done)
+def _dense_eigenpairs(op, k: int, tol: float, which: str) -> Eigenpairs:
+    p = op.shape[0]
+    identity = torch.eye(p, dtype=op.dtype, device=op.device)
+    matrix = torch.stack([op @ row for row in identity], 1).to("cpu", torch.float64)
+    if not torch.isfinite(matrix).all():
+        raise FloatingPointError("a product of the operator holds NaN or inf")
+    scale = float(torch.linalg.vector_norm(matrix, dim=0).max())
+    scale = max(scale, getattr(op, "rounding_scale", 0.0))
+    eps = torch.finfo(op.dtype).eps
+    error = float((matrix - matrix.T).abs().max())
+    if error > 4 * eps**0.5 * scale:
+        raise ValueError(f"the operator is not symmetric: it differs from A' by {error:.1e}")
+    values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
+    best = _order(values, which)[:k]
+    values, vectors = values[best], vectors[:, best]
+    residuals = torch.linalg.vector_norm(matrix @ vectors - vectors * values, dim=0)
+    bound = (tol * values.abs()).clamp(min=ROUNDING * eps * scale * math.sqrt(p))
+    converged = bool((residuals <= bound).all())
+    vectors = vectors.to(device=op.device, dtype=op.dtype)
+    return Eigenpairs(values, vectors, residuals, p, tol, converged)
 
-    def lift(self, coefficients: Tensor) -> Tensor:
-        """Ritz vectors (p, k) from their coefficients (m, k) in the basis."""
-        rows = coefficients.T.to(device=self.basis.device, dtype=self.basis.dtype)
-        vectors = (rows @ self.basis[: self.size]).T
-        return vectors / torch.linalg.vector_norm(vectors, dim=0)
 
-    def _segment_adds_nothing(self, k: int, tol: float, which: str) -> bool:
-        """Whether, once a Krylov space is exhausted, the next one cannot enter the k best."""
-        if self.segment == 0:
-            return not self.exhausted
-        if self.segment < k:
-            return False
-        known = torch.linalg.eigvalsh(self.T[: self.segment, : self.segment])
-        known = known[_order(known, which)][k - 1]
-        block = self.T[self.segment : self.size, self.segment : self.size]
-        values, S = torch.linalg.eigh(block)
-        top = _order(values, which)[0]
-        value, rounding = values[top], _ROUNDING * self.eps * self.scale
-        settled = (self.beta * S[-1, top]).abs() <= max(tol * float(value.abs()), rounding)
-        if which == "magnitude":
-            known, value = known.abs(), value.abs()
-        return bool(settled and value <= known + max(tol * float(known.abs()), rounding))
+def _starting_vector(op, start: Tensor | None, generator: torch.Generator) -> Tensor:
+    """A random vector; with earlier ones their sum and a tenth of it."""
+    z = normal_vector(op, generator)
+    if start is None:
+        return z
+    shape = tuple(start.shape)
+    if start.ndim not in (1, 2) or shape[0] != op.shape[0] or not torch.isfinite(start).all():
+        raise ValueError(
+            f"start must be finite, of shape ({op.shape[0]},) or ({op.shape[0]}, j), not {shape}"
+        )
+    total = start.to(z).reshape(len(z), -1).sum(1)
+    norm = torch.linalg.vector_norm
+    return total + 0.1 * norm(total) / norm(z) * z if norm(total) > 0 else z
 
-    def _orthogonalize(self, vector: Tensor, m: int) -> Tensor:
-        """Remove from `vector`, in place and twice, its part in the first m basis vectors."""
-        Q, total = self.basis[:m], 0
-        for _ in range(2):
-            part = Q @ vector
-            vector -= part @ Q
-            total = total + part
-        return total.to("cpu", torch.float64)
 
-    def _append(self, vector: Tensor) -> None:
-        if self.size == len(self.basis):
-            larger = vector.new_empty((min(self.limit, 2 * self.size), len(vector)))
-            larger[: self.size] = self.basis
-            self.basis = larger
-        self.basis[self.size] = vector
-
-    def _check_symmetry(self, coefficients: Tensor) -> None:
-        """A q_m has no part in q_j, j < m - 1, when A is symmetric."""
-        expected = self.T[: len(coefficients) - 1, self.size]
-        error = float((coefficients[:-1] - expected).abs().max()) if len(expected) else 0.0
-        if error > 4 * self.eps**0.5 * self.scale:
-            raise ValueError(
-                f"the operator is not symmetric: two sides of q'Aq differ by {error:.1e} with "
-                f"|Aq| up to {self.scale:.1e}; Lanczos needs A = A' (is it the same at every product?)"
-            )
+def _capacity(op, k: int, limit: int, memory: float | None) -> int:
+    """How many basis vectors there is room for."""
+    p, size = op.shape[0], op.shape[0] * torch.finfo(op.dtype).bits // 8
+    rows = max(int(BASIS_MEMORY // size), 2 * k + 8) if memory is None else int(memory // size)
+    needed = min(k + 3, p)
+    if rows < needed:
+        raise ValueError(
+            f"memory = {memory:.3g} bytes is room for {rows} Lanczos vectors of {size:.3g} bytes; "
+            f"k = {k} needs at least {needed}, and few more make it slow"
+        )
+    return min(rows, limit, p)
 
 
 def _order(values: Tensor, which: str) -> Tensor:
     return (values.abs() if which == "magnitude" else values).argsort(descending=True)
 
 
-def _check_arguments(op, k: int, tol: float, max_iter: int | None, which: str) -> None:
+def _check_arguments(op, k: int, tol: float, max_iter: int | None, which: str, method: str) -> None:
     check_operator(op)
     check_count("k", k)
     if k > op.shape[0]:
@@ -237,7 +214,9 @@ def _check_arguments(op, k: int, tol: float, max_iter: int | None, which: str) -
         check_count("max_iter", max_iter)
     if which not in ("algebraic", "magnitude"):
         raise ValueError(f"which must be 'algebraic' or 'magnitude', not {which!r}")
-    finest = _ROUNDING * torch.finfo(op.dtype).eps
+    if method not in ("auto", "lanczos", "dense"):
+        raise ValueError(f"method must be 'auto', 'lanczos' or 'dense', not {method!r}")
+    finest = ROUNDING * torch.finfo(op.dtype).eps
     if not finest <= tol < 1:
         raise ValueError(
             f"tol = {tol} cannot be certified in {op.dtype}: choose it between {finest:.0e} and 1"

@@ -1,5 +1,7 @@
 """top_eigenpairs against `eigh` on plain matrices; it never sees a network here."""
 
+from functools import partial
+
 import pytest
 import torch
 from dense_references import symmetric
@@ -7,6 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flatlab.curvature import top_eigenpairs
+from flatlab.curvature.krylov import LanczosProcess
+
+lanczos = partial(top_eigenpairs, method="lanczos")
 
 SPECTRA = {
     "spread": torch.linspace(-3, 5, 60),
@@ -42,10 +47,14 @@ class Counted:
 @pytest.mark.parametrize("which", ["algebraic", "magnitude"])
 @pytest.mark.parametrize("k", [1, 4])
 @pytest.mark.parametrize("name", SPECTRA)
-def test_values_vectors_and_certificates_match_eigh(name, k, which):
+@pytest.mark.parametrize("method", ["lanczos", "dense", "restarted"])
+def test_values_vectors_and_certificates_match_eigh(name, k, which, method):
     matrix, _ = symmetric(SPECTRA[name])
     scale = float(SPECTRA[name].abs().max())
-    pairs = top_eigenpairs(Counted(matrix), k, tol=1e-8, which=which)
+    settings = {"method": method}
+    if method == "restarted":
+        settings = {"method": "lanczos", "memory": 10 * 8 * len(matrix), "max_iter": 2000}
+    pairs = top_eigenpairs(Counted(matrix), k, tol=1e-8, which=which, **settings)
     assert pairs.converged
     found, truth = pairs.values, expected(matrix, k, which)
     if which == "magnitude":  # +x and -x may be tied
@@ -67,12 +76,16 @@ def test_values_vectors_and_certificates_match_eigh(name, k, which):
     k=st.integers(1, 12),
     which=st.sampled_from(["algebraic", "magnitude"]),
     seed=st.integers(0, 1000),
+    settings=st.sampled_from([{"method": "lanczos"}, {"method": "dense"}, {"memory": 4}]),
 )
-def test_repeated_eigenvalues_come_with_their_multiplicity(values, k, which, seed):
+def test_repeated_eigenvalues_come_with_their_multiplicity(values, k, which, seed, settings):
     k = min(k, len(values))
     matrix, _ = symmetric(values, seed)
+    if "memory" in settings:  # a few vectors more than k
+        settings = {"method": "lanczos", "memory": (k + 4) * 8 * len(values)}
+    generator = torch.Generator().manual_seed(seed)
     pairs = top_eigenpairs(
-        matrix, k, tol=1e-10, which=which, generator=torch.Generator().manual_seed(seed)
+        matrix, k, tol=1e-10, which=which, generator=generator, max_iter=500, **settings
     )
     assert pairs.converged
     found, truth = pairs.values, expected(matrix, k, which)
@@ -83,9 +96,9 @@ def test_repeated_eigenvalues_come_with_their_multiplicity(values, k, which, see
 
 @pytest.mark.parametrize("k", [1, 3])
 def test_zero_matrix_and_identity(k):
-    zero = top_eigenpairs(torch.zeros(20, 20), k)
+    zero = lanczos(torch.zeros(20, 20), k)
     assert zero.converged and torch.equal(zero.values, torch.zeros(k).double())
-    one = top_eigenpairs(torch.eye(20), k)
+    one = lanczos(torch.eye(20), k)
     assert one.converged
     torch.testing.assert_close(one.values, torch.ones(k).double())
     torch.testing.assert_close(one.vectors.T @ one.vectors, torch.eye(k))
@@ -93,7 +106,7 @@ def test_zero_matrix_and_identity(k):
 
 def test_all_eigenpairs_of_a_matrix():
     matrix, _ = symmetric(torch.linspace(-1, 2, 25))
-    pairs = top_eigenpairs(matrix, 25, tol=1e-10)
+    pairs = lanczos(matrix, 25, tol=1e-10)
     assert pairs.converged
     torch.testing.assert_close(pairs.values, torch.linspace(2, -1, 25).double())
     rebuilt = (pairs.vectors * pairs.values) @ pairs.vectors.T
@@ -101,19 +114,19 @@ def test_all_eigenpairs_of_a_matrix():
 
 
 def test_one_by_one():
-    pairs = top_eigenpairs(torch.tensor([[-3.0]]))
+    pairs = lanczos(torch.tensor([[-3.0]]))
     assert pairs.converged and pairs.values.tolist() == [-3.0] and pairs.iterations <= 1
 
 
 def test_iterations_count_products_and_stop_early():
     op = Counted(symmetric(torch.cat([torch.rand(300).sort().values, torch.tensor([50.0])]))[0])
-    pairs = top_eigenpairs(op, 1, tol=1e-3)
+    pairs = lanczos(op, 1, tol=1e-3)
     assert pairs.converged and pairs.iterations == op.products < 20
 
 
 def test_too_few_iterations_are_not_called_converged():
     matrix, _ = symmetric(torch.linspace(0, 1, 200))
-    pairs = top_eigenpairs(matrix, 2, tol=1e-6, max_iter=5)
+    pairs = lanczos(matrix, 2, tol=1e-6, max_iter=5)
     assert not pairs.converged and pairs.iterations == 5
     assert (pairs.residuals > 1e-6 * pairs.values.abs()).any()
     truth = torch.linalg.eigvalsh(matrix)
@@ -124,7 +137,7 @@ def test_too_few_iterations_are_not_called_converged():
 @pytest.mark.parametrize("tol", [1e-1, 1e-3, 1e-5])
 def test_float32_certificate_holds_in_float64(tol):
     matrix, _ = symmetric(torch.cat([torch.rand(100), torch.tensor([3.0, 3.5, -4.0])]))
-    pairs = top_eigenpairs(matrix.float(), 3, tol=tol)
+    pairs = lanczos(matrix.float(), 3, tol=tol)
     assert pairs.converged and pairs.vectors.dtype == torch.float32
     v = pairs.vectors.double()
     residuals = (matrix @ v - v * pairs.values).norm(dim=0)
@@ -135,8 +148,6 @@ def test_float32_certificate_holds_in_float64(tol):
 
 
 def test_the_basis_stays_orthogonal_over_many_steps():
-    from flatlab.curvature.lanczos import LanczosProcess
-
     matrix, _ = symmetric(torch.logspace(-6, 1, 150))
     start = torch.randn(150, generator=torch.Generator().manual_seed(0)).float()
     process = LanczosProcess(matrix.float(), start, 120)
@@ -146,13 +157,80 @@ def test_the_basis_stays_orthogonal_over_many_steps():
     assert (Q @ Q.T - torch.eye(len(Q)).double()).abs().max() < 1e-5
 
 
+def test_small_operators_are_solved_densely_and_large_ones_not():
+    small, large = Counted(torch.eye(100)), Counted(torch.eye(200))
+    assert top_eigenpairs(small, 5).iterations == small.products == 100
+    assert top_eigenpairs(large, 1).iterations == large.products < 10
+    few = Counted(symmetric(torch.linspace(0, 1, 100))[0])
+    assert top_eigenpairs(few, 1, max_iter=7).iterations == few.products == 7
+
+
+@pytest.mark.parametrize("rows", [5, 8, 20])
+def test_restarts_stay_within_memory_and_reach_the_same_pairs(rows):
+    values = torch.cat([torch.linspace(0, 1, 400), torch.tensor([1.05, 1.1, 1.2])])
+    matrix, _ = symmetric(values)
+    pairs = lanczos(matrix, 2, tol=1e-9, max_iter=5000, memory=rows * 403 * 8)
+    assert pairs.converged and pairs.iterations > rows
+    torch.testing.assert_close(pairs.values, torch.tensor([1.2, 1.1]).double(), rtol=1e-9, atol=0)
+    true_residuals = (matrix @ pairs.vectors - pairs.vectors * pairs.values).norm(dim=0)
+    assert (true_residuals <= pairs.residuals + 1e-13).all()
+
+
+def test_a_restarted_basis_is_still_a_projection():
+    matrix, _ = symmetric(torch.linspace(-1, 1, 200))
+    start = torch.randn(200, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    process = LanczosProcess(matrix, start, 12)
+    for _ in range(3):
+        while not process.full:
+            process.step()
+        values, S = torch.linalg.eigh(process.T)
+        process.compress(values[-5:], S[:, -5:])
+        assert process.size == 5
+    process.step()
+    Q = process.basis[: process.size]
+    torch.testing.assert_close(Q @ Q.T, torch.eye(6).double(), rtol=0, atol=1e-13)
+    torch.testing.assert_close(Q @ matrix @ Q.T, process.T[:6, :6], rtol=0, atol=1e-13)
+
+
+def test_a_start_from_a_similar_matrix_saves_products():
+    values = torch.cat([torch.linspace(0, 1, 500), torch.tensor([1.1, 1.2])])
+    matrix, Q = symmetric(values)
+    moved = matrix + 1e-4 * symmetric(torch.linspace(-1, 1, 502), seed=7)[0]
+    earlier = lanczos(matrix, 1, tol=1e-6).vectors
+    cold, warm = lanczos(moved, 1), lanczos(moved, 1, start=earlier)
+    truth = torch.linalg.eigvalsh(moved)[-1]
+    for pairs in (cold, warm):
+        assert pairs.converged and abs(pairs.values[0] - truth) <= 1e-3 * truth
+    assert warm.iterations < cold.iterations
+    block = lanczos(moved, 2, start=Q[:, [500, 501]])
+    torch.testing.assert_close(block.values[0], truth, rtol=1e-3, atol=0)
+
+
+def test_a_start_without_the_top_vector_still_finds_it():
+    matrix, Q = symmetric(torch.cat([torch.linspace(0, 1, 300), torch.tensor([2.0])]))
+    for start in (Q[:, 0], Q[:, :5], torch.zeros(301).double(), Q[:, 299].float()):
+        pairs = lanczos(matrix, 1, start=start)
+        assert pairs.converged and float(pairs.values[0]) == pytest.approx(2.0, rel=1e-3)
+
+
+def test_bad_starts_and_memory():
+    matrix, _ = symmetric(torch.linspace(0, 1, 50))
+    for start in (torch.ones(49), torch.ones(2, 50), torch.full((50,), float("nan"))):
+        with pytest.raises(ValueError, match="start must be finite"):
+            lanczos(matrix, start=start)
+    with pytest.raises(ValueError, match="room for 4 Lanczos vectors.*k = 2 needs at least 5"):
+        lanczos(matrix, 2, memory=4 * 50 * 8)
+    with pytest.raises(ValueError, match="method must be"):
+        top_eigenpairs(matrix, method="power")
+
+
 def test_repeatable_and_the_global_generator_is_untouched():
     matrix, _ = symmetric(torch.linspace(0, 1, 50))
     rng = torch.get_rng_state()
-    first, second = top_eigenpairs(matrix, 2), top_eigenpairs(matrix, 2)
+    first, second = lanczos(matrix, 2), lanczos(matrix, 2)
     assert torch.equal(first.vectors, second.vectors)
     assert torch.equal(torch.get_rng_state(), rng)
-    other = top_eigenpairs(matrix, 2, generator=torch.Generator().manual_seed(5))
+    other = lanczos(matrix, 2, generator=torch.Generator().manual_seed(5))
     assert not torch.equal(first.vectors, other.vectors)
 
 
@@ -182,7 +260,10 @@ def test_bad_operators():
     with pytest.raises(TypeError, match="bfloat16.*half precision"):
         top_eigenpairs(torch.eye(3, dtype=torch.bfloat16))
     with pytest.raises(FloatingPointError, match="product 1 holds NaN or inf"):
-        top_eigenpairs(torch.full((3, 3), float("nan")))
-    generator = torch.Generator().manual_seed(0)
-    with pytest.raises(ValueError, match="not symmetric"):
-        top_eigenpairs(torch.randn(30, 30, generator=generator))
+        lanczos(torch.full((3, 3), float("nan")))
+    lopsided = torch.randn(30, 30, generator=torch.Generator().manual_seed(0))
+    for method in ("lanczos", "dense"):
+        with pytest.raises(ValueError, match="not symmetric"):
+            top_eigenpairs(lopsided, method=method)
+    with pytest.raises(FloatingPointError, match="NaN or inf"):
+        top_eigenpairs(torch.full((3, 3), float("nan")), method="dense")

@@ -1,0 +1,148 @@
+"""The Lanczos process: an orthonormal basis of a Krylov space, grown one product at a time.
+
+In floating point the basis loses orthogonality exactly when a Ritz pair converges, and copies of it
+("ghosts") appear; so each new vector is orthogonalized against its two neighbors, where the
+recurrence is, then against the whole basis, and once more where little of it is left: twice is
+enough (Giraud, Langou and Rozloznik, 2005). An invariant subspace found early (low rank, repeated
+eigenvalues, the zero matrix) ends the recurrence; it goes on from a random vector orthogonal to the
+basis. A full basis is compressed to its best Ritz vectors, which leaves a projection of the same
+kind (thick restart; Wu and Simon, 2000).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from flatlab.curvature.random_vectors import normal_vector
+
+ROUNDING = 32  # times the machine epsilon and the operator's norm: what products are good for
+
+
+class LanczosProcess:
+    """Q (m, p), one basis vector a row, and T = Q A Q' (m, m), for a symmetric operator A."""
+
+    def __init__(self, op, start: Tensor, capacity: int):
+        self.op, self.capacity = op, capacity
+        self.eps = torch.finfo(op.dtype).eps
+        # Memory that is not touched yet costs nothing on a CPU; elsewhere the basis grows.
+        rows = capacity if start.device.type == "cpu" else min(capacity, 32)
+        self.basis = start.new_empty((rows, len(start)))
+        self.basis[0] = start / torch.linalg.vector_norm(start)
+        self.T = torch.zeros((capacity, capacity), dtype=torch.float64)
+        self.next: Tensor | None = self.basis[0]  # the vector to be multiplied next
+        self.size = 0  # columns of T that are known
+        self.products = 0
+        self.segment = 0  # where the recurrence last began afresh
+        self.whole_segment = True  # whether all of it since then is in the basis
+        self.beta = 0.0  # coupling to the vector not yet multiplied
+        self.scale = 0.0  # largest |A q| so far: rounding in the products is relative to it
+        self.broke_down = False  # nothing is left to go on with
+        self.exhausted = False  # hardly anything is: the Krylov space is all but invariant
+
+    @property
+    def full(self) -> bool:
+        return self.size == self.capacity
+
+    def step(self) -> None:
+        """Multiply the newest vector by A: one more column of T, one more vector."""
+        m = self.size
+        if self.exhausted:
+            self.segment, self.whole_segment = m, True
+        product = self.op @ self.next
+        self.products += 1
+        norm = float(torch.linalg.vector_norm(product))
+        if not norm < float("inf"):
+            raise FloatingPointError(f"the operator's product {self.products} holds NaN or inf")
+        self.scale = max(self.scale, norm, getattr(self.op, "rounding_scale", 0.0))
+        self.T[m, m] = self._subtract(product, m)
+        self.size = m + 1
+        beta = float(torch.linalg.vector_norm(product))
+        if beta < 0.1 * norm:
+            self._orthogonalize(product, self.size)
+            beta = float(torch.linalg.vector_norm(product))
+        noise = ROUNDING * self.eps * self.scale
+        self.broke_down = beta <= noise or self.size == len(product)
+        self.exhausted = self.broke_down or beta <= self.eps**0.5 * self.scale
+        self.beta = 0.0 if self.broke_down else beta
+        self.next = None if self.broke_down else product.div_(beta)
+        if not self.broke_down:
+            self._append()
+
+    def restart(self, generator: torch.Generator) -> None:
+        """After a breakdown: go on from a random vector orthogonal to the basis."""
+        for _ in range(10):
+            vector = normal_vector(self.op, generator)
+            vector /= torch.linalg.vector_norm(vector)
+            self._orthogonalize(vector, self.size)
+            norm = torch.linalg.vector_norm(vector)
+            if norm > 1e3 * self.eps:
+                vector /= norm
+                self._orthogonalize(vector, self.size)
+                self.next = vector / torch.linalg.vector_norm(vector)
+                self._append()
+                return
+        raise FloatingPointError("no direction orthogonal to the Lanczos basis could be found")
+
+    def compress(self, values: Tensor, coefficients: Tensor) -> None:
+        """Keep only the Ritz vectors with these values (j,) and coefficients (m, j)."""
+        m, j = coefficients.shape
+        rows = coefficients.T.to(self.basis)
+        for columns in torch.arange(self.basis.shape[1]).split(1 << 16):  # in place
+            part = slice(int(columns[0]), int(columns[-1]) + 1)
+            self.basis[:j, part] = rows @ self.basis[:m, part]
+        coupling = self.beta * coefficients[-1]
+        self.T.zero_()
+        self.T[:j, :j] = torch.diag(values)
+        self.size = j
+        self.whole_segment = self.segment == 0
+        self.segment = j if self.segment else 0
+        if self.next is not None:
+            self._append()
+            self.T[:j, j] = self.T[j, :j] = coupling
+
+    def lift(self, coefficients: Tensor) -> Tensor:
+        """Ritz vectors (p, k), of norm 1, from their coefficients (m, k) in the basis."""
+        vectors = (coefficients.T.to(self.basis) @ self.basis[: self.size]).T
+        return vectors / torch.linalg.vector_norm(vectors, dim=0)
+
+    def _append(self) -> None:
+        """Put the next vector into the basis, if there is room; couple it in T."""
+        m = self.size
+        if m == self.capacity:
+            return
+        if m == len(self.basis):
+            larger = self.basis.new_empty((min(self.capacity, 2 * m), self.basis.shape[1]))
+            larger[:m] = self.basis
+            self.basis = larger
+        self.basis[m] = self.next
+        self.next = self.basis[m]
+        self.T[m - 1, m] = self.T[m, m - 1] = self.beta
+
+    def _subtract(self, product: Tensor, m: int) -> float:
+        """Orthogonalize A q_m in place against q_0 .. q_m; the coefficient of q_m."""
+        q = self.basis[m]
+        alpha = torch.dot(q, product)
+        product.sub_(alpha * q)
+        for j in torch.nonzero(self.T[:m, m]).flatten().tolist():  # q_{m-1}, or all after a restart
+            product.sub_(self.basis[j], alpha=float(self.T[j, m]))
+        rest = self._project_out(product, m + 1)
+        # What is known of A q_m by symmetry is gone: what is left can only be rounding.
+        error = float(rest[:m].abs().max()) if m else 0.0
+        if error > 4 * self.eps**0.5 * self.scale:
+            raise ValueError(
+                f"the operator is not symmetric: two sides of q'Aq differ by {error:.1e} with "
+                f"|Aq| up to {self.scale:.1e}; Lanczos needs A = A' (is it the same at every product?)"
+            )
+        return float(alpha) + float(rest[m])
+
+    def _orthogonalize(self, vector: Tensor, m: int) -> None:
+        """Remove from `vector`, in place and twice, its part in the first m basis vectors."""
+        self._project_out(vector, m)
+        self._project_out(vector, m)
+
+    def _project_out(self, vector: Tensor, m: int) -> Tensor:
+        Q = self.basis[:m]
+        part = torch.mv(Q, vector)
+        vector.addmv_(Q.T, part, alpha=-1)
+        return part
