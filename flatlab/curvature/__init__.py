@@ -23,6 +23,7 @@ from flatlab.curvature.sharpness import (
     sharpness,
 )
 from flatlab.curvature.tangents import UnsupportedLayerError
+from flatlab.curvature.tracking import track_sharpness
 from flatlab.curvature.variance import HessianVariance, non_uniformity
 
 __all__ = [
@@ -48,4 +49,5 @@ __all__ = [
     "spectral_density",
     "top_eigenpairs",
     "trace",
+    "track_sharpness",
 ]

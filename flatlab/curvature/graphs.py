@@ -47,7 +47,7 @@ class Graphs:
     def __iter__(self) -> Iterator[tuple[int, Any]]:
         """Inside `EmpiricalLoss.undisturbed` only."""
         if self._snapshot is None or not self._snapshot.is_current():
-            self._kept, self._complete, self._parts = [], False, None
+            self.release()
             self._snapshot = Snapshot(self.objective)
         if self._complete:
             yield from self._kept
@@ -55,6 +55,11 @@ class Graphs:
             yield from self._over_parts()
         else:
             yield from self._over_batches()
+
+    def release(self) -> None:
+        """Forget all graphs."""
+        self._kept, self._complete = [], False
+        self._parts = self._snapshot = None
 
     def _over_parts(self) -> Iterator[tuple[int, Any]]:
         if self._parts is None:

@@ -70,6 +70,10 @@ class CurvatureOperator:
         gradient = self._mean(lambda graph: self.selection.join(graph.loss_gradient(), like))
         return require_finite(gradient, "the gradient")
 
+    def release(self) -> None:
+        """Drop the kept graphs; the next product builds them again."""
+        self._graphs.release()
+
     def _check_vector(self, v: Tensor) -> None:
         if not torch.is_tensor(v):
             raise TypeError(f"{self!r} multiplies tensors, not {type(v).__name__}")

@@ -1,6 +1,7 @@
 """Trace, Frobenius norm and spectral density against matrices whose answers are known."""
 
 import math
+from typing import ClassVar
 
 import pytest
 import torch
@@ -64,6 +65,31 @@ def test_one_probe_has_no_spread_and_zero_has_no_error():
         assert estimator(zero, probes=3).value == estimator(zero, probes=3).standard_error == 0
 
 
+def test_hutch_plus_plus_is_exact_for_low_rank():
+    matrix, _ = symmetric(torch.cat([torch.zeros(60), torch.tensor([-3.0, 1.0, 2.0, 9.0])]))
+    estimate = trace(matrix, probes=15, method="hutch++")
+    assert estimate.value == pytest.approx(9.0, abs=1e-10)
+    assert estimate.standard_error == pytest.approx(0, abs=1e-10)
+
+
+def test_hutch_plus_plus_is_unbiased_with_an_honest_and_smaller_error():
+    matrix, _ = symmetric(torch.cat([0.01 * torch.arange(80.0), torch.tensor([30.0, 50.0])]))
+    truth = float(matrix.trace())
+    runs = [trace(matrix, 30, generator(i), "hutch++") for i in range(300)]
+    values = torch.tensor([run.value for run in runs], dtype=torch.float64)
+    assert abs(values.mean() - truth) < 4 * values.std() / math.sqrt(300)
+    scores = (values - truth) / torch.tensor([run.standard_error for run in runs])
+    assert 0.7 < scores.std() < 1.5
+    plain = torch.tensor([trace(matrix, 30, generator(i)).value for i in range(300)])
+    assert values.std() < plain.std() / 3
+
+
+def test_hutch_plus_plus_with_as_many_products_as_dimensions():
+    assert trace(MATRIX, 3 * len(VALUES), method="hutch++").value == pytest.approx(
+        float(VALUES.sum())
+    )
+
+
 def test_weights_sum_to_one_and_density_integrates_to_one():
     d = spectral_density(MATRIX, steps=15, probes=4)
     assert d.nodes.shape == d.weights.shape == (4, 15)
@@ -123,6 +149,29 @@ def test_bad_input(call):
         call(torch.eye(3).half())
     with pytest.raises(FloatingPointError, match="NaN or inf"):
         call(torch.full((3, 3), float("nan")))
+
+
+def test_bad_trace_settings():
+    with pytest.raises(ValueError, match="method must be"):
+        trace(MATRIX, method="exact")
+    with pytest.raises(ValueError, match="probes of at least 3"):
+        trace(MATRIX, probes=2, method="hutch++")
+
+
+def test_operators_that_like_blocks_get_blocks():
+    class Batched:
+        shape, dtype, device, batched = MATRIX.shape, MATRIX.dtype, MATRIX.device, True
+        widths: ClassVar = []
+
+        def __matmul__(self, Z):
+            self.widths.append(Z.shape[1])
+            return MATRIX @ Z
+
+    op = Batched()
+    for estimator in (trace, frobenius_norm):
+        block, columns = estimator(op, probes=19), estimator(MATRIX, probes=19)
+        assert block.value == pytest.approx(columns.value)
+    assert op.widths == [8, 8, 3, 8, 8, 3]
 
 
 def test_bad_density_settings():
