@@ -1,7 +1,8 @@
 """The chapter contract: what every chapter holds, and what makes the build refuse one.
 
-Three files say it: ``contract_graded`` what nbgrader and the checks need, ``contract_text`` what
-the student reads, ``contract_code`` what the cells may do. Problems come back as lines that name
+Four files say it: ``contract_graded`` what nbgrader and the checks need, ``contract_text`` what
+the student reads, ``contract_code`` what the cells may do, ``contract_names`` that each cell finds
+the names it uses. Problems come back as lines that name
 chapter, cell and line, all of them at once.
 """
 
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import nbformat
 
-from flatlab.course import contract_code, contract_graded, contract_text
+from flatlab.course import contract_code, contract_graded, contract_names, contract_text
 from flatlab.course.execute import output_problems
 from flatlab.course.layout import Layout
 from flatlab.course.source import read_cases, read_chapter
@@ -42,4 +43,5 @@ def source_problems(layout: Layout, name: str) -> list[str]:
         problems += contract_graded.case_problems(chapter, cases)
         problems += contract_text.problems(chapter)
         problems += contract_code.problems(chapter)
+        problems += contract_names.problems(chapter)
     return problems

@@ -60,6 +60,7 @@ def output_problems(notebook: NotebookNode, name: str) -> list[str]:
         where = f"{name}, {_label(cell)}"
         if cell.source.strip() and cell.execution_count is None:
             problems.append(f"{where}: was not executed; build the chapter again.")
+            continue
         problems += [f"{where}: {text}" for output in cell.outputs for text in _wrong(output)]
         if cell.id.startswith("widget-") and not any(map(_picture, cell.outputs)):
             problems.append(f"{where}: a widget without a static twin (image/png in its output).")

@@ -96,6 +96,37 @@ CODE = [
     ("if ready(gradient_step):", "if True:", "put it behind `if ready(gradient_step):`"),
     (PREDICT, f"{PREDICT}\n\n# %%\ngradient_step", "which is an exercise further down"),
 ]
+USED = "    print(w.tolist())\n"
+NAMES = [
+    ("import torch\n", "", "torch is not there"),
+    ("check.gradient_step.grade", "import math\ncheck.gradient_step.grade", None),
+    ("    return 1\n", "    return Hidden1()\n", "Hidden1 is not there: nothing that a check"),
+    ("    return 1\n", "    return math.pi\n", "math is not there"),
+    ("    return 1\n", "    return w\n", "w is there only when these are solved: gradient_step"),
+    ("    return w + downhill", "    return w + downhill * scaled", "scaled is not there"),
+    (USED, f"{USED}print(w)\n", "w is there only when these are solved: gradient_step"),
+    (USED, f"{USED}later = 1\n", None),
+    (USED, "    print([v for v in w], (lambda u: u)(w), __name__)\n", None),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), NAMES)
+def test_names_that_may_be_missing(tmp_path, old, new, message):
+    found = problems(tmp_path, changed(SOURCE, old, new))
+    assert (message is None) == (found == []), found
+    assert message is None or any(message in problem for problem in found)
+
+
+def test_a_name_made_by_a_solution_is_not_there_for_the_student(tmp_path):
+    helper = "### BEGIN SOLUTION\ndef helping():\n    return 1\n\n### END SOLUTION\n"
+    source = changed(SOURCE, "def gradient_step(", f"{helper}def gradient_step(")
+    assert problems(tmp_path, source) == []
+    source = changed(
+        source,
+        "    return 1\n\n\n# %% [markdown] open",
+        "    return helping()\n\n\n# %% [markdown] open",
+    )
+    assert any("helping is not there" in problem for problem in problems(tmp_path / "b", source))
 
 
 @pytest.mark.parametrize(("old", "new", "message"), GRADED + TEXT + CODE)
@@ -106,9 +137,9 @@ def test_a_broken_rule_is_named(tmp_path, old, new, message):
 
 
 def test_a_problem_names_cell_and_line(tmp_path):
-    source = changed(SOURCE, "    return 1\n", "    plt.show()\n")
+    source = changed(SOURCE, "    return 1\n", "    return '/data/x'\n")
     (problem,) = problems(tmp_path, source)
-    line = source.split("\n").index("    plt.show()") + 1
+    line = source.split("\n").index("    return '/data/x'") + 1
     assert problem.startswith(f"{NAME}, cell 10 (folded, line {line - 2}): line {line}: ")
 
 
