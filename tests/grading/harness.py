@@ -54,6 +54,7 @@ class Graded:
     scores: dict[str, dict[str, float]]  # student -> exercise -> points
     outputs: dict[str, dict[str, str]]  # student -> exercise -> what its check cell shows
     maximum: dict[str, float]  # exercise -> points
+    stray: dict[str, dict[str, str]]  # student -> cell that is no check -> its error
     same_release: bool  # did plain generate_assignment give the committed release?
     seconds: float
 
@@ -113,7 +114,7 @@ def grade(layout: Layout, chapter: str, folder: Path) -> Graded:
     for process, root in zip(running, roots, strict=True):
         if process.wait():
             raise RuntimeError(f"nbgrader failed:\n{(root / 'log.txt').read_text()[-4000:]}")
-    results: dict = {"scores": {}, "outputs": {}, "maximum": {}}
+    results: dict = {"scores": {}, "outputs": {}, "maximum": {}, "stray": {}}
     names = [cell.name for cell in exercises(layout, chapter)]
     for root in roots:
         _collect(root, chapter, names, results)
@@ -163,22 +164,27 @@ def _collect(root: Path, chapter: str, names: list[str], results: dict) -> None:
     for student in results["scores"]:
         path = root / "autograded" / student / chapter / f"{chapter}.ipynb"
         if path.is_file():
-            results["outputs"][student] = _shown(nbformat.read(path, as_version=4), names)
+            shown = _shown(nbformat.read(path, as_version=4))
+            results["outputs"][student] = {name: shown[f"check-{name}"][0] for name in names}
+            results["stray"][student] = {
+                cell: text
+                for cell, (text, failed) in shown.items()
+                if failed and not cell.startswith("check-")
+            }
 
 
-def _shown(notebook: nbformat.NotebookNode, names: list[str]) -> dict[str, str]:
-    """What each exercise's check cell shows, as one line of plain text."""
+def _shown(notebook: nbformat.NotebookNode) -> dict[str, tuple[str, bool]]:
+    """What each code cell shows, as one line of plain text, and whether that is an error."""
     shown = {}
     for cell in notebook.cells:
-        identity = cell.metadata.get("nbgrader", {}).get("grade_id", "")
-        if identity.removeprefix("check-") not in names or cell.cell_type != "code":
+        if cell.cell_type != "code":
             continue
-        parts = []
+        parts, failed = [], False
         for output in cell.outputs:
             parts.append(output.get("text", ""))
             parts += output.get("traceback", []) or [output.get("evalue", "")]
-        if identity.startswith("check-"):
-            shown[identity.removeprefix("check-")] = one_line(" ".join(parts))
+            failed |= output.output_type == "error" or output.get("name") == "stderr"
+        shown[cell.id] = (one_line(" ".join(parts)), failed)
     return shown
 
 

@@ -55,5 +55,11 @@ def test_release_as_handed_out_has_no_marks(chapter, exercise, graded):
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
+def test_no_cell_but_a_check_fails_whichever_exercises_are_right(chapter, graded):
+    stray = graded(chapter).stray
+    assert {student: cells for student, cells in stray.items() if cells} == {}
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
 def test_plain_nbgrader_makes_the_committed_release(chapter, graded):
     assert graded(chapter).same_release

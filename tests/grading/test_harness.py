@@ -2,7 +2,7 @@
 
 import pytest
 from harness import cases, grade, one_line
-from tiny_chapter import CASES, NAME, course
+from tiny_chapter import CASES, NAME, SOURCE, course
 
 from flatlab.course.build import build
 from flatlab.course.layout import Layout
@@ -22,8 +22,9 @@ def gradient_step(w, gradient, learning_rate):
 
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory):
-    layout = Layout(course(tmp_path_factory.mktemp("tiny"), cases=CASES + MORE))
-    build(None, root=layout.root)
+    source = SOURCE.replace("    print(w.tolist())\n", "    print(w.tolist(), 1 / 0)\n")
+    layout = Layout(course(tmp_path_factory.mktemp("tiny"), source, CASES + MORE))
+    build(None, execute=False, root=layout.root)
     return layout, grade(layout, NAME, tmp_path_factory.mktemp("grading"))
 
 
@@ -43,6 +44,13 @@ def test_scores_and_messages(graded):
     for case in cases(layout, NAME)[:4]:
         assert one_line(case.message) in result.outputs[case.student]["gradient_step"]
     assert "Not written yet" in result.outputs["untouched"]["gradient_step"]
+
+
+def test_errors_outside_checks_are_seen(graded):
+    stray = graded[1].stray
+    assert set(stray) == set(graded[1].scores)
+    assert "experiment-walk" in stray["solution"] and not stray["untouched"]
+    assert "ZeroDivisionError" in stray["solution"]["experiment-walk"]
 
 
 def test_plain_nbgrader_gives_the_release_that_flatlab_build_gives(graded):
