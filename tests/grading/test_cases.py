@@ -55,9 +55,10 @@ def test_release_as_handed_out_has_no_marks(chapter, exercise, graded):
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_no_cell_but_a_check_fails_whichever_exercises_are_right(chapter, graded):
-    stray = graded(chapter).stray
-    assert {student: cells for student, cells in stray.items() if cells} == {}
+def test_experiments_run_on_whatever_the_checks_accept(chapter, graded):
+    stray = graded(chapter).stray  # a wrong function may pass the visible checks and then fail
+    honest = {student: cells for student, cells in stray.items() if student[:6] != "wrong-"}
+    assert {student: cells for student, cells in honest.items() if cells} == {}
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
