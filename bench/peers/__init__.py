@@ -1,0 +1,1 @@
+"""What bench/curvature.py runs: its problem, its jobs, and the environment of the peers."""

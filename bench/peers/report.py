@@ -1,0 +1,83 @@
+"""docs/performance.md, written from the recorded tables and from nothing else."""
+
+import json
+from pathlib import Path
+
+from .jobs import LIMITS
+
+HEAD = """# Performance of `flatlab.curvature`
+
+Written by `python bench/curvature.py --report` from `bench/results/`; do not edit. The network is
+784-500-500-500-10 with ReLU (898,510 parameters), the data the first 1000 images of Fashion-MNIST,
+the loss MSE on one-hot targets, after 300 gradient-descent steps at 0.1. Times are in **gradients**:
+divided by the time of one full-batch gradient measured just before and after, medians over repeats
+with [lowest, highest]. Errors are relative, against float64 references computed without flatlab
+(for the non-uniformity: with flatlab in float64). Memory is the peak above the model, the data and
+one gradient, of a process of its own. Each peer is in its best setting that gives a right answer,
+and shown beside its default where that does not.
+"""
+
+
+def write(results: Path) -> None:
+    parts = [HEAD]
+    for device, title in [("cpu", "CPU"), ("cuda", "GPU")]:
+        path = results / f"curvature-{device}.json"
+        if path.exists():
+            parts.append(table(title, device, json.loads(path.read_text())))
+        path = results / f"curvature-growth-{device}.json"
+        if path.exists():
+            parts.append(growth(title, device, json.loads(path.read_text())))
+    notes = results / "curvature-notes.md"
+    if notes.exists():
+        parts.append(notes.read_text())
+    target = results.parents[1] / "docs" / "performance.md"
+    target.write_text("\n".join(parts))
+    print(f"wrote {target}")
+
+
+def table(title: str, device: str, recorded: dict) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in recorded["versions"].items())
+    lines = [
+        f"## {title}\n",
+        f"{recorded['machine']}; one gradient takes {recorded['gradient_ms']:.1f} ms; {versions}.",
+        f"`python bench/curvature.py --device {device}`\n",
+        "| work | to reach | tool | gradients | error | memory, MiB |",
+        "|---|---|---|---|---|---|",
+    ]
+    last = None
+    for name, line in recorded["rows"].items():
+        row, tool = name.split(" | ")
+        limit = f"≤ {LIMITS[row]:g}" if row != last else ""
+        lines.append(f"| {row if row != last else ''} | {limit} | {tool} | {cells(line)} |")
+        last = row
+    return "\n".join(lines) + "\n"
+
+
+def cells(line: dict) -> str:
+    if "failed" in line:
+        return f"failed: {line['failed']} | |"
+    time = f"{line['gradients']:.3g} [{line['low']:.3g}, {line['high']:.3g}]"
+    if "estimated" in line:
+        time = f"{line['gradients']:.3g}, {line['estimated']}"
+    error = f"{line['error']:.1e}" if "error" in line else ""
+    memory = f"{line['memory_mib']:.0f}" if "memory_mib" in line else ""
+    return f"{time} | {error} | {memory}"
+
+
+def growth(title: str, device: str, recorded: dict) -> str:
+    lines = [
+        f"## How the costs grow ({title})\n",
+        f"{recorded['machine']}. `python bench/curvature.py --growth --device {device}`\n",
+        f"![Time in gradients against samples, parameters and eigenvalues]"
+        f"(../bench/results/curvature-growth-{device}.png)\n",
+        "| | gradient, s | Hv | Σv | λ_max (top k) to 1e-3 | products |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in ("n", "p", "k", "vgg"):
+        for line in recorded[name]:
+            key = "vgg p" if name == "vgg" else name
+            values = [line.get(c) for c in ("gradient_s", "product", "variance", "top", "products")]
+            texts = ["" if value is None else f"{value:.3g}" for value in values]
+            label = "small VGG" if name == "vgg" else f"{key} = {line[key]:,}"
+            lines.append(f"| {label} | {' | '.join(texts)} |")
+    return "\n".join(lines) + "\n"
