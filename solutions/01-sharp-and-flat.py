@@ -230,6 +230,9 @@ check.hessian_2d(hessian_2d)
 
 
 ### BEGIN HIDDEN TESTS
+from flatlab.checks.answers import array, compare
+
+
 @check.hessian_2d.hidden("a loss that ignores one of the weights")
 class OneWeightIgnored:
     def draw(self, generator):
@@ -404,7 +407,7 @@ def hvp(loss_fn, params, v):
 # %% check="hvp" points=4
 check.hvp(hvp)
 ### BEGIN HIDDEN TESTS
-from flatlab.checks.answers import tensors
+from flatlab.checks.answers import compare, tensors
 from flatlab.checks.toys import layers, leaves, network_loss, normal
 
 
@@ -740,6 +743,11 @@ check.frobenius_norm(frobenius_norm)
 
 
 ### BEGIN HIDDEN TESTS
+from flatlab.checks.answers import array, compare
+from flatlab.checks.chapter01.products import Product
+from flatlab.checks.toys import symmetric
+
+
 @check.frobenius_norm.hidden("a single probe")
 class SingleProbe:
     def draw(self, generator):
@@ -889,8 +897,9 @@ def epsilon_sharpness(loss_fn, params, epsilon, steps):
 # %% check="epsilon_sharpness" points=4
 check.epsilon_sharpness(epsilon_sharpness)
 ### BEGIN HIDDEN TESTS
+from flatlab.checks.answers import compare
 from flatlab.checks.chapter01.ball import sharpness_outputs
-from flatlab.checks.toys import joined
+from flatlab.checks.toys import joined, leaves, normal
 
 
 @check.epsilon_sharpness.hidden("a maximum inside the ball, not on its surface")
@@ -1084,6 +1093,7 @@ def rescale_relu(params, alpha):
 check.rescale_relu(rescale_relu)
 ### BEGIN HIDDEN TESTS
 from flatlab.checks.chapter01.rescaling import SameFunction
+from flatlab.checks.toys import layers, normal
 
 
 @check.rescale_relu.hidden("a network of three layers")
