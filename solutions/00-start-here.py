@@ -32,6 +32,7 @@ s = settings(
     {
         #        quick, laptop, paper
         "steps": (5, 25, 25),
+        "ask_the_doctor": (False, True, True),
     }
 )
 
@@ -48,11 +49,9 @@ s = settings(
 # %% folded
 import subprocess
 
-print(
-    subprocess.run(
-        [sys.executable, "-m", "flatlab", "doctor"], capture_output=True, text=True, check=False
-    ).stdout
-)
+if s.ask_the_doctor:
+    command = [sys.executable, "-m", "flatlab", "doctor"]
+    print(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
 
 # %% [markdown]
 # ## 2 · Predict, implement, check, experiment   (≈ 8 min)
@@ -154,7 +153,7 @@ if ready(gradient_step):
         w = torch.tensor(1.0)
         path = [abs(w.item())]
         for _ in range(s.steps):
-            w = gradient_step(w, curvature * w, learning_rate)
+            w = torch.as_tensor(gradient_step(w, curvature * w, learning_rate))
             path.append(abs(w.item()))
         distance[learning_rate] = path[-1]
         ax.semilogy(path, label=f"learning rate {learning_rate}")

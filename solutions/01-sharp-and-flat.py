@@ -571,8 +571,9 @@ def product_with(hvp, model):
     sizes = [p.numel() for p in params]
 
     def matvec(v):
-        parts = [part.view_as(p) for part, p in zip(v.to(device).split(sizes), params)]
-        return torch.cat([h.reshape(-1) for h in hvp(loss_fn, params, parts)]).detach().cpu()
+        on_device = v.to(device=device, dtype=params[0].dtype)
+        parts = [part.view_as(p) for part, p in zip(on_device.split(sizes), params)]
+        return torch.cat([h.reshape(-1) for h in hvp(loss_fn, params, parts)]).detach().to(v)
 
     return matvec, sum(sizes)
 

@@ -7,7 +7,10 @@ and decide in a process where nothing of the submission is loaded.
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -75,8 +78,11 @@ def observe(check: Check, student: Callable, inputs: Record) -> Record:
     global_state = torch.get_rng_state()
     guard = TopicGuard()
     try:
-        with guard, torch.enable_grad():
-            outputs = plain(check.call(student, inputs))
+        # nbgrader scores a cell that writes to stderr 0, so a right answer that warns must not.
+        with warnings.catch_warnings(), redirect_stderr(sys.stdout), torch.enable_grad():
+            warnings.simplefilter("ignore")
+            with guard:
+                outputs = plain(check.call(student, inputs))
     except NotImplementedError:
         raise
     except WrongAnswer as wrong:

@@ -253,3 +253,18 @@ def test_dense_hessian_of_a_quadratic_is_its_matrix():
     a = np.array([[2.0, 1.0], [1.0, -3.0]])
     loss = quadratic(a, np.array([1.0, 2.0]))
     assert np.allclose(dense_hessian(loss, leaves([[0.3], [0.1]])), a)
+
+
+def test_a_right_answer_that_warns_passes_and_keeps_stderr_clean(exercise, capsys):
+    import sys
+    import warnings
+
+    def noisy(x):
+        warnings.warn("this costs nothing", stacklevel=1)
+        print("nor does this", file=sys.stderr)
+        return 2 * x
+
+    exercise(noisy)
+    captured = capsys.readouterr()
+    assert "✓ double" in captured.out
+    assert captured.err == ""
