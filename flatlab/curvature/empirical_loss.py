@@ -131,14 +131,20 @@ class EmpiricalLoss:
     def forward_loss(self, weights: Sequence[Tensor] | None, X: Tensor, y: Any) -> Tensor:
         """loss_fn(model(X), y) of one batch, checked to be a scalar that sees only `weights`."""
         loss = self.scalar_loss(self.forward(weights, X), y)
-        if weights is not None and loss.requires_grad:
-            own = torch.autograd.grad(loss, self.parameters, retain_graph=True, allow_unused=True)
-            if any(g is not None for g in own):
-                raise ValueError(
-                    "loss_fn uses the model's parameters besides its prediction (a penalty?), and "
-                    "that part would be missed: return it as part of the model's prediction"
-                )
+        if weights is not None:
+            self.refuse_direct_use(loss)
         return loss
+
+    def refuse_direct_use(self, loss: Tensor) -> None:
+        """Raises if loss_fn reached for the model's own parameters: the weights are copies of them."""
+        if not loss.requires_grad:
+            return
+        own = torch.autograd.grad(loss, self.parameters, retain_graph=True, allow_unused=True)
+        if any(g is not None for g in own):
+            raise ValueError(
+                "loss_fn uses the model's parameters besides its prediction (a penalty?), and that "
+                "part would be missed: return it as part of the model's prediction"
+            )
 
     def scalar_loss(self, prediction: Any, y: Any) -> Tensor:
         """loss_fn(prediction, y), checked to be a scalar."""

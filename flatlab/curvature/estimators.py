@@ -12,14 +12,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from flatlab.curvature.krylov import LanczosProcess
-from flatlab.curvature.random_vectors import (
+from flatlab.curvature.interface import (
     check_count,
     check_operator,
     normal_vector,
     rademacher_vector,
     seeded,
+    steady,
 )
+from flatlab.curvature.krylov import LanczosProcess
 
 _BLOCK = 8  # probes that are multiplied, and held in memory, at once
 
@@ -108,8 +109,9 @@ def spectral_density(
     weights = torch.zeros_like(nodes)
     for row in range(probes):
         process = LanczosProcess(op, normal_vector(op, generator), min(steps, op.shape[0]))
-        while not process.full and not process.broke_down:
-            process.step()
+        with steady(op):
+            while not process.full and not process.broke_down:
+                process.step()
         values, S = torch.linalg.eigh(process.T[: process.size, : process.size])
         nodes[row] = values[-1]
         nodes[row, : process.size], weights[row, : process.size] = values, S[0] ** 2
@@ -171,7 +173,8 @@ def _products(op, Z: Tensor) -> Tensor:
     """A Z, as a block where the operator may have a faster way for that."""
     if getattr(op, "batched", False):
         return op @ Z
-    return torch.stack([op @ z for z in Z.T], 1)
+    with steady(op):
+        return torch.stack([op @ z for z in Z.T], 1)
 
 
 def _mean_and_error(samples: Tensor) -> tuple[float, float]:

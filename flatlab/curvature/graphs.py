@@ -37,6 +37,7 @@ class Graphs:
     ):
         self.objective, self.build = objective, build
         self.bytes_per_sample, self.memory = bytes_per_sample, memory
+        self.steady = False  # whether somebody vouches that nothing changes
         self._kept: list[tuple[int, Any]] = []
         self._complete = False  # whether the kept graphs are all there are
         self._snapshot: Snapshot | None = None
@@ -46,15 +47,24 @@ class Graphs:
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
         """Inside `EmpiricalLoss.undisturbed` only."""
-        if self._snapshot is None or not self._snapshot.is_current():
-            self.release()
-            self._snapshot = Snapshot(self.objective)
+        if not self.steady:
+            self._refresh()
         if self._complete:
             yield from self._kept
         elif self.objective.single_batch:
             yield from self._over_parts()
         else:
             yield from self._over_batches()
+
+    def settle(self) -> None:
+        """Look for changes now, and not again until `steady` is False."""
+        self._refresh()
+        self.steady = True
+
+    def _refresh(self) -> None:
+        if self._snapshot is None or not self._snapshot.is_current():
+            self.release()
+            self._snapshot = Snapshot(self.objective)
 
     def release(self) -> None:
         """Forget all graphs."""

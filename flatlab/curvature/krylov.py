@@ -11,10 +11,11 @@ kind (thick restart; Wu and Simon, 2000).
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from flatlab.curvature.random_vectors import normal_vector
+from flatlab.curvature.interface import normal_vector
 
 ROUNDING = 32  # times the machine epsilon and the operator's norm: what products are good for
 
@@ -25,9 +26,7 @@ class LanczosProcess:
     def __init__(self, op, start: Tensor, capacity: int):
         self.op, self.capacity = op, capacity
         self.eps = torch.finfo(op.dtype).eps
-        # Memory that is not touched yet costs nothing on a CPU; elsewhere the basis grows.
-        rows = capacity if start.device.type == "cpu" else min(capacity, 32)
-        self.basis = start.new_empty((rows, len(start)))
+        self.basis = _room(start, capacity)
         self.basis[0] = start / torch.linalg.vector_norm(start)
         self.T = torch.zeros((capacity, capacity), dtype=torch.float64)
         self.next: Tensor | None = self.basis[0]  # the vector to be multiplied next
@@ -65,9 +64,9 @@ class LanczosProcess:
         self.broke_down = beta <= noise or self.size == len(product)
         self.exhausted = self.broke_down or beta <= self.eps**0.5 * self.scale
         self.beta = 0.0 if self.broke_down else beta
-        self.next = None if self.broke_down else product.div_(beta)
+        self.next = None
         if not self.broke_down:
-            self._append()
+            self._append(product, beta)
 
     def restart(self, generator: torch.Generator) -> None:
         """After a breakdown: go on from a random vector orthogonal to the basis."""
@@ -79,8 +78,7 @@ class LanczosProcess:
             if norm > 1e3 * self.eps:
                 vector /= norm
                 self._orthogonalize(vector, self.size)
-                self.next = vector / torch.linalg.vector_norm(vector)
-                self._append()
+                self._append(vector, float(torch.linalg.vector_norm(vector)))
                 return
         raise FloatingPointError("no direction orthogonal to the Lanczos basis could be found")
 
@@ -98,7 +96,7 @@ class LanczosProcess:
         self.whole_segment = self.segment == 0
         self.segment = j if self.segment else 0
         if self.next is not None:
-            self._append()
+            self._append(self.next, 1.0)
             self.T[:j, j] = self.T[j, :j] = coupling
 
     def lift(self, coefficients: Tensor) -> Tensor:
@@ -106,24 +104,24 @@ class LanczosProcess:
         vectors = (coefficients.T.to(self.basis) @ self.basis[: self.size]).T
         return vectors / torch.linalg.vector_norm(vectors, dim=0)
 
-    def _append(self) -> None:
-        """Put the next vector into the basis, if there is room; couple it in T."""
+    def _append(self, vector: Tensor, norm: float) -> None:
+        """Make vector / norm the next one, in the basis if there is room; couple it in T."""
         m = self.size
         if m == self.capacity:
+            self.next = vector / norm
             return
         if m == len(self.basis):
             larger = self.basis.new_empty((min(self.capacity, 2 * m), self.basis.shape[1]))
             larger[:m] = self.basis
             self.basis = larger
-        self.basis[m] = self.next
-        self.next = self.basis[m]
+        self.next = torch.div(vector, norm, out=self.basis[m])
         self.T[m - 1, m] = self.T[m, m - 1] = self.beta
 
     def _subtract(self, product: Tensor, m: int) -> float:
         """Orthogonalize A q_m in place against q_0 .. q_m; the coefficient of q_m."""
         q = self.basis[m]
-        alpha = torch.dot(q, product)
-        product.sub_(alpha * q)
+        alpha = float(torch.dot(q, product))
+        product.sub_(q, alpha=alpha)
         for j in torch.nonzero(self.T[:m, m]).flatten().tolist():  # q_{m-1}, or all after a restart
             product.sub_(self.basis[j], alpha=float(self.T[j, m]))
         rest = self._project_out(product, m + 1)
@@ -134,7 +132,7 @@ class LanczosProcess:
                 f"the operator is not symmetric: two sides of q'Aq differ by {error:.1e} with "
                 f"|Aq| up to {self.scale:.1e}; Lanczos needs A = A' (is it the same at every product?)"
             )
-        return float(alpha) + float(rest[m])
+        return alpha + float(rest[m])
 
     def _orthogonalize(self, vector: Tensor, m: int) -> None:
         """Remove from `vector`, in place and twice, its part in the first m basis vectors."""
@@ -146,3 +144,13 @@ class LanczosProcess:
         part = torch.mv(Q, vector)
         vector.addmv_(Q.T, part, alpha=-1)
         return part
+
+
+def _room(like: Tensor, rows: int) -> Tensor:
+    """Uninitialized rows. On a CPU memory costs nothing until it is touched; elsewhere start small.
+
+    NumPy asks for huge pages, without which touching a new row takes longer than using it.
+    """
+    if like.device.type != "cpu":
+        return like.new_empty((min(rows, 32), len(like)))
+    return torch.from_numpy(np.empty((rows, len(like)), dtype=like[:0].numpy().dtype))

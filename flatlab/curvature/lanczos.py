@@ -13,8 +13,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from flatlab.curvature.interface import (
+    check_count,
+    check_operator,
+    normal_vector,
+    seeded,
+    steady,
+)
 from flatlab.curvature.krylov import ROUNDING, LanczosProcess
-from flatlab.curvature.random_vectors import check_count, check_operator, normal_vector, seeded
 
 BASIS_MEMORY = 2**30  # bytes, the default bound for the Lanczos basis
 DENSE_SIZE = 128  # up to here the whole matrix costs less than care would
@@ -90,25 +96,33 @@ def top_eigenpairs(
     limit = 20 * k + 200 if max_iter is None else max(max_iter, k)
     capacity = _capacity(op, k, limit, memory)
     if method == "dense" or (method == "auto" and op.shape[0] <= min(DENSE_SIZE, limit)):
-        return _dense_eigenpairs(op, k, tol, which)
+        with steady(op):
+            return _dense_eigenpairs(op, k, tol, which)
     generator = seeded(generator, op.device)
     process = LanczosProcess(op, _starting_vector(op, start, generator), capacity)
+    with steady(op):
+        pairs = _run(process, k, tol, which, limit, generator)
+    vectors = process.lift(pairs.coefficients)
+    return Eigenpairs(
+        pairs.values, vectors, pairs.residuals, process.products, tol, pairs.certified
+    )
+
+
+def _run(
+    process: LanczosProcess, k: int, tol: float, which: str, limit: int, generator: torch.Generator
+) -> _RitzPairs:
     while True:
         process.step()
         m, last = process.size, process.products == limit
         if m >= k and (m <= 48 or m % 8 == 0 or last or process.full or process.broke_down):
             pairs = _ritz_pairs(process, k, tol, which)
             if pairs.done or last:
-                break
-        if process.full and m < op.shape[0]:
-            kept = _ritz_pairs(process, max(k, (capacity + k) // 2), tol, which)
+                return pairs
+        if process.full and m < process.op.shape[0]:
+            kept = _ritz_pairs(process, max(k, (process.capacity + k) // 2), tol, which)
             process.compress(kept.values, kept.coefficients)
         if process.broke_down:
             process.restart(generator)
-    vectors = process.lift(pairs.coefficients)
-    return Eigenpairs(
-        pairs.values, vectors, pairs.residuals, process.products, tol, pairs.certified
-    )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from flatlab.curvature.empirical_loss import EmpiricalLoss, LossFunction
-from flatlab.curvature.random_vectors import seeded
+from flatlab.curvature.interface import seeded
 
 
 @dataclass(frozen=True)

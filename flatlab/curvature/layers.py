@@ -1,15 +1,13 @@
-"""How the layers with parameters act on per-sample weight directions.
+"""How the layers with parameters act on directions of their parameters.
 
 A layer turns its input a into z = layer(a), and its output-gradient delta into the weights'
 gradient. Write a dot for the derivative along some direction. For a Linear layer, sample i has
 
     H_i v on the weight = delta'_i a_i^T + delta_i a'_i^T,     on the bias = delta'_i
 
-so H_i v is known from the pairs (a, delta) and (a', delta'), n (in + out) numbers. Applying such a
-direction U_i to an input, U_i a_i = delta'_i (a_i . a_i) + delta_i (a'_i . a_i), needs inner
-products only. With T positions a sample (tokens, or a convolution's pixels) U_i is a sum of T such
-terms: it is then applied through T x T inner products or built as an (n, out, in) tensor, whichever
-is smaller. Norm layers' scale and shift are few and are kept per sample.
+so H_i v is known from the pairs (a, delta) and (a', delta'), n (in + out) numbers; see
+`sample_directions` for what is done with it. Norm layers' scale and shift are few and are kept per
+sample. Results are added into what is there already wherever that saves a pass over memory.
 """
 
 from __future__ import annotations
@@ -19,6 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from flatlab.curvature.sample_directions import Reshaped, SampleDirections, Scaled, on_positions
 
 _NORMS = (
     nn.BatchNorm1d,
@@ -58,75 +58,112 @@ class Layer:
         """What the parameters multiply, from the module's input."""
         return x
 
-    def apply(self, x: Tensor, W: Tensor) -> Tensor:
-        """The layer without bias, with weights W: linear in both."""
+    def apply(self, x: Tensor, W: Tensor, into: Tensor | None = None) -> Tensor:
+        """The layer without bias, with weights W: linear in both. Added to `into`, in place."""
         raise NotImplementedError
 
-    def adjoint(self, d: Tensor, W: Tensor) -> Tensor:
-        """The transpose of x -> apply(x, W)."""
+    def adjoint(self, d: Tensor, W: Tensor, into: Tensor | None = None) -> Tensor:
+        """The transpose of x -> apply(x, W), likewise."""
         raise NotImplementedError
 
-    def weight_gradient(self, d: Tensor, x: Tensor) -> Tensor:
-        """The transpose of W -> apply(x, W), summed over samples."""
+    def weight_gradient(self, d: Tensor, x: Tensor, out: Tensor, add: bool) -> None:
+        """The transpose of W -> apply(x, W), summed over samples, written or added to `out`."""
         raise NotImplementedError
 
     def bias_gradient(self, d: Tensor) -> Tensor:
         raise NotImplementedError
 
     def add_bias(self, z: Tensor, b: Tensor) -> Tensor:
+        """z + b, in place."""
         raise NotImplementedError
 
     def per_sample(self, tangent: Tangent) -> SampleDirections:
         """H_i v for every sample i, from the tangents along v."""
         raise NotImplementedError
 
-    def reduce(self, tangent: Tangent) -> tuple[Tensor | None, Tensor | None]:
-        """sum_i H_i v on (weight, bias)."""
-        weight = bias = None
-        if self.has_weight:
-            weight = self.weight_gradient(tangent.gradient, self.a)
+    def push(
+        self, a_dot: Tensor | None, V: Tensor | None, b: Tensor | None, own: SampleDirections | None
+    ) -> Tensor | None:
+        """The output's tangent from the input's and from directions of the parameters."""
+        z = None if own is None else own.forward()
+        if z is None and b is not None:
+            z = self.add_bias(torch.zeros_like(self.delta), b)
+        elif b is not None:
+            z = self.add_bias(z, b)
+        if V is not None:
+            z = self.apply(self.a, V, z)
+        return z if a_dot is None else self.apply(a_dot, self.W, z)
+
+    def pull(self, delta_dot: Tensor, V: Tensor | None, own: SampleDirections | None) -> Tensor:
+        """The tangent of the input's cotangent W' delta."""
+        mu = self.adjoint(delta_dot, self.W)
+        if V is not None:
+            mu = self.adjoint(self.delta, V, mu)
+        return mu if own is None else mu.add_(own.backward())
+
+    def reduce(
+        self, tangent: Tangent, weight: Tensor | None, bias: Tensor | None, add: tuple[bool, bool]
+    ) -> None:
+        """sum_i H_i v, written to `weight` and `bias`, or added."""
+        if weight is not None:
+            self.weight_gradient(tangent.gradient, self.a, weight, add[0])
             if tangent.input is not None:
-                weight += self.weight_gradient(self.delta, tangent.input)
-        if self.has_bias:
-            bias = self.bias_gradient(tangent.gradient)
-        return weight, bias
+                self.weight_gradient(self.delta, tangent.input, weight, True)
+        if bias is not None:
+            write(bias, self.bias_gradient(tangent.gradient), add[1])
 
 
-class SampleDirections:
-    """A direction U_i of the layer's weight and u_i of its bias for each sample i."""
-
-    def forward(self) -> Tensor:
-        """U_i a_i + u_i, shaped as the layer's output."""
-        raise NotImplementedError
-
-    def backward(self) -> Tensor:
-        """U_i^T delta_i, shaped as the layer's input."""
-        raise NotImplementedError
+def write(out: Tensor, value: Tensor, add: bool) -> None:
+    if add:
+        out.add_(value)
+    else:
+        out.copy_(value)
 
 
 class LinearLayer(Layer):
-    def apply(self, x: Tensor, W: Tensor) -> Tensor:
-        return F.linear(x, W)
+    def apply(self, x: Tensor, W: Tensor, into: Tensor | None = None) -> Tensor:
+        if into is None:
+            return F.linear(x, W)
+        rows(into).addmm_(rows(x), W.T)
+        return into
 
-    def adjoint(self, d: Tensor, W: Tensor) -> Tensor:
-        return d @ W
+    def adjoint(self, d: Tensor, W: Tensor, into: Tensor | None = None) -> Tensor:
+        if into is None:
+            return d @ W
+        rows(into).addmm_(rows(d), W)
+        return into
 
-    def weight_gradient(self, d: Tensor, x: Tensor) -> Tensor:
-        return d.reshape(-1, d.shape[-1]).T @ x.reshape(-1, x.shape[-1])
+    def weight_gradient(self, d: Tensor, x: Tensor, out: Tensor, add: bool) -> None:
+        if add:
+            out.addmm_(rows(d).T, rows(x))
+        else:
+            torch.mm(rows(d).T, rows(x), out=out)
 
     def bias_gradient(self, d: Tensor) -> Tensor:
-        return d.reshape(-1, d.shape[-1]).sum(0)
+        return rows(d).sum(0)
 
     def add_bias(self, z: Tensor, b: Tensor) -> Tensor:
-        return z + b
+        return z.add_(b)
+
+    def push(
+        self, a_dot: Tensor | None, V: Tensor | None, b: Tensor | None, own: SampleDirections | None
+    ) -> Tensor | None:
+        if own is not None or V is None or b is None:
+            return super().push(a_dot, V, b, own)
+        z = F.linear(self.a, V, b)
+        return z if a_dot is None else self.apply(a_dot, self.W, z)
 
     def per_sample(self, tangent: Tangent) -> SampleDirections:
         n = len(self.a)
         views = [t.reshape(n, -1, t.shape[-1]) for t in (self.a, self.delta, tangent.gradient)]
         slope = None if tangent.input is None else tangent.input.reshape(views[0].shape)
-        kind = _choose(views[0], views[1])
-        inner = kind(*views, slope, self.has_weight, self.has_bias)
-        return _Reshaped(inner, lambda z: z.view(self.delta.shape), lambda x: x.view(self.a.shape))
+        inner = on_positions(*views, slope, self.has_weight, self.has_bias)
+        return Reshaped(inner, lambda z: z.view(self.delta.shape), lambda x: x.view(self.a.shape))
+
+
+def rows(x: Tensor) -> Tensor:
+    """(anything, width) as a matrix; a view where it can be, and always for a contiguous x."""
+    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
 
 
 class ConvLayer(Layer):
@@ -143,28 +180,29 @@ class ConvLayer(Layer):
             padding = (0, 0)
         self.geometry = (module.stride, padding, module.dilation)
 
-    def apply(self, x: Tensor, W: Tensor) -> Tensor:
-        return F.conv2d(x, W, None, *self.geometry, self.module.groups)
+    def apply(self, x: Tensor, W: Tensor, into: Tensor | None = None) -> Tensor:
+        z = F.conv2d(x, W, None, *self.geometry, self.module.groups)
+        return z if into is None else into.add_(z)
 
-    def adjoint(self, d: Tensor, W: Tensor) -> Tensor:
-        return self._backward(d, self.a, W, (True, False, False))[0]
+    def adjoint(self, d: Tensor, W: Tensor, into: Tensor | None = None) -> Tensor:
+        x = self._backward(d, self.a, W, (True, False, False))[0]
+        return x if into is None else into.add_(x)
 
-    def weight_gradient(self, d: Tensor, x: Tensor) -> Tensor:
-        return self._backward(d, x, self.W, (False, True, False))[1]
+    def weight_gradient(self, d: Tensor, x: Tensor, out: Tensor, add: bool) -> None:
+        write(out, self._backward(d, x, self.W, (False, True, False))[1], add)
 
     def bias_gradient(self, d: Tensor) -> Tensor:
         return d.sum((0, 2, 3))
 
     def add_bias(self, z: Tensor, b: Tensor) -> Tensor:
-        return z + b.view(-1, 1, 1)
+        return z.add_(b.view(-1, 1, 1))
 
     def per_sample(self, tangent: Tangent) -> SampleDirections:
         unfolded = self._unfold(self.a)
         delta, slope = self._positions(self.delta), self._positions(tangent.gradient)
-        kind = _choose(unfolded, delta)
         a_slope = None if tangent.input is None else self._unfold(tangent.input)
-        inner = kind(unfolded, delta, slope, a_slope, self.has_weight, self.has_bias)
-        return _Reshaped(inner, self._from_positions, self._fold)
+        inner = on_positions(unfolded, delta, slope, a_slope, self.has_weight, self.has_bias)
+        return Reshaped(inner, self._from_positions, self._fold)
 
     def _backward(self, d: Tensor, x: Tensor, W: Tensor, mask: tuple[bool, bool, bool]):
         stride, padding, dilation = self.geometry
@@ -210,20 +248,21 @@ class NormLayer(Layer):
     def inlet_of(self, x: Tensor) -> Tensor:
         return normalized(self.module, x)
 
-    def apply(self, x: Tensor, W: Tensor) -> Tensor:
-        return x * W.view(self._shape)
+    def apply(self, x: Tensor, W: Tensor, into: Tensor | None = None) -> Tensor:
+        W = W.view(self._shape)
+        return x * W if into is None else into.addcmul_(x, W)
 
-    def adjoint(self, d: Tensor, W: Tensor) -> Tensor:
-        return d * W.view(self._shape)
+    def adjoint(self, d: Tensor, W: Tensor, into: Tensor | None = None) -> Tensor:
+        return self.apply(d, W, into)
 
-    def weight_gradient(self, d: Tensor, x: Tensor) -> Tensor:
-        return self._sum(d * x).sum(0)
+    def weight_gradient(self, d: Tensor, x: Tensor, out: Tensor, add: bool) -> None:
+        write(out, self._sum(d * x).sum(0), add)
 
     def bias_gradient(self, d: Tensor) -> Tensor:
         return self._sum(d).sum(0)
 
     def add_bias(self, z: Tensor, b: Tensor) -> Tensor:
-        return z + b.view(self._shape)
+        return z.add_(b.view(self._shape))
 
     def per_sample(self, tangent: Tangent) -> SampleDirections:
         weight = bias = None
@@ -234,7 +273,7 @@ class NormLayer(Layer):
             weight = self._spread(self._sum(weight))
         if self.has_bias:
             bias = self._spread(self._sum(tangent.gradient))
-        return _Scaled(self.a, self.delta, weight, bias)
+        return Scaled(self.a, self.delta, weight, bias)
 
     def _sum(self, x: Tensor) -> Tensor:
         """Over all but samples and the parameter's own dimensions: (n, *W.shape)."""
@@ -258,9 +297,9 @@ def normalized(module: nn.Module, x: Tensor) -> Tensor:
         batch = module.training or not module.track_running_stats
         mean, var = (None, None) if batch else (module.running_mean, module.running_var)
         return F.instance_norm(x, mean, var, None, None, batch, 0.0, module.eps)
-    return F.batch_norm(
-        x, module.running_mean, module.running_var, None, None, False, 0.0, module.eps
-    )
+    batch = module.training or module.running_mean is None
+    mean, var = (None, None) if batch else (module.running_mean, module.running_var)
+    return F.batch_norm(x, mean, var, None, None, batch, 0.0, module.eps)
 
 
 def layer_kind(module: nn.Module) -> type[Layer] | None:
@@ -292,84 +331,3 @@ def _simple_padding(module: nn.Conv2d) -> bool:
         d * (k - 1) % 2 == 0 for d, k in zip(module.dilation, module.kernel_size, strict=True)
     )
     return module.padding_mode == "zeros" and (module.padding != "same" or odd)
-
-
-def _choose(a: Tensor, d: Tensor) -> type[SampleDirections]:
-    """Inner products of T x T positions, or the direction itself, out x in: the smaller."""
-    positions = a.shape[1]
-    return _Factored if positions**2 <= a.shape[2] * d.shape[2] else _Dense
-
-
-class _Reshaped(SampleDirections):
-    """Directions of a layer on positions, seen in the shapes of the module's input and output."""
-
-    def __init__(self, inner, to_output, to_input):
-        self.inner, self.to_output, self.to_input = inner, to_output, to_input
-
-    def forward(self) -> Tensor:
-        return self.to_output(self.inner.forward())
-
-    def backward(self) -> Tensor:
-        return self.to_input(self.inner.backward())
-
-
-class _Factored(SampleDirections):
-    """U_i = sum_t delta'_t a_t^T + delta_t a'_t^T through inner products of positions."""
-
-    def __init__(self, a, delta, delta_slope, a_slope, has_weight: bool, has_bias: bool):
-        self.a, self.delta, self.delta_slope, self.a_slope = a, delta, delta_slope, a_slope
-        self.has_weight, self.has_bias = has_weight, has_bias
-
-    def forward(self) -> Tensor:
-        z = torch.zeros_like(self.delta)
-        if self.has_weight:
-            z = _mix(self.a, self.a, self.delta_slope)
-            if self.a_slope is not None:
-                z += _mix(self.a, self.a_slope, self.delta)
-        return z + self.delta_slope.sum(1, keepdim=True) if self.has_bias else z
-
-    def backward(self) -> Tensor:
-        if not self.has_weight:
-            return torch.zeros_like(self.a)
-        x = _mix(self.delta, self.delta_slope, self.a)
-        return x if self.a_slope is None else x + _mix(self.delta, self.delta, self.a_slope)
-
-
-def _mix(x: Tensor, y: Tensor, values: Tensor) -> Tensor:
-    """sum_t (x_s . y_t) values_t, for each position s: (m, T, .)."""
-    if x.shape[1] == 1:
-        return torch.linalg.vecdot(x, y).unsqueeze(-1) * values
-    return (x @ y.transpose(1, 2)) @ values
-
-
-class _Dense(SampleDirections):
-    """U_i as an (m, out, in) tensor."""
-
-    def __init__(self, a, delta, delta_slope, a_slope, has_weight: bool, has_bias: bool):
-        self.a, self.delta, self.U = a, delta, None
-        if has_weight:
-            self.U = delta_slope.transpose(1, 2) @ a
-            if a_slope is not None:
-                self.U += delta.transpose(1, 2) @ a_slope
-        self.u = delta_slope.sum(1, keepdim=True) if has_bias else None
-
-    def forward(self) -> Tensor:
-        z = torch.zeros_like(self.delta) if self.U is None else self.a @ self.U.transpose(1, 2)
-        return z if self.u is None else z + self.u
-
-    def backward(self) -> Tensor:
-        return torch.zeros_like(self.a) if self.U is None else self.delta @ self.U
-
-
-class _Scaled(SampleDirections):
-    """Per-sample directions of a norm layer's scale and shift, ready to broadcast."""
-
-    def __init__(self, a: Tensor, delta: Tensor, weight: Tensor | None, bias: Tensor | None):
-        self.a, self.delta, self.weight, self.bias = a, delta, weight, bias
-
-    def forward(self) -> Tensor:
-        z = torch.zeros_like(self.a) if self.weight is None else self.a * self.weight
-        return z if self.bias is None else z + self.bias
-
-    def backward(self) -> Tensor:
-        return torch.zeros_like(self.a) if self.weight is None else self.delta * self.weight

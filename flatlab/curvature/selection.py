@@ -67,6 +67,16 @@ class Selection:
             flat.append(part.reshape(*lead, size))
         return torch.cat(flat, -1)
 
+    def empty(self, like: Tensor) -> tuple[Tensor | None, list[Tensor]]:
+        """Room for a result: tensors shaped as the parameters, and the vector (p,) they are views of.
+
+        The vector is None where only rows of a parameter are selected; `join` makes it then.
+        """
+        if all(rows is None for rows in self.rows):
+            flat = torch.empty_like(like)
+            return flat, self.split(flat)
+        return None, [like.new_empty(shape) for shape in self.shapes]
+
     def project(self, parts: Sequence[Tensor]) -> list[Tensor]:
         """Directions (n, *shape) with what lies outside the selected rows set to zero."""
         projected = []

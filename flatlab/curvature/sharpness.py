@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from flatlab.curvature.empirical_loss import EmpiricalLoss, LossFunction
+from flatlab.curvature.interface import check_count, normal_vector, seeded
 from flatlab.curvature.lanczos import require_converged, top_eigenpairs
 from flatlab.curvature.operators import Hessian
-from flatlab.curvature.random_vectors import check_count, normal_vector, seeded
 
 
 def sharpness(

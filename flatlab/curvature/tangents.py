@@ -4,10 +4,6 @@ The network is cut at the outputs z of its layers with parameters. What lies bet
 (activations, pooling, residual sums, the loss) holds no parameters, and autograd differentiates it;
 the layers are linear in their parameters, and `layers` differentiates them. A direction that
 differs from sample to sample then never has to exist as n x p numbers.
-
-For x = G(z) between two cuts, with the cotangent mu on x, the pullback (dG/dz)' mu is kept as a
-graph. One backward pass through it along the tangent z' gives both the tangent x' = (dG/dz) z' and,
-G's second derivatives being symmetric, the second-order part of the next backward sweep.
 """
 
 from __future__ import annotations
@@ -19,6 +15,7 @@ from torch import Tensor, nn
 
 from flatlab.curvature.empirical_loss import EmpiricalLoss, require_finite
 from flatlab.curvature.layers import Layer, SampleDirections, Tangent, layer_kind
+from flatlab.curvature.pullback import Pullback
 
 Shared = list[tuple[Tensor | None, Tensor | None]]  # (weight, bias) of each layer
 
@@ -50,17 +47,29 @@ class Architecture:
 
 
 class LayeredBatch:
-    """One batch, forward and backward once, ready for any number of tangents."""
+    """One batch, forward and backward once, ready for any number of tangents.
 
-    def __init__(self, objective: EmpiricalLoss, architecture: Architecture, X: Tensor, y: Any):
-        self.objective, self.n = objective, len(X)
+    It stands for the batch's mean loss; with `per_sample` for the sum of its samples' losses, each
+    sample having directions of its own, which asks more of the network: no row may be anything
+    but a sample, no layer called twice, and the loss a mean.
+    """
+
+    def __init__(
+        self,
+        objective: EmpiricalLoss,
+        architecture: Architecture,
+        X: Tensor,
+        y: Any,
+        per_sample: bool,
+    ):
+        self.objective, self.n, self.is_per_sample = objective, len(X), per_sample
         self.layers: list[Layer] = []
         self.slots: list[tuple[int | None, int | None]] = []
         self.outputs: list[Tensor] = []  # z, leaves of the graph between the cuts
         loss = self._forward(architecture, X, y)
-        self.loss_pullback, self.pullbacks = [], [[] for _ in self.layers]
-        self.cotangents: list[Tensor | None] = [None] * len(self.layers)
-        self._backward(self.n * loss)
+        self.loss_pullback: Pullback | None = None
+        self.pullbacks: list[Pullback | None] = [None] * len(self.layers)
+        self._backward(self.n * loss if per_sample else loss)
 
     # --- once ---------------------------------------------------------------------------------
     def _forward(self, architecture: Architecture, X: Tensor, y: Any) -> Tensor:
@@ -89,7 +98,9 @@ class LayeredBatch:
                     f"'{name}'", "has an input that is overwritten in place afterwards"
                 )
         loss = require_finite(self.objective.scalar_loss(prediction, y), "the loss")
-        self._check_mean(prediction, y, loss)
+        self.objective.refuse_direct_use(loss)
+        if self.is_per_sample:
+            self._check_mean(prediction, y, loss)
         self._check_strays([loss, *(layer.inlet for layer in self.layers)], weights)
         return loss
 
@@ -100,53 +111,61 @@ class LayeredBatch:
             layer.delta = require_finite(delta[i], "the gradient")
             if layer.inlet.requires_grad:
                 mu = layer.adjoint(layer.delta, layer.W).requires_grad_()
-                self.cotangents[i] = mu
                 self.pullbacks[i] = self._pull(layer.inlet, mu, i, delta)
 
-    def _pull(self, x: Tensor, mu: Tensor | None, before: int, delta: list) -> list:
+    def _pull(self, x: Tensor, mu: Tensor | None, before: int, delta: list) -> Pullback | None:
         """(dx/dz_m)' mu for the earlier cuts m, as graphs; their values are added to delta."""
         if not x.requires_grad or before == 0:
-            return []
+            return None
         pulled = torch.autograd.grad(
             x, self.outputs[:before], mu, create_graph=True, allow_unused=True
         )
-        for m, part in enumerate(pulled):
-            if part is not None:
-                delta[m] = delta[m] + part.detach()
-        return [(m, part) for m, part in enumerate(pulled) if part is not None]
+        cuts = [m for m, part in enumerate(pulled) if part is not None]
+        for m in cuts:
+            delta[m] = delta[m] + pulled[m].detach()
+        return Pullback(x, mu, cuts, [self.outputs[m] for m in cuts], [pulled[m] for m in cuts])
 
     # --- for each direction -------------------------------------------------------------------
     def tangents(
         self, shared: Shared, per_sample: list[SampleDirections] | None = None
     ) -> list[Tangent]:
         """(a', delta') of every layer along shared (+ per-sample) directions of the parameters."""
-        second: list[Any] = [None] * len(self.layers)
-        z_dots: list[Tensor | None] = []
+        second: dict[int, Tensor] = {}
+        own = per_sample or [None] * len(self.layers)
         a_dots: list[Tensor | None] = []
-        for i, layer in enumerate(self.layers):
-            a_dots.append(self._push(self.pullbacks[i], self.cotangents[i], z_dots, second))
-            own = None if per_sample is None else per_sample[i]
-            z_dots.append(_output_tangent(layer, a_dots[i], *shared[i], own))
-        self._push(self.loss_pullback, None, z_dots, second)
-        for i in reversed(range(len(self.layers))):
-            if second[i] is None:
+        z_dots: list[Tensor | None] = []
+        for layer, pullback, directions, u in zip(
+            self.layers, self.pullbacks, shared, own, strict=True
+        ):
+            a_dots.append(None if pullback is None else pullback.push(z_dots, second))
+            z_dots.append(layer.push(a_dots[-1], *directions, u))
+        if self.loss_pullback is not None:
+            self.loss_pullback.push(z_dots, second)
+        for i, layer in reversed(list(enumerate(self.layers))):
+            if i not in second:
                 second[i] = torch.zeros_like(self.outputs[i])
-            own = None if per_sample is None else per_sample[i]
-            self._pull_tangent(i, shared[i][0], own, second)
-        return [Tangent(a, d) for a, d in zip(a_dots, second, strict=True)]
+            if self.pullbacks[i] is not None:
+                self.pullbacks[i].pull(layer.pull(second[i], shared[i][0], own[i]), second)
+        return [Tangent(a_dot, second[i]) for i, a_dot in enumerate(a_dots)]
 
     def per_sample(self, tangents: list[Tangent]) -> list[SampleDirections]:
         """H_i v of every sample, from the tangents along v."""
         return [layer.per_sample(t) for layer, t in zip(self.layers, tangents, strict=True)]
 
-    def reduce(self, tangents: list[Tangent]) -> list[Tensor | None]:
-        """sum_i H_i v in the order of the parameters, from the tangents along v (or along v_i)."""
-        parts: list[Tensor | None] = [None] * len(self.objective.parameters)
+    def reduce(self, tangents: list[Tangent], out: list[Tensor]) -> None:
+        """sum_i H_i v into `out`, shaped as the parameters, from the tangents along v (or v_i)."""
+        written: set[int | None] = set()
         for layer, slots, tangent in zip(self.layers, self.slots, tangents, strict=True):
-            for slot, part in zip(slots, layer.reduce(tangent), strict=True):
-                if slot is not None:
-                    parts[slot] = part
-        return parts
+            weight, bias = (None if slot is None else out[slot] for slot in slots)
+            layer.reduce(tangent, weight, bias, (slots[0] in written, slots[1] in written))
+            written.update(slots)
+        for slot, part in enumerate(out):
+            if slot not in written:
+                part.zero_()
+
+    def gradient(self, out: list[Tensor]) -> None:
+        """The loss's gradient into `out`."""
+        self.reduce([Tangent(None, layer.delta) for layer in self.layers], out)
 
     def shared(self, parts: list[Tensor]) -> Shared:
         """Per layer, the (weight, bias) pieces of a direction given in the parameters' order."""
@@ -154,43 +173,15 @@ class LayeredBatch:
         place = [[len(parts) if slot is None else slot for slot in slots] for slots in self.slots]
         return [(padded[weight], padded[bias]) for weight, bias in place]
 
-    def _push(self, pulled: list, mu: Tensor | None, z_dots: list, second: list) -> Tensor | None:
-        """x' = sum_m (dx/dz_m) z'_m; the second-order parts for z are added to `second`."""
-        live = [(part, z_dots[m]) for m, part in pulled if part.requires_grad]
-        if not live:
-            return None
-        inputs = [self.outputs[m] for m, _ in pulled] + ([] if mu is None else [mu])
-        outs, dots = zip(*live, strict=True)
-        grads = torch.autograd.grad(outs, inputs, dots, retain_graph=True, allow_unused=True)
-        for (m, _), part in zip(pulled, grads, strict=False):
-            if part is not None:
-                second[m] = part if second[m] is None else second[m] + part
-        return None if mu is None else grads[-1]
-
-    def _pull_tangent(
-        self, i: int, V: Tensor | None, own: SampleDirections | None, second: list
-    ) -> None:
-        """Carry delta' of layer i through its transpose, to the cuts before it."""
-        layer, earlier = self.layers[i], [m for m, _ in self.pullbacks[i]]
-        if not earlier:
-            return
-        mu_dot = layer.adjoint(second[i], layer.W)
-        if V is not None:
-            mu_dot += layer.adjoint(layer.delta, V)
-        if own is not None:
-            mu_dot += own.backward()
-        inputs = [self.outputs[m] for m in earlier]
-        grads = torch.autograd.grad(layer.inlet, inputs, mu_dot, retain_graph=True)
-        for m, part in zip(earlier, grads, strict=True):
-            second[m] = part if second[m] is None else second[m] + part
-
     # --- checks -------------------------------------------------------------------------------
     def _check_call(self, name: str, module: nn.Module, args: tuple, output: Any) -> None:
         label = f"{type(module).__name__} '{name}'"
-        if any(layer.module is module for layer in self.layers):
-            raise unsupported(label, "is called more than once in a forward pass")
         if len(args) != 1 or not torch.is_tensor(args[0]) or not torch.is_tensor(output):
             raise unsupported(label, "is not called with one tensor")
+        if not self.is_per_sample:
+            return
+        if any(layer.module is module for layer in self.layers):
+            raise unsupported(label, "is called more than once in a forward pass")
         if len(args[0]) != self.n or len(output) != self.n:
             raise unsupported(label, f"gets {len(args[0])} rows for {self.n} samples")
 
@@ -222,23 +213,3 @@ def unsupported(what: str, why: str) -> UnsupportedLayerError:
         "fallback, HessianVariance(..., method='vmap', chunk_size=16), which takes memory for "
         "chunk_size x p numbers"
     )
-
-
-def _output_tangent(
-    layer: Layer,
-    a_dot: Tensor | None,
-    V: Tensor | None,
-    b: Tensor | None,
-    own: SampleDirections | None,
-) -> Tensor:
-    terms = []
-    if V is not None:
-        terms.append(layer.apply(layer.a, V))
-    if a_dot is not None:
-        terms.append(layer.apply(a_dot, layer.W))
-    if own is not None:
-        terms.append(own.forward())
-    z_dot = terms[0] if terms else torch.zeros_like(layer.delta)
-    for term in terms[1:]:
-        z_dot += term
-    return z_dot if b is None else layer.add_bias(z_dot, b)

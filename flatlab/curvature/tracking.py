@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from flatlab.curvature.empirical_loss import LossFunction
+from flatlab.curvature.interface import check_count
 from flatlab.curvature.lanczos import top_eigenpairs
 from flatlab.curvature.operators import Hessian
-from flatlab.curvature.random_vectors import check_count
 from flatlab.history import TrainingState
 
 

@@ -21,10 +21,11 @@ from flatlab.curvature.empirical_loss import (
     uses_batch_statistics,
 )
 from flatlab.curvature.graphs import MEMORY
+from flatlab.curvature.interface import check_count
 from flatlab.curvature.lanczos import require_converged, top_eigenpairs
 from flatlab.curvature.layers import Tangent, working_bytes
 from flatlab.curvature.operators import CurvatureOperator
-from flatlab.curvature.random_vectors import check_count
+from flatlab.curvature.sample_directions import SampleDirections
 from flatlab.curvature.tangents import Architecture, LayeredBatch
 
 
@@ -71,13 +72,12 @@ class HessianVariance(CurvatureOperator):
                 )
 
     def _product(self, v: Tensor) -> Tensor:
-        join, parts = self.selection.join, self.selection.split(v)
-        mean = self._mean(lambda graph: join(graph.mean_product(parts), v))
+        mean = self._mean(lambda graph: graph.mean_product(v))
         require_finite(mean, "the curvature-vector product")
         ratio = float(torch.linalg.vector_norm(mean) / torch.linalg.vector_norm(v).clamp(min=1e-30))
         self.rounding_scale = max(self.rounding_scale, ratio**2)
-        shift = self.selection.split(-mean)
-        return self._mean(lambda graph: join(graph.centered_product(parts, shift), v))
+        shift = mean.neg_()
+        return self._mean(lambda graph: graph.centered_product(v, shift))
 
     def _build(self, X: Tensor, y: Any) -> LayeredVariance | MappedVariance:
         for name, module in self.objective.model.named_modules():
@@ -88,7 +88,7 @@ class HessianVariance(CurvatureOperator):
                 )
         if self.method == "vmap":
             return MappedVariance(self, X, y)
-        return LayeredVariance(LayeredBatch(self.objective, self._architecture, X, y))
+        return LayeredVariance(self, X, y)
 
     def _bytes_per_sample(self, X: Tensor) -> float:
         if self.method == "vmap":
@@ -108,25 +108,29 @@ class HessianVariance(CurvatureOperator):
 class LayeredVariance:
     """One batch's part of Sigma v, by tangents through its layers."""
 
-    def __init__(self, batch: LayeredBatch):
-        self.batch = batch
+    def __init__(self, op: HessianVariance, X: Tensor, y: Any):
+        self.selection = op.selection
+        self.batch = LayeredBatch(op.objective, op._architecture, X, y, per_sample=True)
         self.tangents: list[Tangent] | None = None  # along v, between the two sweeps of a product
 
-    def mean_product(self, parts: list[Tensor]) -> list[Tensor | None]:
+    def mean_product(self, v: Tensor) -> Tensor:
         """(1/n) sum_i H_i v."""
-        self.tangents = self.batch.tangents(self.batch.shared(parts))
-        return self._mean(self.tangents)
+        self.tangents = self._along(v)
+        return self._mean(self.tangents, v)
 
-    def centered_product(self, parts: list[Tensor], shift: list[Tensor]) -> list[Tensor | None]:
+    def centered_product(self, v: Tensor, shift: Tensor) -> Tensor:
         """(1/n) sum_i H_i (H_i v + shift)."""
-        tangents = self.tangents or self.batch.tangents(self.batch.shared(parts))
+        own = self.batch.per_sample(self.tangents or self._along(v))
         self.tangents = None
-        own = self.batch.per_sample(tangents)
-        return self._mean(self.batch.tangents(self.batch.shared(shift), own))
+        return self._mean(self._along(shift, own), v)
 
-    def _mean(self, tangents: list[Tangent]) -> list[Tensor | None]:
-        sums = self.batch.reduce(tangents)
-        return [None if part is None else part.div_(self.batch.n) for part in sums]
+    def _along(self, v: Tensor, own: list[SampleDirections] | None = None) -> list[Tangent]:
+        return self.batch.tangents(self.batch.shared(self.selection.split(v)), own)
+
+    def _mean(self, tangents: list[Tangent], like: Tensor) -> Tensor:
+        flat, parts = self.selection.empty(like)
+        self.batch.reduce(tangents, parts)
+        return flat.div_(self.batch.n)
 
 
 class MappedVariance:
@@ -138,12 +142,14 @@ class MappedVariance:
         self.op, self.objective, self.X, self.y = op, op.objective, X, y
         self.weights = tuple(p.detach() for p in self.objective.parameters)
 
-    def mean_product(self, parts: list[Tensor]) -> list[Tensor]:
+    def mean_product(self, v: Tensor) -> Tensor:
         """(1/n) sum_i H_i v."""
-        return self._sum(lambda x, y: self._products(x, y, parts, None))
+        parts = self.op.selection.split(v)
+        return self._mean(lambda x, y: self._products(x, y, parts, None), v)
 
-    def centered_product(self, parts: list[Tensor], shift: list[Tensor]) -> list[Tensor]:
+    def centered_product(self, v: Tensor, shift: Tensor) -> Tensor:
         """(1/n) sum_i H_i (P H_i v + shift), P the projection on the selected rows."""
+        parts, shift = self.op.selection.split(v), self.op.selection.split(shift)
 
         def chunk(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
             own = self._products(x, y, parts, None)
@@ -151,7 +157,7 @@ class MappedVariance:
             own = [u + s for u, s in zip(own, shift, strict=True)]
             return self._products(x, y, own, 0)
 
-        return self._sum(chunk)
+        return self._mean(chunk, v)
 
     def _products(self, x: Tensor, y: Tensor, v: Sequence[Tensor], dim: int | None):
         """H_i v, or H_i v_i with dim = 0, for every sample: tensors (chunk, *shape)."""
@@ -166,11 +172,11 @@ class MappedVariance:
 
         return vmap(grad(slope), in_dims=(None, 0, 0, dim))(self.weights, x, y, tuple(v))
 
-    def _sum(self, chunk: Callable[[Tensor, Tensor], tuple[Tensor, ...]]) -> list[Tensor]:
+    def _mean(self, chunk: Callable[[Tensor, Tensor], tuple[Tensor, ...]], like: Tensor) -> Tensor:
         size, total = self.op.chunk_size, [0] * len(self.weights)
         for x, y in zip(self.X.split(size), self.y.split(size), strict=True):
             total = [t + part.sum(0) for t, part in zip(total, chunk(x, y), strict=True)]
-        return [t / len(self.X) for t in total]
+        return self.op.selection.join([t / len(self.X) for t in total], like)
 
 
 def non_uniformity(

@@ -1,6 +1,11 @@
-"""Random vectors for operators: from a generator, never from the global random state."""
+"""What every algorithm asks of an operator, and random vectors for it.
+
+Vectors come from a generator, never from the global random state.
+"""
 
 from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -21,6 +26,11 @@ def rademacher_vector(op, generator: torch.Generator) -> Tensor:
     """A vector (p,) of independent signs -1 and +1, each with probability 1/2."""
     z = torch.randint(0, 2, (op.shape[0],), device=generator.device, generator=generator)
     return (2 * z - 1).to(device=op.device, dtype=op.dtype)
+
+
+def steady(op) -> AbstractContextManager:
+    """The operator's own `steady()` context, in which it need not look for changes, if it has one."""
+    return op.steady() if hasattr(op, "steady") else nullcontext()
 
 
 def check_operator(op) -> None:
