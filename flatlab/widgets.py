@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import html
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,26 +24,34 @@ def explore(draw: Callable[..., Figure], alt: Callable[..., str], controls: Cont
     Raises ``ValueError`` for a control whose start lies outside its range.
     """
     start = {name: starting_value(name, control) for name, control in controls.items()}
-    data, metadata = plots.bundle(draw(**start), alt(**start))
+    figure, text = draw(**start), alt(**start)
     try:
         import ipywidgets
         from IPython.display import display
     except ImportError:
         print("ipywidgets is not installed, so the picture stands still.")
-        plots.show(draw(**start), alt=alt(**start))
+        plots.show(figure, alt=text)
         return
+    data, metadata = plots.bundle(figure, text)
     boxes = {name: control_widget(ipywidgets, name, control) for name, control in controls.items()}
+    # An HTML widget and no Output widget: nbclient, and so nbgrader, now and then hangs on those.
+    picture = ipywidgets.HTML(as_html(data))
 
-    def redraw(**values: Any) -> None:
-        text = alt(**values)
-        plots.show(draw(**values), alt=text)
-        print(text)
+    def redraw(change: Any) -> None:
+        values = {name: box.value for name, box in boxes.items()}
+        picture.value = as_html(plots.bundle(draw(**values), alt(**values))[0])
 
-    picture = ipywidgets.interactive_output(redraw, boxes)
-    view = ipywidgets.VBox([*boxes.values(), picture])
-    live = view._repr_mimebundle_()
-    live = live[0] if isinstance(live, tuple) else live
-    display({**live, **data}, metadata=metadata, raw=True, display_id=uuid.uuid4().hex)
+    for box in boxes.values():
+        box.observe(redraw, names="value")
+    live = ipywidgets.VBox([*boxes.values(), picture])._repr_mimebundle_()
+    display({**live, **data}, metadata=metadata, raw=True)
+
+
+def as_html(data: dict) -> str:
+    """A figure's data as an image with its text, seen and as alternative."""
+    words = html.escape(data["text/plain"])
+    source = f"data:image/png;base64,{data['image/png']}"
+    return f'<img src="{source}" alt="{words}"><p aria-live="polite">{words}</p>'
 
 
 def starting_value(name: str, control: tuple | list) -> Any:

@@ -140,3 +140,14 @@ def test_moving_a_slider_draws_again(monkeypatch):
     widgets.explore(watched, say, {"height": (0.0, 2.0, 1.0, 0.5)})
     made[0].value = 2.0
     assert seen[-1] == 2.0
+
+
+def test_a_widget_uses_no_output_widget(monkeypatch):
+    """nbclient, under nbgrader too, sometimes waits for ever on a cell with one (its issue 312)."""
+    import ipywidgets
+
+    def refused(*arguments, **options):
+        raise AssertionError("an Output widget was made")
+
+    monkeypatch.setattr(ipywidgets, "Output", refused)
+    widgets.explore(draw, say, {"height": (0.0, 2.0, 1.0, 0.5)})
