@@ -8,7 +8,7 @@ result; ``laptop`` gives real results on two CPU cores; ``paper`` is the slides'
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 SCALES = ("quick", "laptop", "paper")
 Item = TypeVar("Item")
@@ -98,4 +98,19 @@ def progress(
 
     from tqdm.auto import tqdm
 
-    return tqdm(items, desc=description, total=total, file=sys.stdout, leave=False)
+    bar = tqdm(items, desc=description, total=total, file=sys.stdout, leave=False)
+    return _watched(items, bar)
+
+
+def _watched(items: Iterable[Item], bar: Any) -> Iterator[Item]:
+    """``items`` under ``bar``, which goes away also when the loop around them ends early.
+
+    Told to close before its total, tqdm leaves a red bar in a notebook: a failure, to its reader.
+    """
+    try:
+        for item in items:
+            yield item
+            bar.update()
+    finally:
+        bar.total = bar.n
+        bar.close()

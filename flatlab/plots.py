@@ -7,6 +7,7 @@ reaches the notebook through ``show``, which asks for its alternative text.
 from __future__ import annotations
 
 import base64
+import html
 import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,21 +28,15 @@ COLORS = {
     "amber": "#E69F00",
     "black": "#000000",
 }
-# Color is never alone: the n-th curve has its own dashes and marker too.
+# Color is never alone: the n-th curve has its own dashes too.
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _STYLE = {
     "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "axes.titlesize": 11,
     "axes.labelsize": 10,
     "font.size": 10,
     "grid.alpha": 0.3,
-    "legend.fontsize": 9,
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 5,
 }
 
 
@@ -57,7 +52,7 @@ def figure(
     from matplotlib.figure import Figure
 
     count = len(COLORS)
-    cycle = cycler(color=list(COLORS.values()), linestyle=DASHES[:count], marker=[""] * count)
+    cycle = cycler(color=list(COLORS.values()), linestyle=DASHES[:count], linewidth=[1.8] * count)
     with matplotlib.rc_context({**_STYLE, "axes.prop_cycle": cycle}):
         fig = Figure(figsize=(width, height), layout="constrained")
         axes = fig.subplots(rows, columns, **subplot_options)
@@ -69,6 +64,8 @@ def png(fig: Figure, dpi: int = 110) -> bytes:
     import matplotlib
 
     buffer = io.BytesIO()
+    for legend in filter(None, (ax.get_legend() for ax in fig.axes)):
+        legend.set_frame_on(False)
     with matplotlib.rc_context(_STYLE):
         fig.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
@@ -83,8 +80,14 @@ def bundle(fig: Figure, alt: str) -> tuple[dict, dict]:
             f"The alternative text {alt!r} is too short: say what the figure shows, so that who "
             "cannot see it learns the same."
         )
-    data = {"image/png": base64.b64encode(png(fig)).decode(), "text/plain": alt}
+    encoded = base64.b64encode(png(fig)).decode()
+    data = {"image/png": encoded, "text/html": image_tag(encoded, alt), "text/plain": alt}
     return data, {"image/png": {"alt": alt}}
+
+
+def image_tag(encoded: str, alt: str) -> str:
+    """An HTML image of base64 PNG data. JupyterLab shows ``image/png`` without its alt text."""
+    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{encoded}">'
 
 
 def show(fig: Figure, alt: str) -> None:

@@ -48,10 +48,8 @@ def explore(draw: Callable[..., Figure], alt: Callable[..., str], controls: Cont
 
 
 def as_html(data: dict) -> str:
-    """A figure's data as an image with its text, seen and as alternative."""
-    words = html.escape(data["text/plain"])
-    source = f"data:image/png;base64,{data['image/png']}"
-    return f'<img src="{source}" alt="{words}"><p aria-live="polite">{words}</p>'
+    """A figure's data as an image with its words below, which screen readers speak on change."""
+    return f'{data["text/html"]}<p aria-live="polite">{html.escape(data["text/plain"])}</p>'
 
 
 def starting_value(name: str, control: tuple | list) -> Any:

@@ -144,7 +144,7 @@ check.gradient_step.grade(gradient_step)
 # An experiment uses your function. If the function is missing or its check fails, the experiment
 # says so and the rest of the notebook still runs.
 
-# %% experiment="two-rates" compare=true
+# %% experiment="two-rates"
 if ready(gradient_step):
     curvature = 4.0
     fig, ax = plots.figure(height=3.0)
@@ -165,8 +165,13 @@ if ready(gradient_step):
         alt=f"Distance from the minimum over {s.steps} steps on a log axis: it falls to "
         f"{distance[0.1]:.1g} for learning rate 0.1 and grows to {distance[0.6]:.1g} for 0.6.",
     )
-    factor = 1 - 0.6 * curvature
-    print(f"with learning rate 0.6 each step multiplies the distance by |{factor:.1f}|")
+
+# %% experiment="the-factor" compare=true
+if ready(gradient_step):
+    one = torch.tensor([1.0])
+    for learning_rate in (0.1, 0.6):
+        factor = torch.as_tensor(gradient_step(one, 4.0 * one, learning_rate)).item()
+        print(f"learning rate {learning_rate}: a step multiplies the distance by {abs(factor):.1f}")
 
 # %% [markdown]
 # A step multiplies w by 1 − 4η. With η = 0.6 that is −1.4: it jumps to the other side and lands
@@ -174,13 +179,15 @@ if ready(gradient_step):
 # course follows from that sentence.
 
 # %% experiment="summary"
-reveal({"learning rate 0.6 on curvature 4": "it never arrives"})
+if ready(gradient_step):
+    reveal({"learning rate 0.6 on curvature 4": "it never arrives"})
 
 # %% [markdown]
 # ## 3 · Hand in   (≈ 4 min)
 #
 # 1. Save, then press **Validate** in the toolbar of JupyterLab (nbgrader's extension). It runs
-#    the whole notebook from the top in a fresh kernel, at `quick` scale, and lists the checks that fail.
+#    the whole notebook from the top in a fresh kernel, at `quick` scale, and lists the checks that
+#    fail and the open questions without an answer.
 #    Without the extension (Colab, VS Code): restart the kernel, run all cells, and look at the checks.
 # 2. Hand in the `.ipynb` file itself, in the way your course says.
 #

@@ -8,6 +8,7 @@ and decide in a process where nothing of the submission is loaded.
 from __future__ import annotations
 
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr
@@ -182,5 +183,7 @@ def ready(*functions: Callable) -> bool:
     missing = [f.__name__ for f in functions if not _passed.get(f)]
     if missing:
         names = " and ".join(f"`{name}`" for name in missing)
-        print(f"○ This experiment waits for {names}: write it, run its check, then run this cell.")
+        what = "it, run its check" if len(missing) == 1 else "them, run their checks"
+        text = f"○ This experiment waits for {names}: write {what}, then run this cell."
+        print(textwrap.fill(text, width=88, subsequent_indent="  "))  # pages break within words
     return not missing

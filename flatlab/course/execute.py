@@ -128,7 +128,9 @@ def _portable(text: str) -> str:
 
 
 def _keep(output: NotebookNode) -> bool:
-    """Strip widget views from ``output``; False where nothing is left to show."""
+    """Strip widget views and second copies from ``output``; False where nothing is left to show."""
+    if "image/png" in output.get("data", {}):
+        output.data.pop("text/html", None)  # the same picture, in the form that JupyterLab needs
     if output.get("data", {}).pop(_WIDGET, None) is None:
         return True
     return any(kind in output.data for kind in _KEPT)

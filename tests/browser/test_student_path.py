@@ -121,7 +121,6 @@ def test_a_slider_moves_the_picture_and_its_words(open_chapter):
     expect(picture).not_to_have_attribute("src", before)
 
 
-@pytest.mark.xfail(strict=True, reason="JupyterLab 4.6 drops the alt text of image/png outputs")
 def test_a_figure_has_alternative_text(open_chapter):
     chapter, right, _, _, experiment = ANSWERS["gradient_step"]
     notebook = open_chapter(chapter)
