@@ -181,7 +181,8 @@ class EmpiricalLoss:
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.enable_grad())
-            stack.enter_context(torch.autocast(self.device.type, enabled=False))
+            if torch.is_autocast_enabled(self.device.type):
+                stack.enter_context(torch.autocast(self.device.type, enabled=False))
             stack.callback(_set_random_state, self.device, before)
             _set_random_state(self.device, self._rng)
             yield

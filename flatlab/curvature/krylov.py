@@ -28,6 +28,7 @@ class LanczosProcess:
         self.eps = torch.finfo(op.dtype).eps
         self.basis = _room(start, capacity)
         self.basis[0] = start / torch.linalg.vector_norm(start)
+        self._product = torch.empty_like(self.basis[0])  # for products, where they can use it
         self.T = torch.zeros((capacity, capacity), dtype=torch.float64)
         self.next: Tensor | None = self.basis[0]  # the vector to be multiplied next
         self.size = 0  # columns of T that are known
@@ -48,7 +49,7 @@ class LanczosProcess:
         m = self.size
         if self.exhausted:
             self.segment, self.whole_segment = m, True
-        product = self.op @ self.next
+        product = self._multiply(self.next)
         self.products += 1
         norm = float(torch.linalg.vector_norm(product))
         if not norm < float("inf"):
@@ -103,6 +104,12 @@ class LanczosProcess:
         """Ritz vectors (p, k), of norm 1, from their coefficients (m, k) in the basis."""
         vectors = (coefficients.T.to(self.basis) @ self.basis[: self.size]).T
         return vectors / torch.linalg.vector_norm(vectors, dim=0)
+
+    def _multiply(self, v: Tensor) -> Tensor:
+        if not hasattr(self.op, "multiply_into"):
+            return self.op @ v
+        self._product = self.op.multiply_into(v, self._product)
+        return self._product
 
     def _append(self, vector: Tensor, norm: float) -> None:
         """Make vector / norm the next one, in the basis if there is room; couple it in T."""

@@ -18,7 +18,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from flatlab.curvature.sample_directions import Reshaped, SampleDirections, Scaled, on_positions
+from flatlab.curvature.sample_directions import (
+    Reshaped,
+    SampleDirections,
+    Scaled,
+    Viewed,
+    on_positions,
+)
 
 _NORMS = (
     nn.BatchNorm1d,
@@ -82,9 +88,17 @@ class Layer:
         raise NotImplementedError
 
     def push(
-        self, a_dot: Tensor | None, V: Tensor | None, b: Tensor | None, own: SampleDirections | None
+        self,
+        a_dot: Tensor | None,
+        V: Tensor | None,
+        b: Tensor | None,
+        own: SampleDirections | None,
+        room: Tensor | None = None,
     ) -> Tensor | None:
-        """The output's tangent from the input's and from directions of the parameters."""
+        """The output's tangent from the input's and from directions of the parameters.
+
+        It may be written to `room`, shaped as the output.
+        """
         z = None if own is None else own.forward()
         if z is None and b is not None:
             z = self.add_bias(torch.zeros_like(self.delta), b)
@@ -94,12 +108,18 @@ class Layer:
             z = self.apply(self.a, V, z)
         return z if a_dot is None else self.apply(a_dot, self.W, z)
 
-    def pull(self, delta_dot: Tensor, V: Tensor | None, own: SampleDirections | None) -> Tensor:
-        """The tangent of the input's cotangent W' delta."""
+    def pull(
+        self,
+        delta_dot: Tensor,
+        V: Tensor | None,
+        own: SampleDirections | None,
+        room: Tensor | None = None,
+    ) -> Tensor:
+        """The tangent of the input's cotangent W' delta; maybe in `room`, shaped as the input."""
         mu = self.adjoint(delta_dot, self.W)
         if V is not None:
             mu = self.adjoint(self.delta, V, mu)
-        return mu if own is None else mu.add_(own.backward())
+        return mu if own is None else own.backward(mu)
 
     def reduce(
         self, tangent: Tangent, weight: Tensor | None, bias: Tensor | None, add: tuple[bool, bool]
@@ -146,19 +166,37 @@ class LinearLayer(Layer):
         return z.add_(b)
 
     def push(
-        self, a_dot: Tensor | None, V: Tensor | None, b: Tensor | None, own: SampleDirections | None
+        self,
+        a_dot: Tensor | None,
+        V: Tensor | None,
+        b: Tensor | None,
+        own: SampleDirections | None,
+        room: Tensor | None = None,
     ) -> Tensor | None:
-        if own is not None or V is None or b is None:
+        if own is not None or V is None or b is None or room is None:
             return super().push(a_dot, V, b, own)
-        z = F.linear(self.a, V, b)
-        return z if a_dot is None else self.apply(a_dot, self.W, z)
+        torch.addmm(b, rows(self.a), V.T, out=rows(room))
+        return room if a_dot is None else self.apply(a_dot, self.W, room)
+
+    def pull(
+        self,
+        delta_dot: Tensor,
+        V: Tensor | None,
+        own: SampleDirections | None,
+        room: Tensor | None = None,
+    ) -> Tensor:
+        if room is None:
+            return super().pull(delta_dot, V, own)
+        torch.mm(rows(delta_dot), self.W, out=rows(room))
+        mu = room if V is None else self.adjoint(self.delta, V, room)
+        return mu if own is None else own.backward(mu)
 
     def per_sample(self, tangent: Tangent) -> SampleDirections:
         n = len(self.a)
         views = [t.reshape(n, -1, t.shape[-1]) for t in (self.a, self.delta, tangent.gradient)]
         slope = None if tangent.input is None else tangent.input.reshape(views[0].shape)
         inner = on_positions(*views, slope, self.has_weight, self.has_bias)
-        return Reshaped(inner, lambda z: z.view(self.delta.shape), lambda x: x.view(self.a.shape))
+        return Viewed(inner, self.delta.shape, views[0].shape)
 
 
 def rows(x: Tensor) -> Tensor:

@@ -67,6 +67,11 @@ class CurvatureOperator:
             product = torch.stack([self._product(column) for column in v.T], 1)
         return require_finite(product, "the curvature-vector product")
 
+    def multiply_into(self, v: Tensor, out: Tensor) -> Tensor:
+        """op @ v for v (p,), maybe in `out`: for loops of products, in memory that stays warm."""
+        self._check_vector(v)
+        return require_finite(self._product(v.detach(), out), "the curvature-vector product")
+
     def gradient(self) -> Tensor:
         """dL/dw, shape (p,), from the graphs that products need anyway."""
         return require_finite(self._mean(lambda graph: graph.loss_gradient()), "the gradient")
@@ -103,8 +108,9 @@ class CurvatureOperator:
             )
         require_finite(v, "the vector")
 
-    def _product(self, v: Tensor) -> Tensor:
-        return self._mean(lambda graph: graph.product(v))
+    def _product(self, v: Tensor, out: Tensor | None = None) -> Tensor:
+        rooms = iter([out])  # for the first graph; the others' products are added to its own
+        return self._mean(lambda graph: graph.product(v, next(rooms, None)))
 
     def _batched_product(self, rows: Tensor) -> Tensor:
         """For rows (k, p), all at once through `torch.vmap`: what a GPU likes, and CPUs do not."""

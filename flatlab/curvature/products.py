@@ -24,7 +24,8 @@ class Graph:
         self.selection, self.objective = op.selection, op.objective
         self.weights = [p.detach().requires_grad_() for p in self.objective.parameters]
 
-    def product(self, v: Tensor) -> Tensor:
+    def product(self, v: Tensor, out: Tensor | None = None) -> Tensor:
+        """The product, in `out` if that is given and if it saves anything."""
         return self.selection.join(self.parts(self.selection.split(v), False), v)
 
     def batched_product(self, rows: Tensor) -> Tensor:
@@ -73,20 +74,21 @@ class LayeredHessian(Graph):
         self.op, self.X, self.y = op, X, y
         self.batch = LayeredBatch(self.objective, op._architecture, X, y, per_sample=False)
 
-    def product(self, v: Tensor) -> Tensor:
-        flat, parts = self.selection.empty(v)
+    def product(self, v: Tensor, out: Tensor | None = None) -> Tensor:
+        out = torch.empty_like(v) if out is None else out
+        parts = self.selection.views(out)
         directions = self.batch.shared(self.selection.split(v))
         self.batch.reduce(self.batch.tangents(directions), parts)
-        return self.selection.join(parts, v) if flat is None else flat
+        return self.selection.gather(parts, out)
 
     def batched_product(self, rows: Tensor) -> Tensor:
         return torch.stack([self.product(row) for row in rows])
 
     def loss_gradient(self) -> Tensor:
-        like = self.weights[0].new_empty(self.selection.size)
-        flat, parts = self.selection.empty(like)
+        out = self.weights[0].new_empty(self.selection.size)
+        parts = self.selection.views(out)
         self.batch.gradient(parts)
-        return self.selection.join(parts, like) if flat is None else flat
+        return self.selection.gather(parts, out)
 
 
 class GaussNewtonGraph(Graph):

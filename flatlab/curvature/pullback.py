@@ -28,6 +28,9 @@ class Pullback:
         self.slope: Tensor | None = None  # D, if G acts element by element
         self.bend: Tensor | None = None  # K, if it does and is not piecewise linear
         self.curved = True  # whether G has second derivatives
+        self.alone = (
+            False  # whether nothing else reads the tangents of its cuts: they may be changed
+        )
         if mu is not None:
             self._recognize()
 
@@ -35,17 +38,19 @@ class Pullback:
         """x' = sum_m (dG/dz_m) z'_m; the second-order parts are added to `second`."""
         dots = [z_dots[m] for m in self.cuts]
         if self.slope is not None:
-            if self.bend is not None and dots[0] is not None:
+            if dots[0] is None:
+                return None
+            if self.bend is not None:
                 self._add([self.bend * dots[0]], second)
-            return None if dots[0] is None else self.slope * dots[0]
+            return dots[0].mul_(self.slope) if self.alone else dots[0] * self.slope
         x_dot, parts = self._push_graph(dots)
         self._add(parts, second)
         return x_dot
 
     def pull(self, mu_dot: Tensor, second: dict[int, Tensor]) -> None:
-        """Add (dG/dz_m)' mu' to `second`."""
+        """Add (dG/dz_m)' mu' to `second`; mu' may be changed."""
         if self.slope is not None:
-            self._add([self.slope * mu_dot], second)
+            self._add([mu_dot.mul_(self.slope)], second)
         else:
             self._add(self._pull_graph(mu_dot), second)
 
@@ -72,12 +77,14 @@ class Pullback:
         self.curved = any(part is not None and bool(part.any()) for part in second)
         if len(self.z) != 1 or self.x.shape != self.z[0].shape:
             return
-        slope = x_dot / probes[0]
-        if not _same(self.pulled[0].detach(), slope * self.mu.detach()):
+        some = slice(None, None, len(self.x) // 64 + 1)
+        slope = x_dot.div_(probes[0])
+        if not _same(self.pulled[0].detach()[some], slope[some] * self.mu.detach()[some]):
             return
         if self.curved:
-            bend = second[0] / probes[0]
-            if not _same(self._push_graph([x_dot])[1][0], bend * x_dot):
+            bend = second[0].div_(probes[0])
+            other = self.mu.detach()
+            if not _same(self._push_graph([other])[1][0][some], bend[some] * other[some]):
                 return
             self.bend = bend
         self.slope = slope
@@ -101,5 +108,5 @@ def _golden(size: int, like: Tensor) -> Tensor:
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
-    """Equal element by element, up to the rounding of two ways to compute it."""
+    """Equal element by element in some samples, up to the rounding of two ways to compute it."""
     return bool(((a - b).abs() <= 16 * torch.finfo(a.dtype).eps * b.abs()).all())

@@ -21,8 +21,8 @@ class SampleDirections:
         """U_i a_i + u_i, shaped as the layer's output."""
         raise NotImplementedError
 
-    def backward(self) -> Tensor:
-        """U_i^T delta_i, shaped as the layer's input."""
+    def backward(self, into: Tensor) -> Tensor:
+        """U_i^T delta_i, shaped as the layer's input, added to `into` in place."""
         raise NotImplementedError
 
 
@@ -54,8 +54,23 @@ class Reshaped(SampleDirections):
     def forward(self) -> Tensor:
         return self.to_output(self.inner.forward())
 
-    def backward(self) -> Tensor:
-        return self.to_input(self.inner.backward())
+    def backward(self, into: Tensor) -> Tensor:
+        x = torch.zeros_like(self.inner.a)
+        return into.add_(self.to_input(self.inner.backward(x)))
+
+
+class Viewed(SampleDirections):
+    """The same where those shapes are views of one another: nothing is copied."""
+
+    def __init__(self, inner: SampleDirections, output: torch.Size, positions: torch.Size):
+        self.inner, self.output, self.positions = inner, output, positions
+
+    def forward(self) -> Tensor:
+        return self.inner.forward().view(self.output)
+
+    def backward(self, into: Tensor) -> Tensor:
+        self.inner.backward(into.view(self.positions))
+        return into
 
 
 class _Factored(SampleDirections):
@@ -67,24 +82,28 @@ class _Factored(SampleDirections):
 
     def forward(self) -> Tensor:
         z = torch.zeros_like(self.delta)
+        if self.has_bias:
+            z += self.delta_slope.sum(1, keepdim=True)
         if self.has_weight:
-            z = _mix(self.a, self.a, self.delta_slope)
+            _mix(self.a, self.a, self.delta_slope, z)
             if self.a_slope is not None:
-                z += _mix(self.a, self.a_slope, self.delta)
-        return z + self.delta_slope.sum(1, keepdim=True) if self.has_bias else z
+                _mix(self.a, self.a_slope, self.delta, z)
+        return z
 
-    def backward(self) -> Tensor:
-        if not self.has_weight:
-            return torch.zeros_like(self.a)
-        x = _mix(self.delta, self.delta_slope, self.a)
-        return x if self.a_slope is None else x + _mix(self.delta, self.delta, self.a_slope)
+    def backward(self, into: Tensor) -> Tensor:
+        if self.has_weight:
+            _mix(self.delta, self.delta_slope, self.a, into)
+            if self.a_slope is not None:
+                _mix(self.delta, self.delta, self.a_slope, into)
+        return into
 
 
-def _mix(x: Tensor, y: Tensor, values: Tensor) -> Tensor:
-    """sum_t (x_s . y_t) values_t, for each position s: (m, T, .)."""
+def _mix(x: Tensor, y: Tensor, values: Tensor, into: Tensor) -> None:
+    """Add sum_t (x_s . y_t) values_t, for each position s, to `into`: (m, T, .)."""
     if x.shape[1] == 1:
-        return torch.linalg.vecdot(x, y).unsqueeze(-1) * values
-    return (x @ y.transpose(1, 2)) @ values
+        into.addcmul_(torch.linalg.vecdot(x, y).unsqueeze(-1), values)
+    else:
+        into.baddbmm_(x @ y.transpose(1, 2), values)
 
 
 class _Dense(SampleDirections):
@@ -102,8 +121,8 @@ class _Dense(SampleDirections):
         z = torch.zeros_like(self.delta) if self.U is None else self.a @ self.U.transpose(1, 2)
         return z if self.u is None else z + self.u
 
-    def backward(self) -> Tensor:
-        return torch.zeros_like(self.a) if self.U is None else self.delta @ self.U
+    def backward(self, into: Tensor) -> Tensor:
+        return into if self.U is None else into.baddbmm_(self.delta, self.U)
 
 
 class Scaled(SampleDirections):
@@ -116,5 +135,5 @@ class Scaled(SampleDirections):
         z = torch.zeros_like(self.a) if self.weight is None else self.a * self.weight
         return z if self.bias is None else z + self.bias
 
-    def backward(self) -> Tensor:
-        return torch.zeros_like(self.a) if self.weight is None else self.delta * self.weight
+    def backward(self, into: Tensor) -> Tensor:
+        return into if self.weight is None else into.addcmul_(self.delta, self.weight)

@@ -67,15 +67,24 @@ class Selection:
             flat.append(part.reshape(*lead, size))
         return torch.cat(flat, -1)
 
-    def empty(self, like: Tensor) -> tuple[Tensor | None, list[Tensor]]:
-        """Room for a result: tensors shaped as the parameters, and the vector (p,) they are views of.
+    def views(self, out: Tensor) -> list[Tensor]:
+        """Tensors shaped as the parameters to write a result to; `gather` then completes `out` (p,).
 
-        The vector is None where only rows of a parameter are selected; `join` makes it then.
+        They are views of `out`, but for parameters of which only rows are selected.
         """
-        if all(rows is None for rows in self.rows):
-            flat = torch.empty_like(like)
-            return flat, self.split(flat)
-        return None, [like.new_empty(shape) for shape in self.shapes]
+        pieces = out.split(self.sizes)
+        items = zip(pieces, self.shapes, self.rows, strict=True)
+        return [
+            piece.view(shape) if rows is None else out.new_empty(shape)
+            for piece, shape, rows in items
+        ]
+
+    def gather(self, parts: Sequence[Tensor], out: Tensor) -> Tensor:
+        """Put the selected rows of `parts`, made by `views(out)`, into `out`."""
+        for piece, part, rows in zip(out.split(self.sizes), parts, self.rows, strict=True):
+            if rows is not None:
+                piece.copy_(part.index_select(0, rows).reshape(-1))
+        return out
 
     def project(self, parts: Sequence[Tensor]) -> list[Tensor]:
         """Directions (n, *shape) with what lies outside the selected rows set to zero."""

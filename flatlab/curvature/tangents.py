@@ -8,13 +8,14 @@ differs from sample to sample then never has to exist as n x p numbers.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from flatlab.curvature.empirical_loss import EmpiricalLoss, require_finite
-from flatlab.curvature.layers import Layer, SampleDirections, Tangent, layer_kind
+from flatlab.curvature.layers import Layer, LinearLayer, SampleDirections, Tangent, layer_kind
 from flatlab.curvature.pullback import Pullback
 
 Shared = list[tuple[Tensor | None, Tensor | None]]  # (weight, bias) of each layer
@@ -70,6 +71,8 @@ class LayeredBatch:
         self.loss_pullback: Pullback | None = None
         self.pullbacks: list[Pullback | None] = [None] * len(self.layers)
         self._backward(self.n * loss if per_sample else loss)
+        # Memory for tangents: fresh pages would cost as much as what is computed in them.
+        self._rooms = [[_rooms(layer) for layer in self.layers] for _ in range(1 + per_sample)]
 
     # --- once ---------------------------------------------------------------------------------
     def _forward(self, architecture: Architecture, X: Tensor, y: Any) -> Tensor:
@@ -112,6 +115,10 @@ class LayeredBatch:
             if layer.inlet.requires_grad:
                 mu = layer.adjoint(layer.delta, layer.W).requires_grad_()
                 self.pullbacks[i] = self._pull(layer.inlet, mu, i, delta)
+        pullbacks = [p for p in (*self.pullbacks, self.loss_pullback) if p is not None]
+        readers = Counter(m for pullback in pullbacks for m in pullback.cuts)
+        for pullback in pullbacks:
+            pullback.alone = all(readers[m] == 1 for m in pullback.cuts)
 
     def _pull(self, x: Tensor, mu: Tensor | None, before: int, delta: list) -> Pullback | None:
         """(dx/dz_m)' mu for the earlier cuts m, as graphs; their values are added to delta."""
@@ -129,23 +136,28 @@ class LayeredBatch:
     def tangents(
         self, shared: Shared, per_sample: list[SampleDirections] | None = None
     ) -> list[Tangent]:
-        """(a', delta') of every layer along shared (+ per-sample) directions of the parameters."""
+        """(a', delta') of every layer along shared (+ per-sample) directions of the parameters.
+
+        They live in memory that the next sweep of the same kind, shared or per sample, uses again.
+        """
         second: dict[int, Tensor] = {}
         own = per_sample or [None] * len(self.layers)
         a_dots: list[Tensor | None] = []
         z_dots: list[Tensor | None] = []
-        for layer, pullback, directions, u in zip(
-            self.layers, self.pullbacks, shared, own, strict=True
+        rooms = self._rooms[per_sample is not None]
+        for layer, pullback, directions, u, room in zip(
+            self.layers, self.pullbacks, shared, own, rooms, strict=True
         ):
             a_dots.append(None if pullback is None else pullback.push(z_dots, second))
-            z_dots.append(layer.push(a_dots[-1], *directions, u))
+            z_dots.append(layer.push(a_dots[-1], *directions, u, room[0]))
         if self.loss_pullback is not None:
             self.loss_pullback.push(z_dots, second)
         for i, layer in reversed(list(enumerate(self.layers))):
             if i not in second:
                 second[i] = torch.zeros_like(self.outputs[i])
             if self.pullbacks[i] is not None:
-                self.pullbacks[i].pull(layer.pull(second[i], shared[i][0], own[i]), second)
+                mu_dot = layer.pull(second[i], shared[i][0], own[i], rooms[i][1])
+                self.pullbacks[i].pull(mu_dot, second)
         return [Tangent(a_dot, second[i]) for i, a_dot in enumerate(a_dots)]
 
     def per_sample(self, tangents: list[Tangent]) -> list[SampleDirections]:
@@ -205,6 +217,14 @@ class LayeredBatch:
         for name, grad in zip(self.objective.names, grads, strict=True):
             if grad is not None:
                 raise unsupported(f"parameter '{name}'", "is used outside its module's own call")
+
+
+def _rooms(layer: Layer) -> tuple[Tensor | None, Tensor | None]:
+    """Room for a tangent of a linear layer's output and of its input's cotangent."""
+    if not isinstance(layer, LinearLayer):
+        return None, None
+    inner = layer.inlet.requires_grad
+    return torch.empty_like(layer.delta), torch.empty_like(layer.a) if inner else None
 
 
 def unsupported(what: str, why: str) -> UnsupportedLayerError:

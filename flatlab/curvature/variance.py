@@ -71,7 +71,7 @@ class HessianVariance(CurvatureOperator):
                     "method='layers' takes whole parameters; use method='vmap' for rows"
                 )
 
-    def _product(self, v: Tensor) -> Tensor:
+    def _product(self, v: Tensor, out: Tensor | None = None) -> Tensor:
         mean = self._mean(lambda graph: graph.mean_product(v))
         require_finite(mean, "the curvature-vector product")
         ratio = float(torch.linalg.vector_norm(mean) / torch.linalg.vector_norm(v).clamp(min=1e-30))
@@ -128,9 +128,9 @@ class LayeredVariance:
         return self.batch.tangents(self.batch.shared(self.selection.split(v)), own)
 
     def _mean(self, tangents: list[Tangent], like: Tensor) -> Tensor:
-        flat, parts = self.selection.empty(like)
-        self.batch.reduce(tangents, parts)
-        return flat.div_(self.batch.n)
+        out = torch.empty_like(like)
+        self.batch.reduce(tangents, self.selection.views(out))
+        return out.div_(self.batch.n)
 
 
 class MappedVariance:
