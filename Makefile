@@ -47,6 +47,7 @@ lint: $(VENV)/.dev
 
 build: $(VENV)/.course
 	$(BIN)/flatlab build $(CHAPTERS)
+	$(BIN)/python docs/figures.py
 
 bench: $(VENV)/.dev
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done

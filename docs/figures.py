@@ -1,0 +1,20 @@
+"""Copies the README's pictures out of the executed notebooks: run by `make build`."""
+
+import base64
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+COVERS = {"01-sharp-and-flat": "experiment-spectra"}  # chapter -> the cell whose figure it shows
+
+
+def picture(chapter: str, cell_id: str) -> bytes:
+    """The first stored PNG of a cell of the chapter's executed notebook."""
+    notebook = json.loads((ROOT / "solutions" / chapter / f"{chapter}.ipynb").read_text("utf-8"))
+    outputs = next(cell["outputs"] for cell in notebook["cells"] if cell["id"] == cell_id)
+    return base64.b64decode(next(o["data"]["image/png"] for o in outputs if "data" in o))
+
+
+if __name__ == "__main__":
+    for chapter, cell_id in COVERS.items():
+        (ROOT / "docs" / "figures" / f"{chapter}.png").write_bytes(picture(chapter, cell_id))

@@ -1,0 +1,34 @@
+"""The README shows what the executed notebooks show, and points to what is there."""
+
+import re
+import runpy
+
+
+def test_links_and_pictures_lead_somewhere(repository):
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    targets = [t for t in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in t]
+    assert len(targets) > 3
+    missing = [target for target in targets if not (repository / target).exists()]
+    assert not missing
+
+
+def test_pictures_are_those_of_the_executed_notebooks(repository):
+    figures = runpy.run_path(str(repository / "docs" / "figures.py"))
+    for chapter, cell_id in figures["COVERS"].items():
+        shown = (repository / "docs" / "figures" / f"{chapter}.png").read_bytes()
+        assert shown == figures["picture"](chapter, cell_id), "run `make build`"
+
+
+def test_the_chapters_table_is_complete(repository):
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    for source in (repository / "solutions").glob("[0-9][0-9]-*.py"):
+        assert f"notebooks/{source.stem}/{source.stem}.ipynb" in text
+
+
+def test_the_quickstart_runs(repository, data_root, capsys):
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    exec(code.replace("epochs=5", "epochs=1"), {})  # noqa: S102 - our own README
+    out = capsys.readouterr().out
+    assert "True" in out  # converged
+    assert "standard_error" in out
