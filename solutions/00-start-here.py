@@ -14,6 +14,8 @@
 #
 # **Time** 15 minutes. **Prerequisites** Python and a first acquaintance with PyTorch tensors.
 # **Slides** none; the later chapters name theirs.
+#
+# Run a cell with Shift+Enter, from here to the end.
 
 # %% setup
 # <!-- install -->
@@ -27,7 +29,7 @@ from flatlab.checks import ready
 from flatlab.notebook import predict, reveal, settings
 
 # %% settings
-# One row a setting, one column a scale. Choose with the environment variable FLATLAB_SCALE.
+# Each row is a setting, each column a scale. Choose with the environment variable FLATLAB_SCALE.
 s = settings(
     {
         #        quick, laptop, paper
@@ -39,7 +41,7 @@ s = settings(
 # %% [markdown]
 # ## 1 · Does everything work?   (≈ 3 min)
 #
-# Run a cell with Shift+Enter. The table above came from the settings cell: each chapter has one,
+# The table above came from the settings cell: each chapter has one,
 # and the column in brackets is in force. `laptop` gives real results on two CPU cores; `quick` is
 # what the grader uses; `paper` is the full setting of the slides, for a GPU.
 #
@@ -56,7 +58,7 @@ if s.ask_the_doctor:
 # %% [markdown]
 # ## 2 · Predict, implement, check, experiment   (≈ 8 min)
 #
-# The loss is $L(w) = \tfrac12 a w^2$ with curvature a = 4. Its gradient is $4w$. Gradient descent
+# The loss is $L(w) = \tfrac12 a w^2$; its second derivative, which we call curvature, is a = 4. Its gradient is $4w$. Gradient descent
 # with learning rate η goes from w to $w - \eta \cdot 4w$.
 #
 # Commit yourself before you run anything: put one of the options in place of the dots. Predictions
@@ -175,8 +177,8 @@ if ready(gradient_step):
 
 # %% [markdown]
 # A step multiplies w by 1 − 4η. With η = 0.6 that is −1.4: it jumps to the other side and lands
-# further away. **A valley of curvature a is closed to every learning rate above 2/a.** Much of this
-# course follows from that sentence.
+# further away. In general |1 − aη| is above 1 exactly when η > 2/a. **Gradient descent cannot stay in a valley
+# of curvature a when the learning rate is above 2/a.** Much of this course follows from that sentence.
 
 # %% experiment="summary"
 if ready(gradient_step):

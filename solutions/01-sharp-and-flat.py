@@ -3,7 +3,7 @@
 #
 # <!-- badges -->
 #
-# Two networks fit the same 1000 images perfectly. One sits in a narrow valley of the loss, the
+# Two networks fit the same 1000 images almost perfectly. One sits in a narrow valley of the loss, the
 # other in a wide one. This chapter gives "narrow" and "wide" a meaning, measures it on networks
 # with 898,510 parameters, and asks whether wide is better.
 #
@@ -35,7 +35,7 @@ device = "cuda" if torch.cuda.is_available() else "cpu"
 generator = torch.Generator().manual_seed(1)
 
 # %% settings
-# One row a setting, one column a scale. Choose with the environment variable FLATLAB_SCALE.
+# Each row is a setting, each column a scale. Choose with the environment variable FLATLAB_SCALE.
 s = settings(
     {
         #                  quick, laptop, paper
@@ -49,7 +49,7 @@ s = settings(
         "norm_probes": (2, 30, 100),
         "lanczos_steps": (8, 60, 100),
         "ascent_steps": (3, 20, 100),
-        "grid": (3, 15, 41),
+        "grid": (3, 21, 41),
         "walk_steps": (3, 60, 1000),
     }
 )
@@ -158,7 +158,7 @@ def two_valleys(x):
 if ready(second_derivative):
     x = torch.linspace(-1.6, 1.6, 200)
     minima = torch.tensor([-1.0575, 0.9304])
-    bend = second_derivative(two_valleys, minima)
+    bend = torch.as_tensor(second_derivative(two_valleys, minima)).detach()
     fig, ax = plots.figure(height=3.0)
     ax.plot(x, two_valleys(x), label="f")
     for x0, a, dashes in zip(minima, bend, ("--", ":")):
@@ -175,18 +175,18 @@ if ready(second_derivative):
     ax.legend()
     plots.show(
         fig,
-        alt="The curve f with two valleys and the parabola that your second derivative predicts in each: "
+        alt="The curve f with two valleys, the left one deeper, and the parabola that your second derivative predicts in each: "
         f"at x = -1.06 the curvature is {bend[0]:.1f}, at x = 0.93 it is {bend[1]:.1f}.",
     )
 
 # %% experiment="two-curvatures" compare=true
 if ready(second_derivative):
-    left, right = second_derivative(two_valleys, torch.tensor([-1.0575, 0.9304]))
+    left, right = second_derivative(two_valleys, torch.tensor([-1.0575, 0.9304]))[:2]
     print(f"curvature: left {left:.1f}, right {right:.1f}")
 
 # %% [markdown]
-# The left valley is deeper and narrower. Depth and width are different things: a minimum can be
-# deep and wide, or shallow and narrow.
+# The left valley is deeper and narrower here. Depth and width are different things, and this chapter is
+# about width.
 
 # %% [markdown]
 # ## 2 · Curvature in two dimensions   (≈ 15 min)
@@ -281,10 +281,10 @@ check.hessian_2d.grade(hessian_2d)
 # The Hessian of a quadratic is set by its two curvatures and by the angle of its valley. Move the
 # sliders: where does the path start to zigzag, and where does it leave? (η is the learning rate.)
 
-# %% predict="curvatures 4 and 0.5: where gradient descent starts to leave"
+# %% predict="curvatures 4 and 0.5: where gradient descent starts to zigzag"
 predict(
-    "curvatures 4 and 0.5: where gradient descent starts to leave",
-    options=["η = 0.25", "η = 0.5", "η = 4"],
+    "curvatures 4 and 0.5: where gradient descent starts to zigzag",
+    options=["above η = 0.25", "above η = 0.5", "above η = 2"],
     answer=...,
 )
 
@@ -313,7 +313,8 @@ def draw_quadratic(largest_curvature, smallest_curvature, angle, learning_rate):
     axis = torch.linspace(-2.2, 2.2, 60)
     w = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1)
     fig, ax = plots.figure(width=5.5, height=4.4)
-    plots.contours(ax, axis, axis, torch.einsum("abi,ij,abj->ab", w, h, w) / 2)
+    heights = torch.einsum("abi,ij,abj->ab", w, h, w) / 2
+    plots.contours(ax, axis, axis, heights, levels=[0.1, 0.5, 1, 2.5, 5, 10])
     ax.plot(*path.T, marker="o", markersize=3, color=plots.COLORS["blue"], linewidth=1)
     ax.set_xlim(-2.2, 2.2)
     ax.set_ylim(-2.2, 2.2)
@@ -325,7 +326,9 @@ def draw_quadratic(largest_curvature, smallest_curvature, angle, learning_rate):
 def say_quadratic(largest_curvature, smallest_curvature, angle, learning_rate):
     top = max(largest_curvature, smallest_curvature)
     factor = abs(1 - learning_rate * top)
-    if factor < 1:
+    if abs(factor - 1) < 1e-6:
+        fate = "the path neither shrinks nor grows along the sharp direction: it jumps to and fro"
+    elif factor < 1:
         fate = f"the path shrinks by {factor:.2f} a step along the sharp direction and arrives"
     else:
         fate = f"the path grows by {factor:.2f} a step along the sharp direction and leaves"
@@ -340,7 +343,7 @@ widgets.explore(
     draw_quadratic,
     say_quadratic,
     {
-        "largest_curvature": (0.5, 10.0, 4.0, 0.5),
+        "largest_curvature": (4.0, 10.0, 4.0, 0.5),
         "smallest_curvature": (0.0, 4.0, 0.5, 0.1),
         "angle": (0.0, 90.0, 30.0, 5.0),
         "learning_rate": (0.02, 0.6, 0.4, 0.02),
@@ -350,20 +353,21 @@ widgets.explore(
 # %% experiment="eigenvalues-2d" compare=true
 if ready(hessian_2d):
     h = quadratic_hessian(4.0, 0.5, 30.0)
-    measured = hessian_2d(lambda w: w @ h @ w / 2, torch.tensor([1.0, -2.0]))
-    low, high = torch.linalg.eigvalsh(measured)
+    rows = hessian_2d(lambda w: w @ h @ w / 2, torch.tensor([1.0, -2.0]))
+    low, high = torch.linalg.eigvalsh(torch.stack([torch.as_tensor(row) for row in rows]).detach())
     print(f"your Hessian's eigenvalues: {high:.2f} and {low:.2f}; the sliders say 4 and 0.5")
     print(f"gradient descent leaves above learning rate 2/{high:.0f} = {2 / high:.2f}")
 
 # %% [markdown]
-# **A valley of curvature λ is closed to gradient descent with a learning rate above 2/λ.** Keep
-# this sentence: section 7 needs it, and chapter 02 is built on it.
+# It zigzags above η = 1/λ = 0.25, where a step jumps over the bottom, and leaves above 2/λ = 0.5.
+# **Gradient descent cannot stay in a valley of curvature λ when η > 2/λ.** Keep this sentence: section 7
+# needs it, and chapter 02 is built on it.
 
 # %% [markdown]
 # ## 3 · Curvature of a network   (≈ 18 min)
 #
 # Our network has p = 898,510 parameters: its Hessian has $8\cdot 10^{11}$ entries, 3 terabytes.
-# Nobody builds it. What can be had cheaply is its product with a vector, since
+# It is the p × p matrix of all $\partial^2 L/\partial w_i \partial w_j$. Nobody builds it. What can be had cheaply is its product with a vector, since
 #
 # $$H v = \nabla_w \left( \nabla_w L(w)^\top v \right)$$
 #
@@ -492,15 +496,16 @@ check.hvp.grade(hvp)
 # The 784-500-500-500-10 ReLU network, 1000 Fashion-MNIST images, mean squared error on one-hot
 # targets, learning rate 0.5. One copy trains on all images at once (gradient descent), one on
 # batches of 10 (SGD). Both start from the same weights and stop when the training loss falls to
-# the value in the settings. (Minimizing takes about a minute; the bar shows the time left.)
+# the value in the settings. (Training takes one to four minutes on two cores; the bar
+# shows the time left.)
 
 # %% predict="test accuracy"
 predict(
     "test accuracy",
     options=[
         "the flatter one wins by 2 points or more",
-        "the flatter one wins by less than 2 points",
-        "the sharper one wins",
+        "they differ by less than 2 points",
+        "the sharper one wins by 2 points or more",
     ],
     answer=...,
 )
@@ -552,8 +557,8 @@ for name, batch_size in (("full batch", None), (f"batches of {s.small_batch}", s
     networks[name], history = train(batch_size)
     last = history.last()
     print(
-        f"{name}: {last['step']} steps, training loss {last['train_loss']:.1e}, "
-        f"test accuracy {100 * accuracy(networks[name]):.1f} %"
+        f"{name}: {last['step']} steps, training loss {last['train_loss']:.1e}, training accuracy "
+        f"{100 * last['train_accuracy']:.1f} %, test accuracy {100 * accuracy(networks[name]):.1f} %"
     )
 
 
@@ -577,37 +582,44 @@ def product_with(hvp, model):
     def matvec(v):
         on_device = v.to(device=device, dtype=params[0].dtype)
         parts = [part.view_as(p) for part, p in zip(on_device.split(sizes), params)]
-        return torch.cat([h.reshape(-1) for h in hvp(loss_fn, params, parts)]).detach().to(v)
+        product = [torch.as_tensor(h).detach().reshape(-1) for h in hvp(loss_fn, params, parts)]
+        return torch.cat(product).to(v)
 
     return matvec, sum(sizes)
 
+
+# %% [markdown]
+# H is symmetric, so u·Hv = v·Hu for any u and v: a test of your product on a network whose H nobody
+# can write down.
 
 # %% experiment="product" compare=true
 if ready(hvp):
     matvec, dim = product_with(hvp, networks["full batch"])
     u, v = torch.randn(2, dim, generator=generator)
     u_hv, v_hu = (u @ matvec(v)).item(), (v @ matvec(u)).item()
-    same = abs(u_hv - v_hu) < 1e-3 * max(abs(u_hv), 1e-3)
-    print(f"{dim} parameters; symmetric: u·Hv equals v·Hu is {same}")
+    if abs(u_hv - v_hu) < 1e-3 * max(abs(u_hv), 1e-3):
+        print(f"{dim} parameters: u·Hv and v·Hu agree to 3 digits")
+    else:
+        print(f"{dim} parameters: u·Hv is {u_hv:.6g}, v·Hu is {v_hu:.6g}")
 
 # %% [markdown]
-# A product costs about as much as two or three gradients, whatever the number of parameters.
-# With products you can ask H any question that a few hundred of them answer.
+# A product costs about as much as three gradients, whatever the number of parameters.
 
 # %% [markdown]
 # ## 4 · The largest curvature   (≈ 13 min)
 #
 # Multiply any vector by H again and again: what survives is the direction in which H stretches
-# most. That is power iteration. With v of norm 1, the eigenvalue is the Rayleigh quotient $v^\top H v$.
+# most, the eigenvalue of largest magnitude. For our networks that is the largest eigenvalue: section 5
+# shows that the negative ones are tiny. That is power iteration. With v of norm 1, the eigenvalue is the Rayleigh quotient $v^\top H v$.
 #
 # ### Exercise 4 · Power iteration   ●●○○ · 3 points · 9 min
 #
 # Write `power_iteration(matvec, dim, steps, generator)`.
 # - `matvec(v)`: takes a tensor of shape (dim,), returns H v.
-# - Starts from a random vector drawn with `generator`; uses about `steps` products.
+# - Starts from a random vector drawn with `generator`; takes `steps` steps, of at most two products each.
 # - Returns `(eigenvalue, eigenvector)` of the eigenvalue of largest **magnitude**: a number, which
 #   may be negative, and a tensor of shape (dim,) with norm 1.
-# - If H v is 0 the eigenvalue is 0, and nothing is NaN.
+# - If H v is 0 the eigenvalue is 0, the vector any of norm 1, and nothing is NaN.
 #
 # <details><summary>Hint</summary>
 #
@@ -654,7 +666,9 @@ class Zeros:
     def verdict(self, inputs, outputs):
         if not abs(outputs["value"]) < 1e-12:
             return f"For the zero matrix the eigenvalue is {outputs['value']}; it should be 0."
-        return None if (outputs["vector"] == outputs["vector"]).all() else "The vector holds NaN."
+        if not abs((outputs["vector"] ** 2).sum() - 1) < 1e-3:
+            return "The vector does not have norm 1: when H v is 0, keep the vector you had."
+        return None
 
 
 @check.power_iteration.hidden("a matrix with very small entries")
@@ -676,7 +690,7 @@ check.power_iteration.grade(power_iteration)
 # ### Experiment · How sharp are the two minima?
 #
 # Power iteration stops after a fixed number of products and does not know how far it is from the
-# truth. The package uses Lanczos iteration, which keeps all products and so needs fewer, and stops
+# truth. The package uses Lanczos iteration, which keeps all products, and stops
 # when the residual $\lVert Hv - \lambda v\rVert$ is below 0.1 % of λ: some eigenvalue lies within
 # that distance.
 
@@ -689,11 +703,11 @@ predict(
 
 # %% experiment="largest-curvature"
 if ready(hvp, power_iteration):
-    print(f"{'':16} {'your power iteration':>22} {'certified (Lanczos)':>21} {'2/η':>6}")
+    print(f"{'':16} {'your power iteration':>22} {'Lanczos ± residual':>21} {'2/η':>6}")
     sharpness = {}
     for name, model in networks.items():
         matvec, dim = product_with(hvp, model)
-        yours, _ = power_iteration(matvec, dim, s.power_steps, generator)
+        yours = float(power_iteration(matvec, dim, s.power_steps, generator)[0])
         result = flatlab.top_eigenpairs(curvature.Hessian(model, mean_squared_error, (X, Y)), k=1)
         sharpness[name] = float(result.values[0])
         print(
@@ -703,8 +717,8 @@ if ready(hvp, power_iteration):
 
 # %% [markdown]
 # Gradient descent ends close to 2/η, the largest curvature in which it can stay (section 2). SGD
-# with the same learning rate ends at less than a third of that. Nobody told it to look for
-# flatness: chapter 02 shows which mechanism does it.
+# with the same learning rate ends at less than a third of that. Nothing in the loss asks for flatness;
+# chapter 02 looks for the mechanism.
 
 # %% [markdown]
 # ## 5 · All curvatures at once   (≈ 14 min)
@@ -721,7 +735,8 @@ if ready(hvp, power_iteration):
 # ### Exercise 5 · Frobenius norm from probes   ●●○○ · 3 points · 8 min
 #
 # Write `frobenius_norm(matvec, dim, probes, generator)`.
-# - One product for each of the `probes` random vectors, drawn with `generator` (normal or ±1).
+# - One product for each of the `probes` random vectors, drawn with `generator`: independent entries of
+#   mean 0 and variance 1, normal or ±1.
 # - Returns the estimate of $\lVert H\rVert_F$, a number.
 #
 # <details><summary>Hint</summary>
@@ -804,36 +819,38 @@ predict(
 # %% experiment="spectra"
 if ready(hvp, frobenius_norm):
     norms, densities = {}, {}
+    cut, probes = 0.01 * max(sharpness.values()) if ready(power_iteration) else 0.01, 3
     for name, model in networks.items():
         matvec, dim = product_with(hvp, model)
-        norms[name] = frobenius_norm(matvec, dim, s.norm_probes, torch.Generator().manual_seed(2))
+        seeded = torch.Generator().manual_seed(2)
+        norms[name] = float(frobenius_norm(matvec, dim, s.norm_probes, seeded))
         hessian = curvature.Hessian(model, mean_squared_error, (X, Y))
-        densities[name] = flatlab.spectral_density(hessian, steps=s.lanczos_steps, probes=1)
+        densities[name] = flatlab.spectral_density(hessian, s.lanczos_steps, probes, width=0.01)
         d = densities[name]
-        above = dim * float(d.weights[d.nodes > 0.01 * d.nodes.max()].sum())
+        above = dim * float(d.weights[d.nodes > cut].sum()) / probes
         print(
-            f"{name:16} Frobenius norm {norms[name]:.1f}, about {above:.0f} eigenvalues above 1 % of the largest"
+            f"{name:16} Frobenius norm {norms[name]:.1f}; about {above:.0f} eigenvalues above {cut:.3f}"
         )
     fig, ax = plots.figure(height=3.2)
     plots.density(ax, densities)
-    smallest, largest = (
-        {name: float(getattr(d.nodes, end)()) for name, d in densities.items()}
-        for end in ("min", "max")
+    low, high = (
+        {n: float(getattr(d.nodes, end)()) for n, d in densities.items()} for end in ("min", "max")
     )
     plots.show(
         fig,
-        alt="Density of Hessian eigenvalues on a log axis for both minima: nearly all eigenvalues are "
-        "close to 0, a few stand apart; "
-        + "; ".join(f"{n} reaches from {smallest[n]:.2f} to {largest[n]:.2f}" for n in networks)
+        alt="Density of Hessian eigenvalues on a log axis, each eigenvalue drawn as a bump 0.01 wide: "
+        "nearly all are close to 0, a few stand apart; "
+        + "; ".join(f"{n} reaches from {low[n]:.2f} to {high[n]:.2f}" for n in networks)
         + ".",
     )
 
 # %% [markdown]
 # Almost every direction is flat: the density is a tall peak at 0. With 1000 images and 10 outputs
-# at most 10,000 directions can matter to the fit at all, out of 898,510. The sharpness lies in a handful
-# of eigenvalues that stand apart, and at the full-batch minimum these reach further. The same few
-# make the norm's estimate noisy: ‖Hz‖² depends on how much of z falls on them, and with 30 probes the
-# norm is known to about 10 %.
+# at most 10,000 directions can change the outputs to first order, out of 898,510, and a few hundred
+# eigenvalues are above 1 % of the largest. The sharpness lies in a handful that stand apart, and at the
+# full-batch minimum these reach further. The height of a single bump depends on the random probes,
+# and so do the count and the norm: the few large eigenvalues weigh in ‖Hz‖² by how much of z falls on them. The
+# same network gets another Frobenius norm in section 7, from fewer probes.
 
 # %% [markdown]
 # ## 6 · Sharpness without derivatives   (≈ 16 min)
@@ -852,7 +869,7 @@ if ready(hvp, frobenius_norm):
 #   over all tensors.
 # - `steps` steps of gradient ascent; after each, a point outside the ball is pulled back onto it.
 #   A step whose length does not depend on the gradient's size, such as ε/5, is a good choice.
-# - Returns a number. `params` come back bit for bit, and without a `.grad`.
+# - Returns a number. `params` come back bit for bit, and their `.grad` as it was.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -953,15 +970,10 @@ class FlatLoss:
 check.epsilon_sharpness.grade(epsilon_sharpness)
 ### END HIDDEN TESTS
 
-# %% predict="along a random direction"
-# After the measures comes a picture: the loss along one random direction through each minimum.
+# %% predict="ε = 0.5, ten times 0.05"
 predict(
-    "along a random direction",
-    options=[
-        "the full-batch minimum looks much sharper",
-        "both look alike",
-        "the small-batch minimum looks sharper",
-    ],
+    "ε = 0.5, ten times 0.05",
+    options=["10 times the ε-sharpness", "100 times", "more than 100 times"],
     answer=...,
 )
 
@@ -973,7 +985,9 @@ if ready(hvp, power_iteration, epsilon_sharpness):
     for epsilon in radii:
         for name, model in networks.items():
             loss_fn, params = loss_of(model)
-            rises[epsilon, name] = epsilon_sharpness(loss_fn, params, epsilon, s.ascent_steps)
+            rises[epsilon, name] = float(
+                epsilon_sharpness(loss_fn, params, epsilon, s.ascent_steps)
+            )
             loss = loss_fn(params)
             gradient = torch.autograd.grad(loss, params)
             slope = math.sqrt(sum(float(g.square().sum()) for g in gradient))
@@ -984,55 +998,71 @@ if ready(hvp, power_iteration, epsilon_sharpness):
             )
 
 # %% [markdown]
-# The order of the two minima is the same at every radius. The last column is the most that the slope
-# still left and the largest curvature allow, $(\varepsilon\lVert g\rVert + \tfrac12\varepsilon^2
-# \lambda_{\max})/(1 + L)$, if the curvature were the same everywhere. At ε = 0.2 and above the true rise is larger: the
-# ball holds places of larger curvature than its center, and ascent finds them. So ε-sharpness with
+# The order of the two minima is the same at every radius. Training stopped before the very bottom, so a
+# little slope is left; the last column is the most that this slope and the largest curvature allow,
+# $(\varepsilon\lVert g\rVert + \tfrac12\varepsilon^2\lambda_{\max})/(1 + L)$, if the curvature were the same
+# everywhere. At ε = 0.05 the two columns are close; from ε = 0.2 on the true rise is three times that and
+# more: the ball holds places of larger curvature than its center, and ascent finds them. So ε-sharpness with
 # such a radius is not $\lambda_{\max}$ in disguise.
 
 # %% [markdown]
 # ### Experiment · Seeing it
 #
-# A picture of the loss along one random direction is the most common way to show flatness. Beware:
-# in a space of 898,510 dimensions a random direction hardly meets the few sharp ones, and its
-# length means nothing by itself. Filter normalization (Li et al., 2018) scales each neuron's part
-# of the direction to the norm of its weights, so that "a step of 0.1" changes every neuron by 10 %.
+# A picture of the loss along one random direction is a common way to show flatness. Beware: in a space
+# of 898,510 dimensions a random direction hardly meets the few sharp ones, and it matters how far one
+# goes. Filter normalization (Li et al., 2018) scales each neuron's part of the direction to the
+# norm of its weights, so that a step of 0.1 changes each neuron's weights by 10 % of their norm
+# (biases stay).
+
+# %% predict="curvature along a random direction"
+predict(
+    "curvature along a random direction",
+    options=["less than 1/1000 of the largest", "about 1/10 of it", "about the same"],
+    answer=...,
+)
 
 # %% experiment="landscape"
-steps_raw = torch.linspace(-0.05, 0.05, 2 * s.grid + 1)
-steps_filter = torch.linspace(-0.6, 0.6, 2 * s.grid + 1)
+distances = torch.linspace(-0.6, 0.6, 2 * s.grid + 1)
 fig, axes = plots.figure(columns=3, width=9.6, height=3.2)
-heights = {}
+heights, along = {}, {}
 for name, model in networks.items():
-    seeded = torch.Generator().manual_seed(3)
-    raw = curvature.random_direction(model, generator=seeded)
-    seeded = torch.Generator().manual_seed(3)
-    normalized = curvature.filter_normalized_direction(model, generator=seeded)
-    top = flatlab.top_eigenpairs(
-        curvature.Hessian(model, mean_squared_error, (X, Y)), k=1, tol=0.05
-    ).vectors[:, 0]
-    for ax, direction, steps in (
-        (axes[0], raw, steps_raw),
-        (axes[1], normalized, steps_filter),
-        (axes[2], top, steps_filter),
-    ):
-        slice_ = curvature.landscape_1d(model, mean_squared_error, (X, Y), direction, steps)
+    hessian = curvature.Hessian(model, mean_squared_error, (X, Y))
+    random = curvature.random_direction(model, generator=torch.Generator().manual_seed(3))
+    random = random / random.norm()
+    normalized = curvature.filter_normalized_direction(model, torch.Generator().manual_seed(3))
+    top = flatlab.top_eigenpairs(hessian, k=1, tol=0.05).vectors[:, 0]
+    along[name] = float(random @ (hessian @ random)), float(top @ (hessian @ top))
+    for ax, direction in zip(axes, (random, normalized, top)):
+        slice_ = curvature.landscape_1d(model, mean_squared_error, (X, Y), direction, distances)
         ax.plot(slice_.alphas, slice_.losses, label=name)
         heights[name, ax] = float(slice_.losses.max())
-for ax, title in zip(axes, ("random direction", "filter-normalized", "sharpest direction")):
+titles = ("one random direction", "filter-normalized direction", "sharpest direction")
+for ax, title in zip(axes, titles):
     ax.set_title(title)
-    ax.set_xlabel("step along the direction")
+    ax.set_xlabel("distance from the minimum")
+axes[1].set_xlabel("fraction of each neuron's weights")
+axes[0].set_ylim(axes[2].get_ylim())
 axes[0].set_ylabel("training loss")
 axes[0].legend()
 plots.show(
     fig,
-    alt="Training loss along three directions through both minima. Highest loss shown: "
+    alt="Training loss within 0.6 of both minima along three directions; first and third panel share the "
+    "loss axis. Highest loss: "
     + "; ".join(
-        f"{what}, " + " and ".join(f"{n} {heights[n, ax]:.2f}" for n in networks)
-        for ax, what in zip(axes, ("random direction", "filter-normalized", "sharpest direction"))
+        f"{what}, " + " and ".join(f"{n} {heights[n, ax]:.3f}" for n in networks)
+        for ax, what in zip(axes, titles)
     )
     + ".",
 )
+for name, (flat_way, sharp_way) in along.items():
+    print(
+        f"{name:16} curvature along the random direction {flat_way:.1e}, along the sharpest {sharp_way:.2f}"
+    )
+
+# %% [markdown]
+# Along a random direction, at the distances where the sharpest direction shows a wall, nothing can be
+# seen. Filter-normalized, the distance is much larger (the whole weight vector moves by half its length), and
+# the full-batch minimum rises more; the plane below says the same.
 
 # %% experiment="landscape-2d"
 axis = torch.linspace(-0.5, 0.5, s.grid)
@@ -1055,7 +1085,7 @@ plots.show(
     alt="Contours of the training loss around both minima in a plane of two filter-normalized random "
     "directions; the highest loss in the plane is "
     + " and ".join(f"{value:.3f} for {name}" for name, value in corner.items())
-    + ".",
+    + "; the contour lines are nearly round, and wider where that is lower.",
 )
 
 # %% [markdown]
@@ -1063,15 +1093,16 @@ plots.show(
 #
 # relu(αz) = α relu(z) for α > 0. So the weights and biases of one layer can be multiplied by α and
 # the next layer's weights divided by α: the network computes the same function, on every input
-# (Dinh et al., 2017). Its training loss, test accuracy and every prediction stay. Its Hessian does not.
+# (Dinh et al., 2017). Its training loss, test accuracy and every prediction stay. What happens to the measures?
 
 # %% predict="after rescaling by α = 5"
 predict(
     "after rescaling by α = 5",
     options=[
-        "every measure changes",
-        "λ_max changes, the filter-normalized picture does not",
-        "no measure changes, since the function is the same",
+        "λ_max and the filter-normalized slice both change",
+        "only λ_max changes",
+        "only the filter-normalized slice changes",
+        "neither changes",
     ],
     answer=...,
 )
@@ -1108,11 +1139,11 @@ from flatlab.checks.chapter01.rescaling import SameFunction
 from flatlab.checks.toys import layers, normal
 
 
-@check.rescale_relu.hidden("a network of three layers")
-class ThreeLayers(SameFunction):
+@check.rescale_relu.hidden("a network of four layers")
+class FourLayers(SameFunction):
     def draw(self, generator):
         return {
-            "params": layers(generator, [3, 5, 4, 2]),
+            "params": layers(generator, [3, 5, 4, 4, 2]),
             "x": normal(generator, 20, 3),
             "alpha": 2.0,
         }
@@ -1133,21 +1164,22 @@ def rescaled_copy(model, alpha):
     twin = copy.deepcopy(model)
     with torch.no_grad():
         for p, new in zip(twin.parameters(), rescale_relu(list(model.parameters()), alpha)):
-            p.copy_(new)
+            p.copy_(torch.as_tensor(new))
     return twin
 
 
 if ready(hvp, frobenius_norm, epsilon_sharpness, rescale_relu):
     print(
-        f"{'α':>4} {'λ_max':>9} {'Frobenius':>10} {'ε-sharpness':>12} {'filter-norm.':>13} {'test':>7}"
+        f"{'α':>4} {'λ_max':>9} {'Frobenius':>10} {'ε-sharpness':>12} {'slice at 0.5':>13} {'test':>7}"
     )
     flat = networks[f"batches of {s.small_batch}"]
     for alpha in (0.2, 0.5, 1.0, 2.0, 5.0):
         twin = rescaled_copy(flat, alpha)
         matvec, dim = product_with(hvp, twin)
         top = flatlab.sharpness(twin, mean_squared_error, (X, Y))
-        norm = frobenius_norm(matvec, dim, s.norm_probes // 3 + 1, torch.Generator().manual_seed(2))
-        rise = epsilon_sharpness(*loss_of(twin), 0.2, s.ascent_steps)
+        seeded = torch.Generator().manual_seed(2)
+        norm = float(frobenius_norm(matvec, dim, s.norm_probes // 3 + 1, seeded))
+        rise = float(epsilon_sharpness(*loss_of(twin), 0.2, s.ascent_steps))
         direction = curvature.filter_normalized_direction(twin, torch.Generator().manual_seed(3))
         at = curvature.landscape_1d(twin, mean_squared_error, (X, Y), direction, [0.5]).losses[0]
         print(
@@ -1162,36 +1194,42 @@ if ready(hvp, frobenius_norm, epsilon_sharpness, rescale_relu):
 # the coordinates.
 #
 # Why did the comparison in section 4 make sense, then? The last slides of the *Three Factors* talk
-# answer: gradient descent does not get to every rescaled twin. Put it on one, and see where it goes.
+# say: gradient descent samples only one of the twins. Put it on two of them, and see where it goes.
 
-# %% experiment="back-to-the-edge"
+
+# %% experiment="walk-from-a-twin"
+def top_curvature(model):
+    hessian = curvature.Hessian(model, mean_squared_error, (X, Y))
+    return float(flatlab.top_eigenpairs(hessian, k=1, tol=0.01).values[0])
+
+
+def layer_norms(model):
+    weights = [p for p in model.parameters() if p.ndim == 2]
+    return " ".join(f"{w.norm().item():.2f}" for w in weights[:2])
+
+
 if ready(rescale_relu):
-    twin = rescaled_copy(networks["full batch"], 3.0)
-    before = curvature.top_eigenpairs(
-        curvature.Hessian(twin, mean_squared_error, (X, Y)), k=1, tol=0.01
-    ).values[0]
-    walk = flatlab.fit(
-        twin,
-        mean_squared_error,
-        (X, Y),
-        learning_rate=s.learning_rate,
-        steps=s.walk_steps,
-        description="from the rescaled twin",
-    )
-    after = curvature.top_eigenpairs(
-        curvature.Hessian(twin, mean_squared_error, (X, Y)), k=1, tol=0.01
-    ).values[0]
-    losses = walk.train_loss
-    print(f"rescaled by 3: λ_max {before:.1f}, above 2/η = {2 / s.learning_rate:.0f}")
-    print(
-        f"{s.walk_steps} steps of gradient descent later: λ_max {after:.1f}, "
-        f"training loss went up to {max(losses):.2g} and is at {losses[-1]:.2g}"
-    )
+    for name, alpha in (("full batch", 3.0), (f"batches of {s.small_batch}", 2.0)):
+        twin = rescaled_copy(networks[name], alpha)
+        before, norms_before = top_curvature(twin), layer_norms(twin)
+        walk = flatlab.fit(
+            twin,
+            mean_squared_error,
+            (X, Y),
+            learning_rate=s.learning_rate,
+            steps=s.walk_steps,
+            description=f"from the twin with α = {alpha:g}",
+        )
+        print(
+            f"{name}, α = {alpha:g}: λ_max {before:.1f} -> {top_curvature(twin):.1f}, norms of W₁ and W₂ "
+            f"{norms_before} -> {layer_norms(twin)}, highest loss {max(walk.train_loss):.2g}"
+        )
 
 # %% [markdown]
-# The rescaled twin has the same loss, but gradient descent with η = 0.5 cannot stay there: the loss
-# rises, the weights move, and the sharpness comes back to 2/η. Training itself chooses among the twins.
-# That is why the comparison in section 4, same start and same learning rate, is a fair one.
+# Above 2/η = 4 gradient descent cannot stay: the loss rises, and the sharpness comes back to about 2/η.
+# Below 2/η it can: the other twin keeps its sharpness and the norms of its layers. So gradient descent
+# excludes the sharpest twins, and among the others the start decides. That is why section 4 compares two
+# runs from the same start.
 
 # %% [markdown]
 # ## 8 · Is flat better here?   (≈ 8 min)
@@ -1209,18 +1247,20 @@ if ready(hvp, power_iteration, frobenius_norm, epsilon_sharpness, rescale_relu):
     reveal(
         {
             "the narrower valley of f(x) = x^4 - 2x^2 + x/2": "the left one",
-            "curvatures 4 and 0.5: where gradient descent starts to leave": "η = 0.5",
+            "curvatures 4 and 0.5: where gradient descent starts to zigzag": "above η = 0.25",
             "the sharper of the two minima": max(sharpness, key=sharpness.get),
             "test accuracy": f"{names[1]} minus {names[0]}: {gain:+.1f} points",
             "eigenvalues above 1 % of the largest": "fewer than 1000",
-            "along a random direction": "see the first panel of the slices",
-            "after rescaling by α = 5": "λ_max changes, the filter-normalized picture does not",
+            "ε = 0.5, ten times 0.05": f"{rises[0.5, 'full batch'] / rises[0.05, 'full batch']:.0f} times",
+            "curvature along a random direction": "less than 1/1000 of the largest",
+            "after rescaling by α = 5": "only λ_max changes",
         }
     )
 
 # %% [markdown]
-# At this start the small-batch minimum is flatter by every measure, and better by less than the
-# statistical error of 10,000 test images, 0.4 points. Over
+# From this start the small-batch minimum is flatter by $\lambda_{\max}$, the Frobenius norm and ε-sharpness. The
+# difference in test accuracy is about one standard error of an accuracy on 10,000 images, 0.4 points, and even
+# the order of floating-point operations moves a run's accuracy by as much as 0.2. Over
 # three seeds (mean ± standard deviation):
 #
 # | | $\lambda_{\max}$ | Frobenius norm | ε-sharpness (0.2) | test accuracy |
@@ -1228,11 +1268,12 @@ if ready(hvp, power_iteration, frobenius_norm, epsilon_sharpness, rescale_relu):
 # | full batch | 3.75 ± 0.12 | 9.7 ± 0.4 | 0.224 ± 0.007 | 80.7 ± 0.2 % |
 # | batches of 10 | 1.10 ± 0.05 | 3.4 ± 0.15 | 0.063 ± 0.008 | 81.0 ± 0.3 % |
 #
-# From the same start the small batch is better by 0.3 points on average (standard error 0.1), in three of
-# three seeds.
+# (`docs/reproduction.md`; the norm there from other probes, ε-sharpness from several ascents.)
+# From the same start the small batch is better by 0.3 points on average (standard error 0.1), in each of
+# the three seeds.
 #
 # The slides say that flat minima generalize better. What we measured is weaker: with the same start and
-# learning rate, smaller batches led to a minimum about three times as flat, and to a test accuracy that is
+# learning rate, smaller batches led to a minimum with $\lambda_{\max}$ 3.4 times smaller, and to a test accuracy that is
 # higher by a fraction of a point. This does not show that flatness is the cause: the runs differ in more
 # than their sharpness, and section 7 changes the sharpness without changing any prediction.
 #
@@ -1246,9 +1287,9 @@ if ready(hvp, power_iteration, frobenius_norm, epsilon_sharpness, rescale_relu):
 # %% [markdown] open="which-measure" points=4
 # ### BEGIN SOLUTION
 # (a) Any of them, if both runs start from the same weights with the same learning rate: training does
-# not move along rescalings, so the coordinates are comparable. $\lambda_{\max}$ has the extra merit of a meaning
-# for training itself: gradient descent stays only where it is below 2/η, and after rescaling by 3
-# it left. (b) $\lambda_{\max}$, the Frobenius norm and ε-sharpness depend on the coordinates: α = 5
+# hardly moves along rescalings (below 2/η the twin kept its layers' norms), so the coordinates are comparable. $\lambda_{\max}$ has the extra merit of a meaning
+# for training itself: gradient descent stays only where it is below 2/η, and after rescaling the full-batch
+# minimum by 3 it left. (b) $\lambda_{\max}$, the Frobenius norm and ε-sharpness depend on the coordinates: α = 5
 # changed them by large factors with every prediction the same. A measure that is invariant, such as
 # the filter-normalized slice, is needed, and even it compares directions whose number differs.
 # Full marks for: naming that the first three are not invariant, with the numbers; a reason why (a)

@@ -21,7 +21,8 @@ def array(value: Any, shape: tuple[int, ...], what: str = "It") -> np.ndarray:
         raise WrongAnswer(f"{what} returned None: is the return statement missing?")
     try:
         if isinstance(value, torch.Tensor):
-            result = value.detach().cpu().to(torch.float64).numpy()
+            # + 0: the zeros of forward-mode autograd have no memory that NumPy could read.
+            result = (value.detach() + 0).cpu().to(torch.float64).numpy()
         elif isinstance(value, list | tuple) and any(isinstance(v, torch.Tensor) for v in value):
             result = np.stack([array(v, np.shape(v), what) for v in value])
         else:

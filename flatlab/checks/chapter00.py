@@ -35,6 +35,13 @@ class ThreeWeights:
                 ),
                 (-rate * g, "It returns the step alone. Where do the weights stand after it?"),
                 (rate * g, "It returns the step alone. Where do the weights stand after it?"),
+                (
+                    w - rate * 4 * w,
+                    (
+                        "It uses 4w: that is the gradient of this section's example. Use the gradient "
+                        "that is passed in."
+                    ),
+                ),
                 (w - rate * w, "It steps along w instead of along the gradient."),
             ],
             otherwise="From w it goes to {got}; w - learning_rate * gradient is {expected}.",

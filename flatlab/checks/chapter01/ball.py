@@ -33,6 +33,11 @@ class Bowl:
 
     def verdict(self, inputs, outputs):
         half, level = 0.5 * inputs["epsilon"] ** 2, 1 + inputs["offset"]
+        if np.isnan(outputs["value"]):
+            return (
+                "At the bottom of the bowl the gradient is 0, and 0/0 is NaN. Start from a small "
+                "random step away from w."
+            )
         if abs(outputs["value"]) < 1e-9:
             return (
                 "At the bottom of the bowl it gives 0: there the gradient is 0 and ascent never "
@@ -76,11 +81,11 @@ class Slope:
         return {
             "A": symmetric(generator, [6.0, 3.0, 1.0, 0.5, 0.2]),
             "b": 0.5 * normal(generator, 5),
-            "epsilon": 0.5,
+            "epsilon": 0.6,
         }
 
     def call(self, student, inputs):
-        params = leaves([np.zeros(5)])
+        params = leaves([np.zeros(2), np.zeros((3, 1))])
         loss = quadratic(inputs["A"], inputs["b"], offset=1.0)
         return sharpness_outputs(student, loss, params, inputs["epsilon"])
 

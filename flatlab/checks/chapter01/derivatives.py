@@ -8,8 +8,8 @@ from flatlab.checks.core import Exercise
 from flatlab.checks.toys import normal, quadratic
 
 GRAPH_HINT = (
-    "The first derivative must itself stay differentiable: autograd keeps its graph only with "
-    "create_graph=True."
+    "Two causes: the first derivative was taken without create_graph=True, or the tensor that is "
+    "differentiated by was never marked with requires_grad_()."
 )
 
 second_derivative = Exercise(
@@ -49,6 +49,10 @@ class SeveralPoints:
             1e-4,
             mistakes=[
                 (slope, "This is the first derivative: differentiate it once more."),
+                (
+                    curvature / 25,
+                    "It is divided by the number of points twice: use .sum(), not .mean().",
+                ),
                 (slope**2, "This is the first derivative squared, not differentiated again."),
                 (np.full(5, curvature.sum()), "Every entry is the sum over all points."),
                 (

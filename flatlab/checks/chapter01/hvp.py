@@ -29,7 +29,16 @@ hvp = Exercise(
 
 @hvp.check("a quadratic")
 class QuadraticHVP:
-    hints = (("does not require grad", GRAPH_HINT),)
+    hints = (
+        ("does not require grad", GRAPH_HINT),
+        (
+            "NoneType",
+            (
+                "torch.autograd.grad gives None for a parameter that is not used; with "
+                "materialize_grads=True it gives zeros."
+            ),
+        ),
+    )
 
     def draw(self, generator):
         return {
@@ -53,6 +62,14 @@ class QuadraticHVP:
             1e-4,
             mistakes=[
                 (gradient, "This is the gradient: v does not enter."),
+                (
+                    gradient + a @ v,
+                    (
+                        "This is g + Hv: .backward() adds to .grad, which still held the gradient. "
+                        "torch.autograd.grad returns it instead."
+                    ),
+                ),
+                (2 * a @ gradient, "This is the gradient of g . g: use v for the second factor."),
                 (
                     np.diag(a) * v,
                     "Only the Hessian's diagonal is used: H v mixes all entries of v.",

@@ -46,7 +46,7 @@ class RankOne:
                     7.0 / math.sqrt(30),
                     (
                         "It is too small by the square root of dim: are the probes "
-                        "normalized? Each entry needs variance 1."
+                        "normalized, or is a mean over entries taken where ||Hz||^2 is a sum?"
                     ),
                 ),
                 (
@@ -91,7 +91,12 @@ class OneProductEach:
         product = Product(inputs["A"])
         first = norm_estimate(student, product, probes=5, seed=1)
         again = norm_estimate(student, Product(inputs["A"]), probes=5, seed=1)
-        return {"calls": product.calls, "first": first, "again": again}
+        return {
+            "calls": product.calls,
+            "repeated": product.repeated,
+            "first": first,
+            "again": again,
+        }
 
     def verdict(self, inputs, outputs):
         if outputs["calls"] == len(inputs["A"]):
@@ -101,6 +106,8 @@ class OneProductEach:
             )
         if outputs["calls"] != 5:
             return f"For 5 probes it used {outputs['calls']} products; one each is enough."
+        if outputs["repeated"]:
+            return "The probes are all the same vector: draw z inside the loop."
         if outputs["first"] != outputs["again"]:
             return "Two runs with the same seed differ: draw the probes with generator=generator."
         return None

@@ -7,7 +7,7 @@ from flatlab.checks.answers import compare, tensors
 from flatlab.checks.core import Exercise
 from flatlab.checks.toys import layers, leaves, network, normal
 
-rescale_relu = Exercise("rescale_relu", remaining=("a network of three layers", "an alpha below 1"))
+rescale_relu = Exercise("rescale_relu", remaining=("a network of four layers", "an alpha below 1"))
 
 
 def rescale_mistakes(params: list[np.ndarray], alpha: float) -> list[tuple[list, str]]:

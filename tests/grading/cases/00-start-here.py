@@ -38,6 +38,11 @@ def gradient_step(w, gradient, learning_rate):
     return w - learning_rate * gradient
 
 
+# %% misconception="gradient_step" name="the-example-gradient" message="gradient of this section's example"
+def gradient_step(w, gradient, learning_rate):
+    return w - learning_rate * 4 * w
+
+
 # %% alternative="gradient_step" name="torch-add"
 def gradient_step(w, gradient, learning_rate):
     return torch.add(w, gradient, alpha=-learning_rate)

@@ -48,6 +48,19 @@ def second_derivative(f, x):
     return torch.autograd.grad(slope.sum(), x)[0]
 
 
+# %% misconception="second_derivative" name="mean-for-sum" message="use .sum(), not .mean()"
+def second_derivative(f, x):
+    x = x.detach().clone().requires_grad_()
+    (slope,) = torch.autograd.grad(f(x).mean(), x, create_graph=True)
+    return torch.autograd.grad(slope.mean(), x)[0]
+
+
+# %% misconception="second_derivative" name="never-marked" message="never marked with requires_grad_()"
+def second_derivative(f, x):
+    (slope,) = torch.autograd.grad(f(x).sum(), x, create_graph=True)
+    return torch.autograd.grad(slope.sum(), x)[0]
+
+
 # %% alternative="second_derivative" name="functional"
 def second_derivative(f, x):
     derivative = torch.func.grad(torch.func.grad(lambda t: f(t)))
@@ -237,6 +250,20 @@ def hvp(loss_fn, params, v):
     return [s.view_as(p) for s, p in zip(product.split([p.numel() for p in params]), params)]
 
 
+# %% misconception="hvp" name="backward-twice" message="This is g + Hv"
+def hvp(loss_fn, params, v):
+    loss_fn(params).backward(create_graph=True)
+    dot = sum((p.grad * b).sum() for p, b in zip(params, v))
+    dot.backward()
+    return [p.grad.detach() for p in params]
+
+
+# %% misconception="hvp" name="gradient-squared" message="the gradient of g . g"
+def hvp(loss_fn, params, v):
+    g = torch.autograd.grad(loss_fn(params), params, create_graph=True)
+    return list(torch.autograd.grad(sum((a * a).sum() for a in g), params))
+
+
 # %% alternative="hvp" name="grad-outputs"
 def hvp(loss_fn, params, v):
     g = torch.autograd.grad(loss_fn(params), params, create_graph=True, allow_unused=True)
@@ -254,6 +281,16 @@ def hvp(loss_fn, params, v):
     leaves = tuple(p.detach() for p in params)
     gradient = torch.func.grad(lambda *ps: loss_fn(list(ps)), argnums=tuple(range(len(leaves))))
     return list(torch.func.jvp(gradient, leaves, tuple(v))[1])
+
+
+# %% alternative="hvp" name="reverse-over-forward"
+def hvp(loss_fn, params, v):
+    leaves = tuple(p.detach() for p in params)
+
+    def slope_along_v(*ps):
+        return torch.func.jvp(lambda *qs: loss_fn(list(qs)), ps, tuple(v))[1]
+
+    return list(torch.func.grad(slope_along_v, argnums=tuple(range(len(leaves))))(*leaves))
 
 
 # %% alternative="hvp" name="backward-on-copies"
@@ -337,6 +374,29 @@ def power_iteration(matvec, dim, steps, generator):
         h = matvec(v)
         v = h / h.norm()
     return (v @ matvec(v)).item(), v
+
+
+# %% misconception="power_iteration" name="ignores-steps" message="does the loop run `steps` times"
+def power_iteration(matvec, dim, steps, generator):
+    v = torch.randn(dim, generator=generator)
+    for _ in range(60):
+        v = v / v.norm()
+        h = matvec(v)
+        value = v @ h
+        v = h
+    return value.item(), v / v.norm()
+
+
+# %% misconception="power_iteration" name="zero-vector" message="does not have norm 1"
+def power_iteration(matvec, dim, steps, generator):
+    v = torch.randn(dim, generator=generator)
+    value = 0.0
+    for _ in range(steps):
+        v = v / (v.norm() + 1e-20)
+        h = matvec(v)
+        value = (v @ h).item()
+        v = h
+    return value, v / (v.norm() + 1e-20)
 
 
 # %% alternative="power_iteration" name="float64"
@@ -582,6 +642,33 @@ def epsilon_sharpness(loss_fn, params, epsilon, steps):
     return (loss.item() - start) / (1 + start)
 
 
+# %% misconception="epsilon_sharpness" name="sum-of-norms" message="On a slope it is"
+def epsilon_sharpness(loss_fn, params, epsilon, steps):
+    start = loss_fn(params).item()
+    d = [1e-3 * epsilon * torch.randn_like(p) for p in params]
+    best = start
+    for _ in range(steps):
+        point = [(p.detach() + a).requires_grad_() for p, a in zip(params, d)]
+        loss = loss_fn(point)
+        best = max(best, loss.item())
+        g = torch.autograd.grad(loss, point)
+        norm = sum(a.norm() for a in g) + 1e-30
+        d = [a + epsilon / 3 * b / norm for a, b in zip(d, g)]
+        norm = sum(a.norm() for a in d)
+        if norm > epsilon:
+            d = [a * epsilon / norm for a in d]
+    return (best - start) / (1 + start)
+
+
+# %% misconception="epsilon_sharpness" name="one-sam-step" message="0/0 is NaN"
+def epsilon_sharpness(loss_fn, params, epsilon, steps):
+    start = loss_fn(params)
+    g = torch.autograd.grad(start, params)
+    norm = torch.sqrt(sum(a.square().sum() for a in g))
+    moved = [p.detach() + epsilon * a / norm for p, a in zip(params, g)]
+    return ((loss_fn(moved) - start) / (1 + start)).item()
+
+
 # %% alternative="epsilon_sharpness" name="one-long-vector"
 def epsilon_sharpness(loss_fn, params, epsilon, steps):
     shapes = [p.shape for p in params]
@@ -666,7 +753,7 @@ def rescale_relu(params, alpha):
     return params
 
 
-# %% misconception="rescale_relu" name="first-and-last-layer" message="a network of three layers"
+# %% misconception="rescale_relu" name="first-and-last-layer" message="a network of four layers"
 def rescale_relu(params, alpha):
     w1, b1, *middle, w_last, b_last = params
     return [alpha * w1, alpha * b1, *middle, w_last / alpha, b_last]
