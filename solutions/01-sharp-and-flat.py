@@ -817,9 +817,9 @@ predict(
 )
 
 # %% experiment="spectra"
-if ready(hvp, frobenius_norm):
+if ready(hvp, power_iteration, frobenius_norm):
     norms, densities = {}, {}
-    cut, probes = 0.01 * max(sharpness.values()) if ready(power_iteration) else 0.01, 3
+    cut, probes = 0.01 * max(sharpness.values()), 3
     for name, model in networks.items():
         matvec, dim = product_with(hvp, model)
         seeded = torch.Generator().manual_seed(2)
