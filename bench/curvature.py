@@ -88,7 +88,7 @@ def measure(problem, references, index: int, job) -> dict:
     try:
         run = job.prepare(problem)
         ratios, result = problem.in_gradients(run, job.repeats, job.inner)
-    except Exception as error:  # a peer that fails is a result, not the end of the benchmark
+    except Exception as error:  # noqa: BLE001 - a peer that fails is a result, not the end of the benchmark
         return {"failed": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
     scale = job.times / job.per
     ratios = [scale * ratio for ratio in ratios]

@@ -84,7 +84,11 @@ def machine(device: str) -> str:
     if device == "cuda":
         return torch.cuda.get_device_name()
     name = next(
-        (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line),
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         "unknown processor",
     )
     return f"{name}, {torch.get_num_threads()} threads of {os.cpu_count()} cores"

@@ -68,8 +68,10 @@ def growth(title: str, device: str, recorded: dict) -> str:
     lines = [
         f"## How the costs grow ({title})\n",
         f"{recorded['machine']}. `python bench/curvature.py --growth --device {device}`\n",
-        f"![Time in gradients against samples, parameters and eigenvalues]"
-        f"(../bench/results/curvature-growth-{device}.png)\n",
+        (
+            "![Time in gradients against samples, parameters and eigenvalues]"
+            f"(../bench/results/curvature-growth-{device}.png)\n"
+        ),
         "| | gradient, s | Hv | Σv | λ_max (top k) to 1e-3 | products |",
         "|---|---|---|---|---|---|",
     ]

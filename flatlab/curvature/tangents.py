@@ -15,8 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from flatlab.curvature.empirical_loss import EmpiricalLoss, require_finite
-from flatlab.curvature.layers import Layer, LinearLayer, SampleDirections, Tangent, layer_kind
+from flatlab.curvature.layer import Layer, Tangent
+from flatlab.curvature.layers import LinearLayer, layer_kind
 from flatlab.curvature.pullback import Pullback
+from flatlab.curvature.sample_directions import SampleDirections
 
 Shared = list[tuple[Tensor | None, Tensor | None]]  # (weight, bias) of each layer
 

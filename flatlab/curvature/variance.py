@@ -23,7 +23,8 @@ from flatlab.curvature.empirical_loss import (
 from flatlab.curvature.graphs import MEMORY
 from flatlab.curvature.interface import check_count
 from flatlab.curvature.lanczos import require_converged, top_eigenpairs
-from flatlab.curvature.layers import Tangent, working_bytes
+from flatlab.curvature.layer import Tangent
+from flatlab.curvature.layers import working_bytes
 from flatlab.curvature.operators import CurvatureOperator
 from flatlab.curvature.sample_directions import SampleDirections
 from flatlab.curvature.tangents import Architecture, LayeredBatch
