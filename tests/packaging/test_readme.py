@@ -32,3 +32,18 @@ def test_the_quickstart_runs(repository, data_root, capsys):
     out = capsys.readouterr().out
     assert "True" in out  # converged
     assert "standard_error" in out
+
+
+def test_the_table_of_cases_counts_what_is_there(repository):
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    for source in (repository / "solutions").glob("[0-9][0-9]-*.py"):
+        cases = (repository / "tests" / "grading" / "cases" / source.name).read_text("utf-8")
+        numbers = [
+            len(re.findall(pattern, file, flags=re.MULTILINE))
+            for pattern, file in (
+                ("^# %% exercise=", source.read_text("utf-8")),
+                ("^# %% misconception=", cases),
+                ("^# %% alternative=", cases),
+            )
+        ]
+        assert f"| {source.stem} | {' | '.join(map(str, numbers))} |" in text
