@@ -108,7 +108,9 @@ def spectral_density(
     nodes = torch.zeros((probes, steps), dtype=torch.float64)
     weights = torch.zeros_like(nodes)
     for row in range(probes):
-        process = LanczosProcess(op, normal_vector(op, generator), min(steps, op.shape[0]))
+        process = LanczosProcess(
+            op, normal_vector(op, generator), min(steps, op.shape[0]), semiorthogonal=True
+        )
         with steady(op):
             while not process.full and not process.broke_down:
                 process.step()

@@ -16,16 +16,22 @@ import torch
 from torch import Tensor
 
 from flatlab.curvature.interface import normal_vector
+from flatlab.curvature.orthogonality import OrthogonalityLoss
 
 ROUNDING = 32  # times the machine epsilon and the operator's norm: what products are good for
 
 
 class LanczosProcess:
-    """Q (m, p), one basis vector a row, and T = Q A Q' (m, m), for a symmetric operator A."""
+    """Q (m, p), one basis vector a row, and T = Q A Q' (m, m), for a symmetric operator A.
 
-    def __init__(self, op, start: Tensor, capacity: int):
+    `semiorthogonal` orthogonalizes only as often as keeps Q orthogonal to half the digits, which is
+    enough for T (see `orthogonality`); for runs without `restart` and `compress`.
+    """
+
+    def __init__(self, op, start: Tensor, capacity: int, semiorthogonal: bool = False):
         self.op, self.capacity = op, capacity
         self.eps = torch.finfo(op.dtype).eps
+        self._loss = OrthogonalityLoss(capacity, self.eps) if semiorthogonal else None
         self.basis = _room(start, capacity)
         self.basis[0] = start / torch.linalg.vector_norm(start)
         self._product = torch.empty_like(self.basis[0])  # for products, where they can use it
@@ -59,7 +65,7 @@ class LanczosProcess:
         self.size = m + 1
         beta = float(torch.linalg.vector_norm(product))
         if beta < 0.1 * norm:
-            self._orthogonalize(product, self.size)
+            self._project_out(product, self.size)
             beta = float(torch.linalg.vector_norm(product))
         noise = ROUNDING * self.eps * self.scale
         self.broke_down = beta <= noise or self.size == len(product)
@@ -87,8 +93,8 @@ class LanczosProcess:
         """Keep only the Ritz vectors with these values (j,) and coefficients (m, j)."""
         m, j = coefficients.shape
         rows = coefficients.T.to(self.basis)
-        for columns in torch.arange(self.basis.shape[1]).split(1 << 16):  # in place
-            part = slice(int(columns[0]), int(columns[-1]) + 1)
+        for first in range(0, self.basis.shape[1], 1 << 16):  # in place
+            part = slice(first, first + (1 << 16))
             self.basis[:j, part] = rows @ self.basis[:m, part]
         coupling = self.beta * coefficients[-1]
         self.T.zero_()
@@ -131,7 +137,13 @@ class LanczosProcess:
         product.sub_(q, alpha=alpha)
         for j in torch.nonzero(self.T[:m, m]).flatten().tolist():  # q_{m-1}, or all after a restart
             product.sub_(self.basis[j], alpha=float(self.T[j, m]))
+        if self._loss is not None:
+            beta = float(torch.linalg.vector_norm(product))
+            if beta > 0 and not self._loss.needed(m, alpha, beta, self.scale) and m > 3:
+                return alpha
         rest = self._project_out(product, m + 1)
+        if self._loss is not None and m > 3:
+            return alpha + float(rest[m])
         # What is known of A q_m by symmetry is gone: what is left can only be rounding.
         error = float(rest[:m].abs().max()) if m else 0.0
         if error > 4 * self.eps**0.5 * self.scale:

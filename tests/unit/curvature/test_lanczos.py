@@ -224,6 +224,43 @@ def test_bad_starts_and_memory():
         top_eigenpairs(matrix, method="power")
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "values",
+    [
+        torch.cat([torch.zeros(400), torch.rand(80), torch.tensor([5.0, 9.0, 9.5, 40.0])]),
+        torch.linspace(-1, 1, 500),
+        torch.logspace(-6, 1, 500),
+    ],
+)
+def test_semiorthogonal_runs_keep_half_the_digits_with_less_work(values, dtype):
+    matrix, _ = symmetric(values)
+    start = torch.randn(len(matrix), generator=torch.Generator().manual_seed(0)).to(dtype)
+    half = LanczosProcess(matrix.to(dtype), start, 120, semiorthogonal=True)
+    whole = LanczosProcess(matrix.to(dtype), start, 120)
+    passes = []
+    project = half._project_out
+    half._project_out = lambda *args: passes.append(1) or project(*args)
+    for process in (half, whole):
+        while not process.full and not process.broke_down:
+            process.step()
+    eps = torch.finfo(dtype).eps
+    for process, bound in ((half, 10 * eps**0.5), (whole, 200 * eps)):
+        Q = process.basis[: process.size].double()
+        assert (Q @ Q.T - torch.eye(len(Q)).double()).abs().max() < bound
+        scale = float(values.abs().max())
+        T = process.T[: process.size, : process.size]
+        assert (torch.linalg.eigvalsh(T)[-1] - values.max()).abs() < 1e3 * eps * scale
+    assert len(passes) < (0.7 if dtype == torch.float64 else 0.95) * half.size
+    # Both are quadratures for the same measure: their moments agree.
+    nodes, S = zip(
+        *(torch.linalg.eigh(p.T[: p.size, : p.size]) for p in (half, whole)), strict=True
+    )
+    for power in (1, 2, 3):
+        a, b = ((s[0] ** 2 * n**power).sum() for s, n in zip(S, nodes, strict=True))
+        assert abs(a - b) <= 1e3 * eps * float(values.abs().max()) ** power
+
+
 def test_repeatable_and_the_global_generator_is_untouched():
     matrix, _ = symmetric(torch.linspace(0, 1, 50))
     rng = torch.get_rng_state()
