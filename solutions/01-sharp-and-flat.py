@@ -818,7 +818,7 @@ predict(
 
 # %% experiment="spectra"
 if ready(hvp, power_iteration, frobenius_norm):
-    norms, densities = {}, {}
+    norms, densities, counts = {}, {}, {}
     cut, probes = 0.01 * max(sharpness.values()), 3
     for name, model in networks.items():
         matvec, dim = product_with(hvp, model)
@@ -827,9 +827,10 @@ if ready(hvp, power_iteration, frobenius_norm):
         hessian = curvature.Hessian(model, mean_squared_error, (X, Y))
         densities[name] = flatlab.spectral_density(hessian, s.lanczos_steps, probes, width=0.01)
         d = densities[name]
-        above = dim * float(d.weights[d.nodes > cut].sum()) / probes
+        counts[name] = round(dim * float(d.weights[d.nodes > cut].sum()) / probes)
         print(
-            f"{name:16} Frobenius norm {norms[name]:.1f}; about {above:.0f} eigenvalues above {cut:.3f}"
+            f"{name:16} Frobenius norm {norms[name]:.1f}; "
+            f"about {counts[name]} eigenvalues above {cut:.3f}"
         )
     fig, ax = plots.figure(height=3.2)
     plots.density(ax, densities)
@@ -1172,18 +1173,20 @@ if ready(hvp, frobenius_norm, epsilon_sharpness, rescale_relu):
     print(
         f"{'α':>4} {'λ_max':>9} {'Frobenius':>10} {'ε-sharpness':>12} {'slice at 0.5':>13} {'test':>7}"
     )
+    tops, slices = {}, {}
     flat = networks[f"batches of {s.small_batch}"]
     for alpha in (0.2, 0.5, 1.0, 2.0, 5.0):
         twin = rescaled_copy(flat, alpha)
         matvec, dim = product_with(hvp, twin)
-        top = flatlab.sharpness(twin, mean_squared_error, (X, Y))
+        tops[alpha] = flatlab.sharpness(twin, mean_squared_error, (X, Y))
         seeded = torch.Generator().manual_seed(2)
         norm = float(frobenius_norm(matvec, dim, s.norm_probes // 3 + 1, seeded))
         rise = float(epsilon_sharpness(*loss_of(twin), 0.2, s.ascent_steps))
         direction = curvature.filter_normalized_direction(twin, torch.Generator().manual_seed(3))
-        at = curvature.landscape_1d(twin, mean_squared_error, (X, Y), direction, [0.5]).losses[0]
+        curve = curvature.landscape_1d(twin, mean_squared_error, (X, Y), direction, [0.5])
+        slices[alpha] = float(curve.losses[0])
         print(
-            f"{alpha:4.1f} {top:9.2f} {norm:10.1f} {rise:12.4f} {at:13.4f} {100 * accuracy(twin):6.1f}%"
+            f"{alpha:4.1f} {tops[alpha]:9.2f} {norm:10.1f} {rise:12.4f} {slices[alpha]:13.4f} {100 * accuracy(twin):6.1f}%"
         )
 
 # %% [markdown]
@@ -1235,7 +1238,7 @@ if ready(rescale_relu):
 # ## 8 · Is flat better here?   (≈ 8 min)
 
 # %% experiment="summary"
-if ready(hvp, power_iteration, frobenius_norm, epsilon_sharpness, rescale_relu):
+if ready(second_derivative, hvp, power_iteration, frobenius_norm, epsilon_sharpness, rescale_relu):
     print(f"{'':16} {'λ_max':>7} {'Frobenius':>10} {'ε-sharpness (0.2)':>18} {'test accuracy':>14}")
     for name, model in networks.items():
         print(
@@ -1246,14 +1249,18 @@ if ready(hvp, power_iteration, frobenius_norm, epsilon_sharpness, rescale_relu):
     gain = 100 * (accuracy(networks[names[1]]) - accuracy(networks[names[0]]))
     reveal(
         {
-            "the narrower valley of f(x) = x^4 - 2x^2 + x/2": "the left one",
-            "curvatures 4 and 0.5: where gradient descent starts to zigzag": "above η = 0.25",
+            "the narrower valley of f(x) = x^4 - 2x^2 + x/2": f"curvature left {bend[0]:.1f}, right {bend[1]:.1f}",
+            "curvatures 4 and 0.5: where gradient descent starts to zigzag": f"above η = 1/4 = {1 / 4}",
             "the sharper of the two minima": max(sharpness, key=sharpness.get),
             "test accuracy": f"{names[1]} minus {names[0]}: {gain:+.1f} points",
-            "eigenvalues above 1 % of the largest": "fewer than 1000",
+            "eigenvalues above 1 % of the largest": f"about {counts['full batch']}",
             "ε = 0.5, ten times 0.05": f"{rises[0.5, 'full batch'] / rises[0.05, 'full batch']:.0f} times",
-            "curvature along a random direction": "less than 1/1000 of the largest",
-            "after rescaling by α = 5": "only λ_max changes",
+            "curvature along a random direction": (
+                f"{along['full batch'][0] / along['full batch'][1]:.0e} of the largest"
+            ),
+            "after rescaling by α = 5": (
+                f"λ_max {tops[1.0]:.2f} -> {tops[5.0]:.2f}, slice {slices[1.0]:.4f} -> {slices[5.0]:.4f}"
+            ),
         }
     )
 
