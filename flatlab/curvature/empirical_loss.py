@@ -92,7 +92,7 @@ class EmpiricalLoss:
         total, n = torch.zeros((), dtype=torch.float64), 0
         with self.undisturbed(), torch.no_grad():
             for X, y in self.batches():
-                total += len(X) * self.forward_loss(weights, X, y).to("cpu", torch.float64)
+                total += len(X) * self.forward_loss(weights, X, y).cpu().double()
                 n += len(X)
         return total / n
 
@@ -104,7 +104,7 @@ class EmpiricalLoss:
             weights = [p.detach().requires_grad_() for p in base]
             for X, y in self.batches():
                 loss = self.forward_loss(weights, X, y)
-                total += len(X) * require_finite(loss.detach(), "the loss").to("cpu", torch.float64)
+                total += len(X) * require_finite(loss.detach(), "the loss").cpu().double()
                 if loss.requires_grad:
                     parts = torch.autograd.grad(loss, weights, allow_unused=True)
                     gradient = gradient + len(X) * self.join(parts)

@@ -140,7 +140,7 @@ def _hutch_plus_plus(op, products: int, generator: torch.Generator | None) -> Es
     rank = min(products // 3, op.shape[0])
     sketch = _products(op, _signs(op, rank, generator))
     Q, _ = torch.linalg.qr(sketch)
-    captured = (Q * _products(op, Q)).sum().to("cpu", torch.float64)
+    captured = (Q * _products(op, Q)).sum().cpu().double()
 
     def deflated(Z: Tensor, _: Tensor) -> Tensor:
         Z = Z - Q @ (Q.T @ Z)
@@ -160,7 +160,7 @@ def _probe(
     generator, samples = seeded(generator, op.device), []
     for start in range(0, probes, _BLOCK):
         Z = _signs(op, min(_BLOCK, probes - start), generator)
-        samples.append(statistic(Z, _products(op, Z) if multiply else Z).to("cpu", torch.float64))
+        samples.append(statistic(Z, _products(op, Z) if multiply else Z).cpu().double())
     samples = torch.cat(samples)
     if not torch.isfinite(samples).all():
         raise FloatingPointError("a product of the operator holds NaN or inf")

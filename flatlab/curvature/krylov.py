@@ -92,7 +92,7 @@ class LanczosProcess:
     def compress(self, values: Tensor, coefficients: Tensor) -> None:
         """Keep only the Ritz vectors with these values (j,) and coefficients (m, j)."""
         m, j = coefficients.shape
-        rows = coefficients.T.to(self.basis)
+        rows = coefficients.T.to(self.basis.dtype).to(self.basis.device)
         for first in range(0, self.basis.shape[1], 1 << 16):  # in place
             part = slice(first, first + (1 << 16))
             self.basis[:j, part] = rows @ self.basis[:m, part]
@@ -108,7 +108,9 @@ class LanczosProcess:
 
     def lift(self, coefficients: Tensor) -> Tensor:
         """Ritz vectors (p, k), of norm 1, from their coefficients (m, k) in the basis."""
-        vectors = (coefficients.T.to(self.basis) @ self.basis[: self.size]).T
+        vectors = (
+            coefficients.T.to(self.basis.dtype).to(self.basis.device) @ self.basis[: self.size]
+        ).T
         return vectors / torch.linalg.vector_norm(vectors, dim=0)
 
     def _multiply(self, v: Tensor) -> Tensor:

@@ -168,7 +168,7 @@ def _segment_adds_nothing(process: LanczosProcess, k: int, tol: float, which: st
 def _dense_eigenpairs(op, k: int, tol: float, which: str) -> Eigenpairs:
     p = op.shape[0]
     identity = torch.eye(p, dtype=op.dtype, device=op.device)
-    matrix = torch.stack([op @ row for row in identity], 1).to("cpu", torch.float64)
+    matrix = torch.stack([op @ row for row in identity], 1).cpu().double()
     if not torch.isfinite(matrix).all():
         raise FloatingPointError("a product of the operator holds NaN or inf")
     scale = float(torch.linalg.vector_norm(matrix, dim=0).max())
@@ -183,7 +183,7 @@ def _dense_eigenpairs(op, k: int, tol: float, which: str) -> Eigenpairs:
     residuals = torch.linalg.vector_norm(matrix @ vectors - vectors * values, dim=0)
     bound = (tol * values.abs()).clamp(min=ROUNDING * eps * scale * math.sqrt(p))
     converged = bool((residuals <= bound).all())
-    vectors = vectors.to(device=op.device, dtype=op.dtype)
+    vectors = vectors.to(op.dtype).to(op.device)
     return Eigenpairs(values, vectors, residuals, p, tol, converged)
 
 

@@ -127,7 +127,7 @@ def _check_direction(name: str, direction: Tensor, objective: EmpiricalLoss) -> 
 
 
 def _axis(name: str, values: Tensor | Sequence[float]) -> Tensor:
-    axis = torch.as_tensor(values, dtype=torch.float64, device="cpu")
+    axis = torch.as_tensor(values).detach().cpu().double()
     if axis.ndim != 1 or len(axis) == 0 or not torch.isfinite(axis).all():
         raise ValueError(f"{name} must be a non-empty list of finite numbers")
     return axis
