@@ -145,7 +145,10 @@ def _nbgrader(root: Path, chapter: str) -> subprocess.Popen:
         "OMP_NUM_THREADS": "1",
     }
     nbgrader = f'"{sys.executable}" -m nbgrader'
-    command = f'{nbgrader} generate_assignment "{chapter}" && {nbgrader} autograde "{chapter}"'
+    # On a busy machine a kernel now and then fails to start. A second autograde takes up what the
+    # first left out, and nothing else.
+    autograde = f'{nbgrader} autograde "{chapter}"'
+    command = f'{nbgrader} generate_assignment "{chapter}" && ({autograde} || {autograde})'
     with (root / "log.txt").open("w") as log:
         return subprocess.Popen(
             command, shell=True, cwd=root, env=environment, stdout=log, stderr=subprocess.STDOUT
