@@ -133,3 +133,33 @@ def test_ci_run_calls_make_test_and_finds_the_data_beside_the_checkout(repositor
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().splitlines()[-1].endswith(f"data={data.resolve()}")
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_ci_run_installs_what_the_system_lacks_or_goes_on_without(repository, tmp_path, works):
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(repository / ".ci" / "run", tmp_path / ".ci")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("bash", "dirname", "env"):
+        (programs / name).symlink_to(shutil.which(name))
+    fakes = {
+        "id": "echo 0",
+        "python3": "exit 0",
+        "apt-get": f'echo "$@" >> "{tmp_path}/apt"; exit {0 if works else 1}',
+        "make": 'echo "make $@"',
+    }
+    for name, body in fakes.items():
+        (programs / name).write_text(f"#!{shutil.which('sh')}\n{body}\n")
+        (programs / name).chmod(0o755)
+    done = subprocess.run(
+        [tmp_path / ".ci" / "run"], capture_output=True, text=True, timeout=60, check=False,
+        env={"PATH": str(programs), "FLATLAB_DATA": "somewhere"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "make test"
+    asked = (tmp_path / "apt").read_text()
+    if works:
+        assert "install -y -qq bubblewrap chromium" in asked
+    else:
+        assert "not installed: bubblewrap chromium; going on without" in done.stdout
