@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flatlab.curvature.interface import normal_vector
+from flatlab.curvature.interface import inner, norm, normal_vector
 from flatlab.curvature.orthogonality import OrthogonalityLoss
 
 ROUNDING = 32  # times the machine epsilon and the operator's norm: what products are good for
@@ -33,7 +33,7 @@ class LanczosProcess:
         self.eps = torch.finfo(op.dtype).eps
         self._loss = OrthogonalityLoss(capacity, self.eps) if semiorthogonal else None
         self.basis = _room(start, capacity)
-        self.basis[0] = start / torch.linalg.vector_norm(start)
+        self.basis[0] = start / norm(start)
         self._product = torch.empty_like(self.basis[0])  # for products, where they can use it
         self.T = torch.zeros((capacity, capacity), dtype=torch.float64)
         self.next: Tensor | None = self.basis[0]  # the vector to be multiplied next
@@ -57,16 +57,16 @@ class LanczosProcess:
             self.segment, self.whole_segment = m, True
         product = self._multiply(self.next)
         self.products += 1
-        norm = float(torch.linalg.vector_norm(product))
-        if not norm < float("inf"):
+        length = norm(product)
+        if not length < float("inf"):
             raise FloatingPointError(f"the operator's product {self.products} holds NaN or inf")
-        self.scale = max(self.scale, norm, getattr(self.op, "rounding_scale", 0.0))
+        self.scale = max(self.scale, length, getattr(self.op, "rounding_scale", 0.0))
         self.T[m, m] = self._subtract(product, m)
         self.size = m + 1
-        beta = float(torch.linalg.vector_norm(product))
-        if beta < 0.1 * norm:
+        beta = norm(product)
+        if beta < 0.1 * length:
             self._project_out(product, self.size)
-            beta = float(torch.linalg.vector_norm(product))
+            beta = norm(product)
         noise = ROUNDING * self.eps * self.scale
         self.broke_down = beta <= noise or self.size == len(product)
         self.exhausted = self.broke_down or beta <= self.eps**0.5 * self.scale
@@ -79,13 +79,13 @@ class LanczosProcess:
         """After a breakdown: go on from a random vector orthogonal to the basis."""
         for _ in range(10):
             vector = normal_vector(self.op, generator)
-            vector /= torch.linalg.vector_norm(vector)
+            vector /= norm(vector)
             self._orthogonalize(vector, self.size)
-            norm = torch.linalg.vector_norm(vector)
-            if norm > 1e3 * self.eps:
-                vector /= norm
+            length = norm(vector)
+            if length > 1e3 * self.eps:
+                vector /= length
                 self._orthogonalize(vector, self.size)
-                self._append(vector, float(torch.linalg.vector_norm(vector)))
+                self._append(vector, norm(vector))
                 return
         raise FloatingPointError("no direction orthogonal to the Lanczos basis could be found")
 
@@ -108,10 +108,10 @@ class LanczosProcess:
 
     def lift(self, coefficients: Tensor) -> Tensor:
         """Ritz vectors (p, k), of norm 1, from their coefficients (m, k) in the basis."""
-        vectors = (
-            coefficients.T.to(self.basis.dtype).to(self.basis.device) @ self.basis[: self.size]
-        ).T
-        return vectors / torch.linalg.vector_norm(vectors, dim=0)
+        rows = coefficients.T.to(self.basis.dtype).to(self.basis.device) @ self.basis[: self.size]
+        for row in rows:
+            row /= norm(row)
+        return rows.T
 
     def _multiply(self, v: Tensor) -> Tensor:
         if not hasattr(self.op, "multiply_into"):
@@ -119,28 +119,28 @@ class LanczosProcess:
         self._product = self.op.multiply_into(v, self._product)
         return self._product
 
-    def _append(self, vector: Tensor, norm: float) -> None:
-        """Make vector / norm the next one, in the basis if there is room; couple it in T."""
+    def _append(self, vector: Tensor, length: float) -> None:
+        """Make vector / length the next one, in the basis if there is room; couple it in T."""
         m = self.size
         if m == self.capacity:
-            self.next = vector / norm
+            self.next = vector / length
             return
         if m == len(self.basis):
             larger = self.basis.new_empty((min(self.capacity, 2 * m), self.basis.shape[1]))
             larger[:m] = self.basis
             self.basis = larger
-        self.next = torch.div(vector, norm, out=self.basis[m])
+        self.next = torch.div(vector, length, out=self.basis[m])
         self.T[m - 1, m] = self.T[m, m - 1] = self.beta
 
     def _subtract(self, product: Tensor, m: int) -> float:
         """Orthogonalize A q_m in place against q_0 .. q_m; the coefficient of q_m."""
         q = self.basis[m]
-        alpha = float(torch.dot(q, product))
+        alpha = float(inner(self.basis[m : m + 1], product))
         product.sub_(q, alpha=alpha)
         for j in torch.nonzero(self.T[:m, m]).flatten().tolist():  # q_{m-1}, or all after a restart
             product.sub_(self.basis[j], alpha=float(self.T[j, m]))
         if self._loss is not None:
-            beta = float(torch.linalg.vector_norm(product))
+            beta = norm(product)
             if beta > 0 and not self._loss.needed(m, alpha, beta, self.scale) and m > 3:
                 return alpha
         rest = self._project_out(product, m + 1)
@@ -162,7 +162,7 @@ class LanczosProcess:
 
     def _project_out(self, vector: Tensor, m: int) -> Tensor:
         Q = self.basis[:m]
-        part = torch.mv(Q, vector)
+        part = inner(Q, vector)
         vector.addmv_(Q.T, part, alpha=-1)
         return part
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flatlab.curvature import top_eigenpairs
+from flatlab.curvature.interface import inner, norm
 from flatlab.curvature.krylov import LanczosProcess
 
 lanczos = partial(top_eigenpairs, method="lanczos")
@@ -259,6 +260,17 @@ def test_semiorthogonal_runs_keep_half_the_digits_with_less_work(values, dtype):
     for power in (1, 2, 3):
         a, b = ((s[0] ** 2 * n**power).sum() for s, n in zip(S, nodes, strict=True))
         assert abs(a - b) <= 1e3 * eps * float(values.abs().max()) ** power
+
+
+def test_long_float32_vectors_are_summed_accurately():
+    # 2^24 ones: a single float32 accumulator stops counting there.
+    ones = torch.ones((1 << 24) + 4096)
+    assert norm(ones) ** 2 == pytest.approx(len(ones), rel=1e-6)
+    assert float(inner(ones[None], ones)) == pytest.approx(len(ones), rel=1e-6)
+    Q = torch.randn(3, (1 << 21) + 7, generator=torch.Generator().manual_seed(0))
+    v = torch.randn((1 << 21) + 7, generator=torch.Generator().manual_seed(1))
+    expected = (Q.double() @ v.double()).float()
+    torch.testing.assert_close(inner(Q, v), expected, rtol=1e-4, atol=1e-2)
 
 
 def test_repeatable_and_the_global_generator_is_untouched():
