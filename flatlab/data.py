@@ -81,10 +81,11 @@ def load_dataset(
     """Load images in [0, 1] and their labels.
 
     Args:
-        name: "fashion_mnist" (1x28x28), "cifar10" (3x32x32), "digits" (1x8x8, scikit-learn's
-            1797: the last 500 are the test set), or the path of a folder of images (3 channels;
-            train/CLASS and test/CLASS, where the classes take turns, or CLASS alone, split by
-            ``generator``).
+        name: "fashion_mnist" (1x28x28), "cifar10" (3x32x32; torchvision's files, or a
+            cifar10/cifar10-jpg.tar.gz under ``root``, where the classes take turns), "digits"
+            (1x8x8, scikit-learn's 1797: the last 500 are the test set), or the path of a folder of
+            images (3 channels; train/CLASS and test/CLASS, where the classes take turns, or CLASS
+            alone, split by ``generator``).
         n_train, n_test: take the first so many, in the published order; None takes all.
         classes: keep these classes, by name or index, and label them 0, 1, ... in this order.
         root: where the files lie or are downloaded to; default ``$FLATLAB_DATA``, else the

@@ -21,6 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from flatlab.archives import open_archive
+
 TITLES = {
     "fashion_mnist": "Fashion-MNIST",
     "cifar10": "CIFAR-10",
@@ -123,7 +125,10 @@ def _cifar10(root: Path) -> Source:
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import check_integrity
 
-    folder = root / CIFAR10.base_folder
+    folder, archive = root / CIFAR10.base_folder, root / "cifar10" / "cifar10-jpg.tar.gz"
+    if not folder.exists() and archive.exists():
+        parts = open_archive(archive, CLASSES["cifar10"])
+        return Source(*(Split(*part) for part in parts), CLASSES["cifar10"])
     meta = [(CIFAR10.meta["filename"], CIFAR10.meta["md5"])]
     for filename, md5 in [*CIFAR10.train_list, *CIFAR10.test_list, *meta]:
         if not (folder / filename).exists():

@@ -14,7 +14,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "flatlab"
 GROUND_FLOOR = {
-    *("arguments", "data", "evaluation", "folders", "history", "isolation", "models"),
+    *("archives", "arguments", "data", "evaluation", "folders", "history", "isolation", "models"),
     *("notebook", "plots", "sources", "training", "widgets"),
 }
 BESIDE = {"checks", "course", "__main__", "__init__"}
