@@ -18,10 +18,14 @@ _HOME = {
     "sharpness": "curvature",
     "epsilon_sharpness": "curvature",
     "non_uniformity": "curvature",
+    "sharpness_bound": "stability",
+    "non_uniformity_bound": "stability",
+    "is_linearly_stable": "stability",
+    "plot_stability_region": "stability",
     "load_dataset": "data",
     "fit": "training",
 }
-_MODULES = {"curvature", "data", "models", "training", "plots", "widgets", "notebook", "checks"}
+_MODULES = {"curvature", "stability", "data", "models", "training", "plots", "widgets", "notebook", "checks"}
 
 __all__ = [*_HOME, "__version__"]  # noqa: PLE0604 - the keys are strings
 

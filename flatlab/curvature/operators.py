@@ -72,6 +72,13 @@ class CurvatureOperator:
         self._check_vector(v)
         return require_finite(self._product(v.detach(), out), "the curvature-vector product")
 
+    @property
+    def n_samples(self) -> int:
+        """n, the number of samples in the data; counted in one pass if no product was made yet."""
+        if self.objective.n_samples is None:
+            self.objective.n_samples = sum(len(X) for X, _ in self.objective.batches())
+        return self.objective.n_samples
+
     def gradient(self) -> Tensor:
         """dL/dw, shape (p,), from the graphs that products need anyway."""
         return require_finite(self._mean(lambda graph: graph.loss_gradient()), "the gradient")
