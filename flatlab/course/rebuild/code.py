@@ -1,0 +1,206 @@
+"""What a piece of Python defines, needs and means, told from its syntax tree alone.
+
+Nothing here runs a student's code. IPython's own lines (``%``, ``!``, ``?``) count as ``pass``.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+import symtable
+import textwrap
+import warnings
+from functools import lru_cache
+
+MOST_CHARACTERS = 300_000
+_MAGIC = re.compile(r"(?m)^([ \t]*)(?:[%!?].*|[\w.]+\?+[ \t]*)$")
+_SHELL = re.compile(r"(?m)^([ \t]*)([\w, \t]+?)=[ \t]*[!%].*$")
+_BUILTINS = frozenset(dir(builtins)) | {"__name__", "get_ipython", "display", "In", "Out", "_"}
+
+
+def _plain(text: str) -> str:
+    return _SHELL.sub(r"\1\2= None", _MAGIC.sub(r"\1pass", text))
+
+
+@lru_cache(maxsize=4096)
+def _python(text: str) -> tuple[str, ast.Module] | None:
+    """The Python in ``text`` with its tree; None where it is none."""
+    if len(text) > MOST_CHARACTERS:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for attempt in (text, _plain(text)):
+            try:
+                return attempt, ast.parse(attempt)
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                continue
+    return None
+
+
+def parses(text: str) -> bool:
+    """Is ``text`` Python? Empty text is."""
+    return _python(text) is not None
+
+
+def statements(text: str) -> list[tuple[str, ast.stmt]]:
+    """The top-level statements with their source, decorators included; [] for what is no Python."""
+    found = _python(text)
+    if found is None:
+        return []
+    lines = found[0].split("\n")
+    result = []
+    for node in found[1].body:
+        start = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+        result.append(("\n".join(lines[start - 1 : node.end_lineno]), node))
+    return result
+
+
+def is_empty(text: str) -> bool:
+    """No statement in it, or docstrings and ``pass`` alone."""
+    return parses(text) and all(
+        isinstance(node, ast.Pass)
+        or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        for _, node in statements(text)
+    )
+
+
+@lru_cache(maxsize=4096)
+def names(text: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """The global names that ``text`` (binds, reads while it runs, reads from inside functions)."""
+    found = _python(text)
+    nothing: frozenset[str] = frozenset()
+    if found is None:
+        return nothing, nothing, nothing
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            table = symtable.symtable(found[0], "<submission>", "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return nothing, nothing, nothing
+    bound, now, later = set(), set(), set()
+    for symbol in table.get_symbols():
+        if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace():
+            bound.add(symbol.get_name())
+        if symbol.is_referenced():
+            now.add(symbol.get_name())
+    stack = [(child, False) for child in table.get_children()]
+    while stack:
+        child, deferred = stack.pop()
+        deferred = deferred or child.get_type() == "function"
+        for symbol in child.get_symbols():
+            if symbol.is_global() and symbol.is_referenced():
+                (later if deferred else now).add(symbol.get_name())
+            if symbol.is_declared_global() and symbol.is_assigned():
+                bound.add(symbol.get_name())
+        stack += [(inner, deferred) for inner in child.get_children()]
+    return frozenset(bound), frozenset(now) - _BUILTINS, frozenset(later) - _BUILTINS
+
+
+def binds(text: str) -> frozenset[str]:
+    """The global names that ``text`` binds."""
+    return names(text)[0]
+
+
+def needs(text: str) -> frozenset[str]:
+    """The global names that ``text`` reads and does not bind, builtins apart."""
+    bound, now, later = names(text)
+    return (now | later) - bound
+
+
+def rebinds(text: str, name: str) -> bool:
+    """Does ``text`` make ``name`` from the ``name`` that was there before it?"""
+    for source, _ in statements(text):
+        bound, now, _later = names(source)
+        if name in now:
+            return True
+        if name in bound:
+            return False
+    return False
+
+
+@lru_cache(maxsize=4096)
+def meaning(text: str) -> str:
+    """Equal for texts that differ in layout, comments and magics alone."""
+    found = _python(text)
+    if found is not None:
+        try:
+            return ast.dump(found[1])
+        except RecursionError:
+            pass
+    return "\n".join(line.strip() for line in text.split("\n") if line.strip())
+
+
+def skeleton(text: str) -> str:
+    """The meaning of ``text`` without docstrings: equal for a stub and its copy."""
+    found = _python(text)
+    if found is None:
+        return meaning(text)
+    try:
+        tree = ast.parse(found[0])
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list) and body and _is_text(body[0]):
+                del body[0]
+        return ast.dump(tree)
+    except (RecursionError, MemoryError):
+        return meaning(text)
+
+
+def _is_text(node: ast.AST) -> bool:
+    """Is it a statement of one string, as a docstring is?"""
+    value = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
+
+
+def defines(text: str, targets: frozenset[str]) -> frozenset[str]:
+    """Those of ``targets`` that ``text`` defines at its left margin, Python or not."""
+    if parses(text):
+        return binds(text) & targets
+    return frozenset(name for line in text.split("\n") if (name := _defined(line)) in targets)
+
+
+_DEFINITION = re.compile(r"(?:async[ \t]+def|def|class)[ \t]+(\w+)|(\w+)[ \t]*(?::[^=]+)?=(?!=)")
+
+
+def _defined(line: str) -> str:
+    match = _DEFINITION.match(line)
+    return (match[1] or match[2]) if match else ""
+
+
+def first_definitions(text: str, targets: frozenset[str]) -> list[tuple[int, str]]:
+    """(line, name) where ``text`` first defines each of ``targets``; lines count from 0.
+
+    The line is the first of the comments and decorators right above the definition.
+    """
+    lines, found = text.split("\n"), {}
+    for number, line in enumerate(lines):
+        name = _defined(line)
+        if name in targets and name not in found:
+            while number and re.match(r"[@#]", lines[number - 1]):
+                number -= 1
+            found[name] = number
+    return sorted((number, name) for name, number in found.items())
+
+
+def returns(text: str, targets: frozenset[str]) -> bool:
+    """Does each function of ``targets`` in ``text`` end as a finished one: return, raise, loop?"""
+    for _, node in statements(text):
+        if isinstance(node, ast.FunctionDef) and node.name in targets:
+            body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+            ends = (ast.Return, ast.Raise, ast.If, ast.For, ast.While, ast.With, ast.Try)
+            if not body or not isinstance(body[-1], ends):
+                return False
+    return True
+
+
+def repaired(text: str) -> str:
+    """``text`` without a Markdown fence around it, or a heading's # before its definition."""
+    lines = text.strip("\n").split("\n")
+    if len(lines) > 1 and re.match(r"\s*(```|~~~)", lines[0]):
+        last = len(lines) - 1 if re.match(r"\s*(```|~~~)\s*$", lines[-1]) else len(lines)
+        return textwrap.dedent("\n".join(lines[1:last]))
+    bare = re.sub(
+        r"(?m)^#{1,6}[ \t]+(?=(?:async[ \t]+)?def[ \t]|class[ \t]|@|import |from )", "", text
+    )
+    return bare if bare != text and parses(bare) else text

@@ -1,0 +1,204 @@
+"""What was handed in: notebooks in a folder or an archive, each with its student and chapter."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from flatlab.course.rebuild import code
+from flatlab.course.rebuild.archive import ArchiveRefused, Limits, notebooks
+from flatlab.course.rebuild.reading import Cell, read
+from flatlab.course.rebuild.release import Release, marker_key
+
+_IGNORED = (".ipynb_checkpoints", "__MACOSX", "__pycache__")
+
+# Moodle's assign (with and without folders): Full Name_4711_assignsubmission_file_[/]FILE
+_MOODLE = re.compile(r"^(?P<name>[^/]+?)_(?P<number>\d+)_assignsubmission_file_?/?(?P<file>.*)$")
+# Canvas's content_zipper.rb: doejane[_LATE]_USER_ATTACHMENT_FILE; anon_x9 for an anonymous user
+_CANVAS = re.compile(
+    r"^(?:(?P<name>[^/]+?)_)??(?P<late>LATE_)?(?P<user>\d+|anon_\w+?)_(?P<number>\d+)_"
+    r"(?P<file>[^/]+)$"
+)
+
+
+@dataclass(frozen=True)
+class Handed:
+    """One notebook as it was handed in. Nothing of it has been run or changed.
+
+    ``student``: what stays the same from chapter to chapter, fit for a folder's name: Canvas's
+    user number, Moodle's full name (with the participant's number where two share it), nbgrader's
+    folder; empty where the path does not say. ``problem``: why a person must look, or empty.
+    """
+
+    path: str
+    data: bytes
+    student: str = ""
+    name: str = ""
+    platform: str = ""  # nbgrader, moodle, canvas
+    number: str = ""  # Moodle's participant, Canvas's attachment
+    late: bool = False
+    chapter: str = ""
+    problem: str = ""
+    earlier: tuple[str, ...] = ()  # paths of the attempts that this one replaces
+
+
+def collect(
+    source: Path, releases: Mapping[str, Release], limits: Limits | None = None
+) -> list[Handed]:
+    """The notebooks at ``source``: a file, a folder or a zip as Moodle, Canvas or nbgrader make it.
+
+    ``releases``: chapter -> its release; a notebook's content says which chapter it is, its name
+    where the content does not. Of several by one student for one chapter the last attempt counts.
+    Raises ``ArchiveRefused`` for an archive with a zip slip, links, or more than ``limits``;
+    ``FileNotFoundError`` where there is nothing.
+    """
+    source = Path(source)
+    if not source.exists():
+        raise FileNotFoundError(f"{source} is not there: give a notebook, a folder or a zip.")
+    found = []
+    for path, content in _files(source, limits):
+        handed = sender(path, releases)
+        if isinstance(content, ArchiveRefused):
+            found.append(replace(handed, problem=str(content)))
+            continue
+        handed = replace(handed, data=content)
+        found.append(_with_chapter(handed, releases))
+    return _latest(_told_apart(found))
+
+
+def sender(path: str, chapters: Mapping[str, Release]) -> Handed:
+    """What ``path`` tells of the student: by nbgrader's, Moodle's or Canvas's scheme."""
+    parts = PurePosixPath(path).parts
+    for place, part in enumerate(parts):
+        if place and part in chapters and place < len(parts) - 1:
+            student = _folder_name(parts[place - 1])
+            return Handed(path, b"", student, platform="nbgrader")
+    for part in (*parts[:-1], parts[-1]):
+        if match := _MOODLE.match(part):
+            name = match["name"].strip()
+            return Handed(path, b"", _folder_name(name), name, "moodle", match["number"])
+    for part in (*reversed(parts[:-1]), parts[-1]):
+        if match := _CANVAS.match(part):
+            late = bool(match["late"])
+            user, name = match["user"], match["name"] or ""
+            return Handed(path, b"", user, name, "canvas", match["number"], late)
+    return Handed(path, b"", _folder_name(parts[-2]) if len(parts) > 1 else "")
+
+
+def chapter_of(cells: tuple[Cell, ...], path: str, releases: Mapping[str, Release]) -> str:
+    """The chapter that the cells, or else the file's name, say; empty where neither does."""
+    scores = {name: _shared(cells, release) for name, release in releases.items()}
+    best = max(scores.values(), default=0)
+    winners = [name for name, score in scores.items() if score == best]
+    if best and len(winners) == 1:
+        return winners[0]
+    words = re.sub(r"[^a-z0-9]+", "-", PurePosixPath(path).name.lower())
+    for fits in (
+        [name for name in releases if name in words],
+        [name for name in releases if name.split("-", 1)[-1] in words],
+        [name for name in releases if re.search(rf"(^|\D){name[:2]}(\D|$)", words)],
+    ):
+        if len(fits) == 1:
+            return fits[0]
+    return ""
+
+
+def _shared(cells: tuple[Cell, ...], release: Release) -> int:
+    """How many of the release's named cells and texts are in ``cells``."""
+    seen = set()
+    for cell in cells:
+        slot = release.by_id(cell.grade_id)
+        seen |= {slot.index} if slot and slot.name else set()
+        lines = cell.text.split("\n")
+        for at, line in enumerate(lines):
+            slot = release.by_marker(lines, at, False) if marker_key(line) else None
+            block = release.block_at(lines, at) if line.strip() else None
+            seen |= {found.index for found in (slot, block and block[0]) if found and found.name}
+            seen |= {block[0].index} if block else set()
+        defined = code.defines(cell.text, release.targets)
+        seen |= {slot.index for slot in release.answers if slot.targets & defined}
+    return len(seen)
+
+
+def _files(source: Path, limits: Limits | None) -> Iterator[tuple[str, bytes | ArchiveRefused]]:
+    """(path, content) of every notebook at ``source``, in the order of their paths."""
+    if source.is_dir():
+        for path in sorted(source.rglob("*")):
+            told = path.relative_to(source).as_posix()
+            if any(part in _IGNORED or part.startswith(".") for part in Path(told).parts):
+                continue
+            if path.suffix.lower() not in (".ipynb", ".zip") or path.is_dir():
+                continue
+            if path.is_symlink() or not path.resolve().is_relative_to(source.resolve()):
+                yield told, ArchiveRefused(f"{told} is a symbolic link: refused.")
+            elif path.suffix.lower() == ".zip":
+                yield from _archive(path, told, limits)
+            else:
+                yield told, path.read_bytes()
+    elif source.suffix.lower() == ".zip":
+        yield from notebooks(str(source), limits)
+    else:
+        yield source.name, source.read_bytes()
+
+
+def _archive(path: Path, told: str, limits: Limits | None) -> Iterator[tuple]:
+    """The notebooks of one student's archive in a folder; its refusal, where it is refused."""
+    try:
+        yield from [(f"{told}/{name}", data) for name, data in notebooks(str(path), limits)]
+    except ArchiveRefused as refused:
+        yield told, refused
+
+
+def _with_chapter(handed: Handed, releases: Mapping[str, Release]) -> Handed:
+    cells = read(handed.data).cells
+    chapter = chapter_of(cells, handed.path, releases)
+    problem = ""
+    if not chapter:
+        problem = "Neither its cells nor its name say which chapter it is."
+    elif not handed.student:
+        problem = "Its path does not say whose it is."
+    return replace(handed, chapter=chapter, problem=problem)
+
+
+def _folder_name(text: str) -> str:
+    """``text`` as a folder's name: letters, digits, dots and hyphens."""
+    return re.sub(r"[^\w.-]+", "-", text, flags=re.UNICODE).strip("-._") or ""
+
+
+def _told_apart(found: list[Handed]) -> list[Handed]:
+    """Two Moodle participants of one name get their numbers added."""
+    numbers = defaultdict(set)
+    for handed in found:
+        if handed.platform == "moodle":
+            numbers[handed.student].add(handed.number)
+    return [
+        replace(handed, student=f"{handed.student}-{handed.number}")
+        if len(numbers.get(handed.student, ())) > 1
+        else handed
+        for handed in found
+    ]
+
+
+def _latest(found: list[Handed]) -> list[Handed]:
+    """The last attempt of each student at each chapter; files with a problem all stay."""
+    kept: dict[tuple, Handed] = {}
+    for place, handed in enumerate(found):
+        known = handed.student and handed.chapter
+        key = (handed.student, handed.chapter) if known else (place,)
+        before = kept.get(key)
+        if before is None:
+            kept[key] = handed
+            continue
+        first, last = sorted((before, handed), key=_attempt)
+        kept[key] = replace(last, earlier=(*before.earlier, *handed.earlier, first.path))
+    return list(kept.values())
+
+
+def _attempt(handed: Handed) -> tuple:
+    """Canvas counts attachments up; elsewhere the name's copy number, then its order, decides."""
+    copy = re.search(r"[-_( ](\d{1,3})\)?\.ipynb$", handed.path)
+    number = int(handed.number) if handed.platform == "canvas" else 0
+    return number, int(copy[1]) if copy else 0, handed.path

@@ -1,0 +1,169 @@
+"""Putting halves together: pieces of a cell that was split, next to each other or not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flatlab.course.rebuild import code
+from flatlab.course.rebuild.pieces import Piece
+from flatlab.course.rebuild.release import Release
+
+_FARTHEST = 8  # pieces looked at together
+
+
+def join(found: list[Piece], release: Release) -> list[Piece]:
+    """``found`` with halves of split cells joined: neighbours first, then those far apart."""
+    known = release.bound.union(*(code.binds(piece.whole) for piece in found if not piece.exact))
+    return _join_strays(_join_neighbours(found, release, known), release, known)
+
+
+def _join_neighbours(found: list[Piece], release: Release, known: frozenset) -> list[Piece]:
+    result: list[Piece] = []
+    at = 0
+    while at < len(found):
+        piece, at = found[at], at + 1
+        while _may_grow(piece):
+            following = _following(piece, found[at : at + _FARTHEST], release)
+            grown, count = _extend(piece, following, release, known)
+            if not count:
+                break
+            piece, at = grown, at + count
+        result.append(piece)
+    return result
+
+
+def _may_grow(piece: Piece) -> bool:
+    if piece.exact or piece.kind == "raw":
+        return False
+    return piece.own or piece.slot.kind == "exercise"
+
+
+def _following(piece: Piece, after: list[Piece], release: Release) -> list[Piece]:
+    """The pieces right after ``piece`` that may be its other parts."""
+    fitting = []
+    for other in after:
+        same = other.slot is piece.slot and "marker" not in other.how
+        if other.exact or other.cell == piece.cell or not (other.own or same):
+            break
+        if code.defines(
+            other.text, release.targets - (piece.slot.targets if piece.slot else set())
+        ):
+            break
+        fitting.append(other)
+    return fitting
+
+
+def _extend(piece: Piece, after: list[Piece], release: Release, known: frozenset) -> tuple:
+    """``piece`` with as many of ``after`` as its text needs, and their number; 0 for none."""
+    if not after:
+        return piece, 0
+    text, other = piece.whole, after[0]
+    whole, alone = code.parses(code.repaired(text)), code.parses(other.text)
+    targets = piece.slot.targets if piece.slot else frozenset()
+    if whole and alone:
+        return _extend_whole(piece, other, targets, known)
+    if whole and _finished(text, targets) and release.resembles(other.text):
+        return piece, 0
+    if whole and other.kind == "markdown" and not other.text[:1].isspace() and piece.own:
+        return piece, 0
+    for count in range(1, len(after) + 1):
+        chunk = [p.text for p in after[:count]]
+        glued = _best([text, *chunk], known)
+        if glued is not None:
+            return _grown(piece, glued, after[:count]), count
+    return piece, 0
+
+
+def _extend_whole(piece: Piece, other: Piece, targets: frozenset, known: frozenset) -> tuple:
+    """Two pieces that are both Python: halves only if an id, a name or a missing target says so."""
+    text = piece.whole
+    plain, tight = f"{text}\n{other.text}", f"{text}{other.text}"
+    fewer = len(code.needs(tight) - known) < len(code.needs(plain) - known)
+    if other.kind == "code" and code.parses(tight) and fewer:
+        return _grown(piece, tight, [other]), 1
+    if not targets:
+        return piece, 0
+    has, adds = code.binds(text) & targets, code.binds(other.text) & targets
+    same_cell = other.slot is piece.slot and not adds
+    if same_cell or adds - has or any(code.rebinds(other.text, name) for name in adds):
+        return _grown(piece, plain, [other]), 1
+    return piece, 0
+
+
+def _best(texts: list[str], known: frozenset) -> str | None:
+    """``texts`` as one Python text: by lines, or in mid-line, with the fewest unknown names."""
+    tries = ["\n".join(texts), "".join(texts)]
+    if len(texts) > 2:
+        tries += [texts[0] + "\n".join(texts[1:]), "\n".join(texts[:-1]) + texts[-1]]
+    fits = [text for text in tries if code.parses(text)]
+    return min(fits, key=lambda text: len(code.needs(text) - known), default=None)
+
+
+def _grown(piece: Piece, text: str, parts: list[Piece]) -> Piece:
+    return replace(
+        piece,
+        text=text,
+        above="",
+        joined=(*piece.joined, *(n for part in parts for n in (part.cell, *part.joined))),
+        cut=piece.cut or any(part.cut for part in parts),
+        conflict=piece.conflict or any(part.conflict for part in parts),
+    )
+
+
+def _finished(text: str, targets: frozenset) -> bool:
+    return bool(code.binds(text) & targets or not targets) and code.returns(text, targets)
+
+
+def _join_strays(found: list[Piece], release: Release, known: frozenset) -> list[Piece]:
+    """Halves that stand apart: each goes where it fits, if there is only one such place."""
+    result = list(found)
+    moved = True
+    while moved:
+        moved = False
+        for place, stray in enumerate(result):
+            if not _is_stray(stray, release):
+                continue
+            homes = _homes(stray, result, known)
+            if len(homes) == 1:
+                (home, text), *_ = homes
+                result[home] = _grown(result[home], text, [stray])
+                del result[place]
+                moved = True
+                break
+    return result
+
+
+def _is_stray(piece: Piece, release: Release) -> bool:
+    """Half a cell: no Python by itself, with nothing that says whose it is."""
+    if piece.exact or piece.kind == "raw" or not piece.text.strip():
+        return False
+    if (
+        "marker" in piece.how
+        or code.parses(piece.text)
+        or code.defines(piece.text, release.targets)
+    ):
+        return False
+    if piece.kind == "markdown" and not piece.text[:1].isspace() and not piece.slot:
+        return False
+    return piece.slot.kind == "exercise" if piece.slot else release.resembles(piece.text) is None
+
+
+def _homes(stray: Piece, found: list[Piece], known: frozenset) -> list[tuple[int, str]]:
+    """(place, joined text) of the unfinished pieces that ``stray`` continues best."""
+    fits = []
+    for place, piece in enumerate(found):
+        if piece is stray or not _may_grow(piece):
+            continue
+        if stray.slot is not None and piece.slot is not stray.slot:
+            continue
+        text = piece.whole
+        targets = piece.slot.targets if piece.slot else frozenset()
+        if code.parses(text) and _finished(text, targets):
+            continue
+        glued = _best([text, stray.text], known)
+        if glued is None:
+            continue
+        new = len(code.needs(glued) - known) - len(code.needs(text) - known)
+        fits.append((max(new, 0), place, glued))
+    least = min((fit[0] for fit in fits), default=0)
+    return [(place, text) for new, place, text in fits if new == least and least == 0]

@@ -1,0 +1,200 @@
+"""A submission's cells, cut where they were merged: each piece with what tells whose it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from flatlab.course.rebuild import code, conflicts
+from flatlab.course.rebuild.reading import Cell
+from flatlab.course.rebuild.release import Release, Slot
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of lines of one submitted cell."""
+
+    cell: int  # the cell's number, from 1
+    kind: str  # code, markdown, raw
+    text: str  # without the marker line
+    slot: Slot | None = None  # whose it is
+    how: tuple[str, ...] = ()  # id, marker, name: what says so; block: it is the release's text
+    cut: bool = False  # the file ends in it
+    conflict: bool = False  # it held git's markers, or stands on one side of them
+    above: str = ""  # what stood above the marker in the same cell
+    joined: tuple[int, ...] = ()  # cells whose text was added
+
+    @property
+    def exact(self) -> bool:
+        """Is it a cell of the release as it was handed out?"""
+        return "block" in self.how
+
+    @property
+    def own(self) -> bool:
+        """Is it nobody's: the student's own, as far as one can tell?"""
+        return self.slot is None
+
+    @property
+    def whole(self) -> str:
+        """All its text but the marker."""
+        return f"{self.above}\n{self.text}" if self.above else self.text
+
+
+def pieces(cells: tuple[Cell, ...], release: Release) -> list[Piece]:
+    """The pieces of all cells, in order."""
+    found = []
+    for cell in cells:
+        conflict = conflicts.has_conflict(cell.text)
+        texts = conflicts.sides(cell.text) if conflict else (cell.text,)
+        seen: list[Piece] = []
+        for text in dict.fromkeys(texts):
+            for piece in _cell_pieces(cell, text, release):
+                piece = replace(piece, conflict=conflict)
+                if piece not in seen:
+                    seen.append(piece)
+        found += seen
+    return found
+
+
+def _cell_pieces(cell: Cell, text: str, release: Release) -> list[Piece]:
+    cut = _cut_at_markers(cell, text, release)
+    cut = _with_id(cut, release.by_id(cell.grade_id))
+    cut = _with_text_above(cut)
+    cut = [part for piece in cut for part in _cut_at_definitions(piece, release)]
+    if cell.cut and cut:
+        cut[-1] = replace(cut[-1], cut=True)
+    return cut
+
+
+def _cut_at_markers(cell: Cell, text: str, release: Release) -> list[Piece]:
+    """Pieces that begin at a marker, or are a known cell of the release; empty ones are dropped."""
+    lines = text.split("\n")
+    found: list[Piece] = []
+    start, slot, how, first = 0, None, (), True
+
+    def flush(end: int) -> None:
+        body = "\n".join(lines[start:end])
+        bare = body.strip("\n")
+        if bare.strip() or slot is not None:
+            found.append(Piece(cell.number, cell.kind, bare, slot, how))
+
+    at = 0
+    while at < len(lines):
+        if not lines[at].strip():
+            at += 1
+            continue
+        block = release.block_at(lines, at)
+        marked = None if block else release.by_marker(lines, at, first)
+        if block or marked:
+            flush(at)
+        if block:
+            text_there = "\n".join(lines[at : at + block[1]])
+            found.append(Piece(cell.number, cell.kind, text_there, block[0], ("block",)))
+            at += block[1]
+            start, slot, how = at, None, ()
+        elif marked:
+            at += 1
+            start, slot, how = at, marked, ("marker",)
+        else:
+            at += 1
+        first = False
+    flush(len(lines))
+    return found
+
+
+def _with_id(found: list[Piece], slot: Slot | None) -> list[Piece]:
+    """The cell's nbgrader id, put on the piece that has it: the one its marker names, or the first.
+
+    A merged cell keeps the id of the first of the cells that it was made of.
+    """
+    if slot is None:
+        return found
+    for place, piece in enumerate(found):
+        if piece.slot is slot and not piece.exact:
+            return [*found[:place], replace(piece, how=("id", *piece.how)), *found[place + 1 :]]
+    if found and found[0].own and not any(piece.slot is slot for piece in found):
+        return [replace(found[0], slot=slot, how=("id",)), *found[1:]]
+    return found
+
+
+def _with_text_above(found: list[Piece]) -> list[Piece]:
+    """Code that stands right above an exercise's marker belongs to the exercise."""
+    if len(found) < 2 or found[0].kind != "code" or not found[0].own:
+        return found
+    above, piece, *rest = found
+    if piece.slot is None or piece.slot.kind != "exercise" or not code.parses(above.text):
+        return found
+    if code.is_empty(above.text) and code.meaning(above.text) != "":
+        return found
+    return [replace(piece, above=above.text), *rest]
+
+
+def _cut_at_definitions(piece: Piece, release: Release) -> list[Piece]:
+    """A piece whose slot is not an exercise it defines: one piece for each exercise it defines."""
+    if piece.exact or (piece.slot and piece.slot.kind == "open"):
+        return [piece]
+    text = code.repaired(piece.text)
+    starts = code.first_definitions(text, release.targets)
+    starts = [(line, name) for line, name in starts if not _extends(text, name)]
+    owners = {name: slot for slot in release.answers for name in slot.targets}
+    if not starts:
+        return [piece]
+    if piece.slot and any(name in piece.slot.targets for _, name in starts):
+        return [replace(piece, text=text)]
+    lines = text.split("\n")
+    parts: list[Piece] = []
+    edges = [0, *(line for line, _ in starts[1:]), len(lines)]
+    if piece.slot and piece.slot.kind != "exercise":  # what a known cell begins with is its own
+        edges[0] = starts[0][0]
+        head = "\n".join(lines[: edges[0]]).strip("\n")
+        parts += [replace(piece, text=head)] if head else []
+    for (_, name), begin, end in zip(starts, edges, edges[1:], strict=False):
+        part = "\n".join(lines[begin:end]).strip("\n")
+        slot = owners[name]
+        if parts and parts[-1].slot is slot:  # two functions of one exercise
+            parts[-1] = replace(parts[-1], text=f"{parts[-1].text}\n\n{part}")
+        else:
+            parts.append(replace(piece, text=part, slot=slot, how=("name",), above=""))
+    if piece.above:
+        parts[0] = replace(parts[0], above=piece.above)
+    return parts
+
+
+def part_merged(found: list[Piece], release: Release) -> list[Piece]:
+    """``found`` with the answers taken apart that stand in the cell of another exercise.
+
+    Only where an exercise has no other: else a second definition is the student's own business.
+    """
+    for slot in release.answers:
+        mine = [p for p in found if p.slot is slot and not release.is_stub(slot, p.whole)]
+        if mine or not slot.targets:
+            continue
+        for place, piece in enumerate(found):
+            if piece.slot is None or piece.slot is slot or not piece.slot.targets:
+                continue
+            if not code.defines(piece.whole, slot.targets):
+                continue
+            rest, part = _part(piece, slot)
+            if part is not None:
+                found = [*found[:place], rest, part, *found[place + 1 :]]
+                break
+    return found
+
+
+def _part(piece: Piece, slot: Slot) -> tuple[Piece, Piece | None]:
+    """``piece`` without the definitions of ``slot``, and these as a piece of their own."""
+    lines, targets = piece.whole.split("\n"), slot.targets | piece.slot.targets
+    starts = code.first_definitions(piece.whole, targets)
+    edges = [0, *(line for line, _ in starts[1:]), len(lines)]
+    taken, kept = [], []
+    for (_, name), begin, end in zip(starts, edges, edges[1:], strict=False):
+        (taken if name in slot.targets else kept).append("\n".join(lines[begin:end]).strip("\n"))
+    text = "\n\n".join(taken)
+    if not text:
+        return piece, None
+    rest = replace(piece, text="\n\n".join(kept), above="")
+    return rest, replace(piece, text=text, slot=slot, how=("name",), above="")
+
+
+def _extends(text: str, name: str) -> bool:
+    """Is ``name`` only wrapped there (``f = timed(f)``), not defined anew?"""
+    return code.parses(text) and code.rebinds(text, name)

@@ -1,0 +1,146 @@
+"""``rebuild``: a student's answers, put into a fresh copy of the chapter's release."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell
+
+from flatlab.course.rebuild import archive, code, words
+from flatlab.course.rebuild.answers import Answer, find
+from flatlab.course.rebuild.helpers import Own, own_cells
+from flatlab.course.rebuild.joining import join
+from flatlab.course.rebuild.pieces import Piece, part_merged, pieces
+from flatlab.course.rebuild.reading import Read, read
+from flatlab.course.rebuild.release import ANSWERS, Release, Slot
+
+_LOCKED = ("check", "setup", "settings")
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A rebuilt notebook and what was done.
+
+    ``report``: one entry for each exercise, open question, oddity of the file and group of other
+    cells; plain data with ``subject`` (exercise, open, file, cells), ``name``, ``outcome``
+    (intact, recovered, blank, ambiguous, damaged, lost; for the rest what happened), ``how``,
+    ``instructor`` and ``student`` (texts; the student's may be empty).
+    ``manual``: what a person must look at; plain data with ``subject``, ``name``, ``reason``
+    (ambiguous, damaged, lost, stray), ``instructor`` and ``texts``, the student's text as found.
+    """
+
+    notebook: NotebookNode
+    report: list[dict]
+    manual: list[dict]
+
+
+def rebuild(data: bytes | Path, release: NotebookNode | Path | Release) -> Rebuilt:
+    """A copy of ``release`` with the answers that ``data``, a submission's bytes or file, holds.
+
+    Test cells, locked cells and all metadata are the release's. Answers are found by nbgrader's
+    id, by the marker in the cell's first line, by the function's name, by their place; no code
+    runs. Whatever ``data`` holds, this returns. Raises ``ValueError`` for a release without
+    exercises and ``OSError`` for a file that cannot be read.
+    """
+    release = release if isinstance(release, Release) else Release(release)
+    if isinstance(data, str | Path):
+        data = Path(data).read_bytes()
+    found = _read(data)
+    parts = part_merged(join(pieces(found.cells, release), release), release)
+    answers = [find(slot, parts, release, found.ended_early) for slot in release.answers]
+    own, told = own_cells(parts, answers, release)
+    report = [
+        *(note.as_dict() for note in found.notes),
+        *(answer.told for answer in answers),
+        *_other_cells(parts, release),
+        *told,
+    ]
+    manual = [answer.case for answer in answers if answer.case] + _strays(parts, answers, release)
+    return Rebuilt(_assemble(release, answers, parts, own), report, manual)
+
+
+def _read(data: bytes) -> Read:
+    """The cells of a notebook, or of the only notebook in a zip archive."""
+    if data[:4] != b"PK\3\4":
+        return read(data)
+    try:
+        return read(archive.only_notebook(data))
+    except (archive.ArchiveRefused, zipfile.BadZipFile) as error:
+        return Read((), (words.Note("unreadable", str(error)),))
+
+
+def _assemble(
+    release: Release, answers: list[Answer], parts: list[Piece], own: list[Own]
+) -> NotebookNode:
+    notebook = copy.deepcopy(release.notebook)
+    for answer in answers:
+        notebook.cells[answer.slot.index].source = answer.source
+    for piece in parts:
+        if piece.slot and piece.slot.kind == "predict" and _is_prediction(piece.text):
+            notebook.cells[piece.slot.index].source = f"{piece.slot.marker}\n{piece.text}"
+    cells = []
+    for index in range(-1, len(notebook.cells)):
+        cells += [notebook.cells[index]] if index >= 0 else []
+        cells += [_own_cell(item, number) for number, item in enumerate(own) if item.after == index]
+    notebook.cells = cells
+    nbformat.validate(notebook)
+    return notebook
+
+
+def _own_cell(item: Own, number: int) -> NotebookNode:
+    make = new_code_cell if item.kind == "code" else new_markdown_cell
+    return make(source=item.text, id=f"own-{number}")
+
+
+def _is_prediction(text: str) -> bool:
+    """One call of ``predict`` with constants alone."""
+    body = code.statements(text)
+    call = body[0][1].value if len(body) == 1 and isinstance(body[0][1], ast.Expr) else None
+    if not isinstance(call, ast.Call) or ast.unparse(call.func) != "predict":
+        return False
+    values = [*call.args, *(keyword.value for keyword in call.keywords)]
+    return all(
+        isinstance(node, ast.Constant | ast.List | ast.Tuple | ast.Load)
+        for value in values
+        for node in ast.walk(value)
+    )
+
+
+def _other_cells(parts: list[Piece], release: Release) -> list[dict]:
+    """The report's lines on cells that hold no answer: missing ones and changed ones."""
+    exact = {piece.slot.index for piece in parts if piece.exact}
+    touched = {piece.slot.index for piece in parts if piece.slot}
+    touched |= {slot.index for p in parts if p.own and (slot := release.resembles(p.text))}
+    others = [slot for slot in release.slots if slot.kind not in (*ANSWERS, "predict")]
+    missing = [slot for slot in others if slot.index not in exact | touched]
+    edited = [slot for slot in others if slot.index in touched - exact and slot.kind in _LOCKED]
+    told = [words.cells("missing", _labels(missing))] if missing else []
+    return told + ([words.cells("edited", _labels(edited))] if edited else [])
+
+
+def _labels(slots: list[Slot]) -> str:
+    named = [slot.label for slot in slots if slot.kind not in ("text", "code")]
+    rest = len(slots) - len(named)
+    return ", ".join([*named, *([f"{rest} of text or folded code"] if rest else [])])
+
+
+def _strays(parts: list[Piece], answers: list[Answer], release: Release) -> list[dict]:
+    """Pieces that are half an answer and have no place."""
+    used = {place for answer in answers for place in answer.places}
+    lost = any(answer.told["outcome"] in ("lost", "damaged") for answer in answers)
+    cases = []
+    for place, piece in enumerate(parts):
+        if place in used or not piece.own or piece.kind != "code" or code.parses(piece.text):
+            continue
+        if not (lost or piece.text[:1].isspace()) or release.resembles(piece.text):
+            continue
+        name = f"cell {piece.cell}"
+        text = f"Code in {name} belongs to no exercise and is no Python by itself."
+        cases.append(words.case("piece", name, "stray", text, [piece.text]))
+    return cases

@@ -1,0 +1,301 @@
+"""Damage to a notebook's cells, as students, editors and platforms do it.
+
+An operator takes a ``Sheet`` and a ``random.Random`` and gives the damaged ``Sheet``, which says
+what can no longer be found.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from damage_notebooks import OWN, C, Sheet
+
+
+def answers(sheet: Sheet) -> list[int]:
+    """The places of the cells that hold answers or what answers call."""
+    return [i for i, cell in enumerate(sheet.cells) if cell.holds]
+
+
+def others(sheet: Sheet) -> list[int]:
+    return [i for i, cell in enumerate(sheet.cells) if not cell.holds]
+
+
+def some(places: list[int], rng: random.Random, share: float = 0.5) -> set[int]:
+    """About ``share`` of ``places``, one at least."""
+    if not places:
+        return set()
+    return set(rng.sample(places, max(1, round(share * len(places)))))
+
+
+def each(sheet: Sheet, chosen: set[int], change) -> Sheet:
+    """``sheet`` with ``change`` applied to the chosen cells."""
+    cells = (change(c) if i in chosen else c for i, c in enumerate(sheet.cells))
+    return replace(sheet, cells=tuple(cells))
+
+
+def delete_other_cells(sheet: Sheet, rng: random.Random) -> Sheet:
+    gone = some(others(sheet), rng)
+    return sheet.having(c for i, c in enumerate(sheet.cells) if i not in gone)
+
+
+def delete_test_cells(sheet: Sheet, rng: random.Random) -> Sheet:
+    return sheet.having(c for c in sheet.cells if not c.grade_id.startswith("check-"))
+
+
+def delete_some_answers(sheet: Sheet, rng: random.Random) -> Sheet:
+    gone = some(answers(sheet), rng, 0.3)
+    return sheet.having(c for i, c in enumerate(sheet.cells) if i not in gone)
+
+
+def duplicate_in_place(sheet: Sheet, rng: random.Random) -> Sheet:
+    twice = some(list(range(len(sheet.cells))), rng, 0.3) | some(answers(sheet), rng)
+    return sheet.having(
+        c for i, cell in enumerate(sheet.cells) for c in ([cell, cell] if i in twice else [cell])
+    )
+
+
+def duplicate_at_the_end(sheet: Sheet, rng: random.Random) -> Sheet:
+    return sheet.having(
+        [*sheet.cells, *(sheet.cells[i] for i in sorted(some(answers(sheet), rng)))]
+    )
+
+
+def paste_the_stub_again(sheet: Sheet, rng: random.Random) -> Sheet:
+    """The untouched exercise, copied from a fresh notebook, behind the student's answer."""
+    cells = []
+    for cell in sheet.cells:
+        cells.append(cell)
+        if cell.grade_id in sheet.keys and not cell.grade_id.startswith("open-"):
+            marker = cell.source.split("\n", 1)[0]
+            stub = f"{marker}\ndef {cell.grade_id}():\n    raise NotImplementedError()"
+            cells.append(replace(cell, source=stub, holds=(), id=f"{cell.id}-2"))
+    return sheet.having(cells)
+
+
+def _halves(cell: C, at: int, keeps: bool) -> list[C]:
+    """``cell`` split before character ``at``, as JupyterLab does: line breaks go at the edge."""
+    share = at / max(len(cell.source), 1)
+    first = tuple((key, a, a + (b - a) * share) for key, a, b in cell.holds)
+    second = tuple((key, a + (b - a) * share, b) for key, a, b in cell.holds)
+    metadata = cell.metadata if keeps else {}
+    return [
+        replace(cell, source=cell.source[:at].strip("\n"), holds=first),
+        C(cell.kind, cell.source[at:].strip("\n"), metadata, f"{cell.id}-b", second),
+    ]
+
+
+def _line_starts(cell: C) -> list[int]:
+    """Where a split leaves text on both sides, the marker's line apart."""
+    found, at = [], 0
+    for line in cell.source.split("\n")[:-1]:
+        at += len(line) + 1
+        found.append(at)
+    return [at for at in found if cell.source[:at].strip() and cell.source[at:].strip()]
+
+
+def _split(sheet: Sheet, rng: random.Random, keeps: bool, places=_line_starts) -> Sheet:
+    chosen, cells = some(answers(sheet), rng, 0.6), []
+    for i, cell in enumerate(sheet.cells):
+        starts = places(cell)
+        if i in chosen and starts:
+            cells += _halves(cell, rng.choice(starts), keeps)
+        else:
+            cells.append(cell)
+    return sheet.having(cells)
+
+
+def split_in_two(sheet: Sheet, rng: random.Random) -> Sheet:
+    return _split(sheet, rng, keeps=True)
+
+
+def split_without_metadata(sheet: Sheet, rng: random.Random) -> Sheet:
+    return _split(sheet, rng, keeps=False)
+
+
+def split_in_three(sheet: Sheet, rng: random.Random) -> Sheet:
+    return _split(_split(sheet, rng, keeps=False), rng, keeps=True)
+
+
+def _in_mid_line(cell: C) -> list[int]:
+    """Everywhere inside a line of the answer, first line and line edges apart."""
+    first = cell.source.find("\n") + 1
+    text = cell.source
+    return [
+        at
+        for at in range(first + 1, len(text))
+        if text[at - 1] != "\n" and text[at] != "\n" and text[:at].split("\n")[-1].strip()
+    ]
+
+
+def split_in_mid_line(sheet: Sheet, rng: random.Random) -> Sheet:
+    return _split(sheet, rng, keeps=True, places=_in_mid_line)
+
+
+def split_other_cells(sheet: Sheet, rng: random.Random) -> Sheet:
+    chosen, cells = some(others(sheet), rng), []
+    for i, cell in enumerate(sheet.cells):
+        starts = _line_starts(cell)
+        halves = _halves(cell, rng.choice(starts), True) if i in chosen and starts else [cell]
+        cells += halves
+    return sheet.having(cells)
+
+
+def _merged(cells: list[C]) -> C:
+    """``cells`` as JupyterLab merges them: the first one's kind and metadata, an empty line."""
+    text = "\n\n".join(cell.source for cell in cells)
+    return replace(cells[0], source=text, holds=tuple(h for cell in cells for h in cell.holds))
+
+
+def _merge(sheet: Sheet, rng: random.Random, share: float, size: int) -> Sheet:
+    cells, i = [], 0
+    while i < len(sheet.cells):
+        count = size if rng.random() < share else 1
+        cells.append(_merged(list(sheet.cells[i : i + count])))
+        i += count
+    return sheet.having(cells)
+
+
+def merge_pairs(sheet: Sheet, rng: random.Random) -> Sheet:
+    return _merge(sheet, rng, 0.5, 2)
+
+
+def merge_many(sheet: Sheet, rng: random.Random) -> Sheet:
+    return _merge(sheet, rng, 0.4, 5)
+
+
+def merge_answers(sheet: Sheet, rng: random.Random) -> Sheet:
+    """Answer cells moved together and merged, two by two."""
+    places = [i for i in answers(sheet) if not sheet.cells[i].grade_id.startswith("open-")]
+    code = [sheet.cells[i] for i in places]
+    pairs = [_merged(code[i : i + 2]) for i in range(0, len(code), 2)]
+    at = {place: pair for place, pair in zip(places[::2], pairs, strict=True)}
+    return sheet.having(
+        at.get(i, cell) for i, cell in enumerate(sheet.cells) if i in at or i not in places
+    )
+
+
+def retype_answers(sheet: Sheet, rng: random.Random) -> Sheet:
+    kinds = {"code": ("markdown", "raw"), "markdown": ("code", "raw"), "raw": ("code", "markdown")}
+    chosen = some(answers(sheet), rng, 0.7)
+    return each(sheet, chosen, lambda c: replace(c, kind=rng.choice(kinds[c.kind])))
+
+
+def retype_all_to_markdown(sheet: Sheet, rng: random.Random) -> Sheet:
+    return each(sheet, set(range(len(sheet.cells))), lambda c: replace(c, kind="markdown"))
+
+
+def retype_to_heading(sheet: Sheet, rng: random.Random) -> Sheet:
+    """JupyterLab's keys 1 to 6: Markdown, with #s before the first line in place of its own."""
+
+    def change(c: C) -> C:
+        return replace(
+            c, kind="markdown", source=f"{'#' * rng.randint(1, 6)} {c.source.lstrip('# ')}"
+        )
+
+    return each(sheet, some(answers(sheet), rng, 0.7), change)
+
+
+def retype_with_fence(sheet: Sheet, rng: random.Random) -> Sheet:
+    """Code pasted into a text cell, between fences."""
+
+    def change(c: C) -> C:
+        if c.kind != "code":
+            return c
+        marker, _, body = c.source.partition("\n")
+        if not marker.startswith("# "):
+            marker, body = "", c.source
+        return replace(c, kind="markdown", source=f"{marker}\n```python\n{body}\n```".strip("\n"))
+
+    return each(sheet, some(answers(sheet), rng), change)
+
+
+def reorder_all(sheet: Sheet, rng: random.Random) -> Sheet:
+    return sheet.having(rng.sample(sheet.cells, len(sheet.cells)))
+
+
+def reorder_answers_last(sheet: Sheet, rng: random.Random) -> Sheet:
+    mine = [c for c in sheet.cells if c.holds]
+    return sheet.having([*(c for c in sheet.cells if not c.holds), *rng.sample(mine, len(mine))])
+
+
+def reorder_some(sheet: Sheet, rng: random.Random) -> Sheet:
+    cells = list(sheet.cells)
+    for _ in range(5):
+        cells.insert(rng.randrange(len(cells)), cells.pop(rng.randrange(len(cells))))
+    return sheet.having(cells)
+
+
+def edit_tests(sheet: Sheet, rng: random.Random) -> Sheet:
+    def change(c: C) -> C:
+        marker = c.source.split("\n", 1)[0]
+        edits = (f"{marker}\nprint('passed')", c.source + "\nassert True", "pass", f"# {c.source}")
+        return replace(c, source=rng.choice(edits))
+
+    chosen = {i for i, c in enumerate(sheet.cells) if c.grade_id.startswith("check-")}
+    return each(sheet, chosen, change)
+
+
+def edit_setup_and_settings(sheet: Sheet, rng: random.Random) -> Sheet:
+    def change(c: C) -> C:
+        return replace(c, source=c.source.replace("5", "7") + "\nimport random\n\nrandom.seed(0)")
+
+    chosen = {i for i, c in enumerate(sheet.cells) if c.grade_id in ("setup", "settings")}
+    return each(sheet, chosen, change)
+
+
+def helpers_into_setup(sheet: Sheet, rng: random.Random) -> Sheet:
+    """The student's own cells, pasted into the locked setup cell."""
+    mine = [c for c in sheet.cells if any(key.startswith(OWN) for key, *_ in c.holds)]
+    cells = [c for c in sheet.cells if c not in mine]
+    return sheet.having(_merged([c, *mine]) if c.grade_id == "setup" else c for c in cells)
+
+
+def edit_other_cells(sheet: Sheet, rng: random.Random) -> Sheet:
+    def change(c: C) -> C:
+        lines = c.source.split("\n")
+        if len(lines) > 2:
+            lines.insert(
+                rng.randrange(2, len(lines) + 1), rng.choice(["", "# my note", "print(1)"])
+            )
+        return replace(c, source="\n".join(lines))
+
+    plain = [i for i in others(sheet) if not sheet.cells[i].grade_id]
+    return each(sheet, some(plain, rng), change)
+
+
+def conflict_with_the_stub(sheet: Sheet, rng: random.Random) -> Sheet:
+    """A merge conflict in one cell: the student's text on one side, the release's on the other."""
+    return _conflict(sheet, rng, "\n    raise NotImplementedError()", "YOUR ANSWER HERE")
+
+
+def conflict_of_two_answers(sheet: Sheet, rng: random.Random) -> Sheet:
+    """The same with an older answer: nothing tells which of the two is meant."""
+    return _conflict(sheet, rng, "\n    return 17", "An older answer.", unsure=True)
+
+
+def _conflict(sheet: Sheet, rng: random.Random, body: str, words: str, unsure=False) -> Sheet:
+    fitting = [
+        i
+        for i in answers(sheet)
+        if sheet.cells[i].grade_id in sheet.keys
+        and sheet.cells[i].source.count("\n")
+        and sheet.cells[i].holds[0][1:] == (0.0, 1.0)
+        and len(sheet.cells[i].holds) == 1
+    ]
+    if not fitting:
+        return sheet
+    place = rng.choice(fitting)
+    cell = sheet.cells[place]
+    key = cell.grade_id
+    marker, text = cell.source.split("\n", 1)
+    other = words if key.startswith("open-") else f"def {key}(*args):{body}"
+    sides = [text, other] if rng.random() < 0.5 else [other, text]
+    lines = [marker, "<<<<<<< HEAD", sides[0], "=======", sides[1], ">>>>>>> 3f2a91c"]
+    changed = each(sheet, {place}, lambda c: replace(c, source="\n".join(lines)))
+    is_stub = "NotImplementedError" in text or "YOUR ANSWER HERE" in text
+    if unsure and not is_stub:
+        changed = replace(changed, unsure=changed.unsure | {key})
+    elif unsure:
+        changed = replace(changed, destroyed=changed.destroyed | {key})
+    return changed

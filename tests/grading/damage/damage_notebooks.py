@@ -1,0 +1,201 @@
+"""Made-up submissions, and what is true of them: the ground that rebuilding is tested on.
+
+A ``Sheet`` is a submission as a list of cells that remember which answers they hold, so that an
+operator can say what it destroyed. Nothing here uses ``flatlab.course.rebuild``.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import json
+import re
+from dataclasses import dataclass, replace
+
+import nbformat
+from harness import cases, exercises
+
+from flatlab.course.layout import Layout
+from flatlab.course.source import read_chapter, regions
+
+WHOLE = (0.0, 1.0)
+OWN = "own:"  # the key of a student's own cell that an answer calls
+
+
+@dataclass(frozen=True)
+class C:
+    """One cell. ``holds``: (answer, from, to), the share of each answer's text that is in it."""
+
+    kind: str
+    source: str
+    metadata: dict
+    id: str
+    holds: tuple[tuple[str, float, float], ...] = ()
+    outputs: tuple = ()
+
+    @property
+    def grade_id(self) -> str:
+        return self.metadata.get("nbgrader", {}).get("grade_id", "")
+
+    def as_dict(self) -> dict:
+        cell = {"cell_type": self.kind, "id": self.id, "metadata": copy.deepcopy(self.metadata)}
+        if not self.id:
+            del cell["id"]
+        if self.kind == "code":
+            cell |= {"execution_count": None, "outputs": list(self.outputs)}
+        return cell | {"source": self.source.splitlines(keepends=True)}
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A submission on its way through damage.
+
+    ``destroyed``: answers that nobody could find in it; ``unsure``: those of which two versions
+    stand there with nothing to tell which is meant. ``data``: the file, once it is bytes.
+    """
+
+    cells: tuple[C, ...]
+    metadata: dict
+    keys: tuple[str, ...]
+    minor: int = 5
+    destroyed: frozenset[str] = frozenset()
+    unsure: frozenset[str] = frozenset()
+    data: bytes | None = None
+
+    def having(self, cells) -> Sheet:
+        """The same sheet with other cells; what they no longer hold is destroyed."""
+        cells = tuple(cells)
+        return replace(self, cells=cells, destroyed=self.destroyed | self.gone(cells))
+
+    def gone(self, cells) -> frozenset[str]:
+        """The answers that ``cells`` do not hold to their last line."""
+        held = [part for cell in cells for part in cell.holds]
+        return frozenset(key.removeprefix(OWN) for key in self.keys if not covered(key, held))
+
+    def text(self) -> str:
+        """The notebook's JSON, as Jupyter writes it, each cell's source last."""
+        body = {"cells": [cell.as_dict() for cell in self.cells], "metadata": self.metadata}
+        body |= {"nbformat": 4, "nbformat_minor": self.minor}
+        return json.dumps(body, indent=1, ensure_ascii=False) + "\n"
+
+    def bytes(self) -> bytes:
+        return self.text().encode() if self.data is None else self.data
+
+
+def covered(key: str, held: list) -> bool:
+    """Do the shares in ``held`` make up the whole answer?"""
+    reach = 0.0
+    for name, begin, end in sorted(held):
+        if name == key and begin <= reach:
+            reach = max(reach, end)
+    return reach >= 1.0
+
+
+def students(layout: Layout, chapter: str) -> dict[str, tuple[Sheet, dict[str, str]]]:
+    """Submissions of a chapter by student, each with the answers that are in it by grade id.
+
+    ``right`` hands in the solutions, ``mixed`` a misconception, a solution and a stub in turn,
+    ``helpers`` the solutions with every second one in an own cell that the answer calls.
+    """
+    release = nbformat.read(layout.release(chapter), as_version=4)
+    names = [cell.name for cell in exercises(layout, chapter)]
+    right = {cell.name: _solution(cell.text) for cell in exercises(layout, chapter)}
+    wrong = {}
+    for case in cases(layout, chapter):
+        if case.kind == "misconception":
+            wrong.setdefault(case.exercise, case.text)
+    opens = read_chapter(layout.source(chapter)).of("open")
+    words = {f"open-{cell.name}": regions(cell.text, "SOLUTION").text.strip() for cell in opens}
+    mixed = {name: (wrong[name], right[name], "")[place % 3] for place, name in enumerate(names)}
+    own = {name: _with_helper(name, right[name]) for name in names[::2]}
+    helped = right | {name: answer for name, (_, answer) in own.items()}
+    helpers = {name: helper for name, (helper, _) in own.items()}
+    return {
+        "right": _fill(release, right | words, {}),
+        "mixed": _fill(release, mixed | dict.fromkeys(words, ""), {}),
+        "helpers": _fill(release, helped | words, helpers),
+    }
+
+
+def _solution(text: str) -> str:
+    lines = text.split("\n")
+    return "\n".join(line for line in lines if not re.search(r"### (BEGIN|END) SOLUTION", line))
+
+
+def _with_helper(name: str, text: str) -> tuple[str, str]:
+    """An own cell with the work in it, and an answer that calls it."""
+    helper = "import functools\n\n\n" + re.sub(rf"\b{name}\b", f"my_{name}", text)
+    call = f"return functools.partial(my_{name})(*args, **kwargs)"
+    return helper, f"def {name}(*args, **kwargs):\n    {call}"
+
+
+def _fill(release, answers: dict[str, str], helpers: dict[str, str]) -> tuple[Sheet, dict]:
+    cells, answers = [], {key: text.strip("\n") for key, text in answers.items()}
+    for cell in release.cells:
+        key = cell.metadata.get("nbgrader", {}).get("grade_id", "")
+        marker, source = cell.source.split("\n", 1)[0], cell.source
+        holds = ((key, *WHOLE),) if key in answers else ()
+        if answers.get(key):
+            source = f"{marker}\n{answers[key]}"
+        if key in helpers:
+            held = ((OWN + key, *WHOLE),)
+            cells.append(C("code", helpers[key], {}, f"mine-{key}", held))
+        metadata = json.loads(json.dumps(cell.metadata))
+        cells.append(C(cell.cell_type, source, metadata, cell.id, holds))
+    metadata = json.loads(json.dumps(release.metadata))
+    keys = (*answers, *(OWN + key for key in helpers))
+    return Sheet(tuple(cells), metadata, keys), answers
+
+
+def meaning(notebook, key: str) -> object:
+    """What stands for ``key`` in a notebook, so that equal means graded alike.
+
+    For a question in words its text without spaces. For an exercise the syntax trees of all that
+    its function would run, told from the cells above its check as a run from the top would bind
+    them.
+    """
+    place = {
+        c.metadata.get("nbgrader", {}).get("grade_id"): i for i, c in enumerate(notebook.cells)
+    }
+    if key.startswith("open-"):
+        lines = notebook.cells[place[key]].source.split("\n")
+        return "".join("".join(lines[1:]).split())
+    bound: dict[str, tuple[str, ...]] = {}
+    uses: dict[str, set[str]] = {}
+    for cell in notebook.cells[: place[f"check-{key}"]]:
+        for node in _body(cell):
+            read = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+            for name in _bound(node):
+                chain = bound.get(name, ()) if isinstance(node, ast.Assign) and name in read else ()
+                bound[name] = (*chain, ast.dump(node))
+                uses[name] = (uses.get(name, set()) if chain else set()) | read
+    return _closure(key, bound, uses)
+
+
+def _closure(key: str, bound: dict, uses: dict) -> dict:
+    reached, pending = {}, [key]
+    while pending:
+        name = pending.pop()
+        if name not in reached and name in bound:
+            reached[name] = bound[name]
+            pending += sorted(uses[name])
+    return reached
+
+
+def _body(cell) -> list[ast.stmt]:
+    if cell.cell_type != "code":
+        return []
+    try:
+        return ast.parse(cell.source).body
+    except SyntaxError:
+        return []
+
+
+def _bound(node: ast.stmt) -> set[str]:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return {node.name}
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+    return {
+        n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+    }
