@@ -6,6 +6,7 @@ LAB_ARGS ?=
 PYTEST_ARGS ?=
 CHAPTERS ?=
 JOBS ?= 2
+CLAIM ?=
 
 # Threads that wait without spinning: with another busy program on the same cores, PyTorch's
 # default is slower by a factor of five and more.
@@ -17,7 +18,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SLOW := slow or notebooks or grading or browser or peers
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-fast lint build bench clean
+.PHONY: help lab test test-fast lint build bench reproduce clean
 
 help:
 	@echo "make lab        open the course in JupyterLab      (LAB_ARGS: passed on to it)"
@@ -25,6 +26,7 @@ help:
 	@echo "make test-fast  the tests that take seconds        (PYTEST_ARGS, JOBS)"
 	@echo "make build      build and execute chapters         (CHAPTERS=\"00 01\"; all by default)"
 	@echo "make bench      run the benchmarks in bench/"
+	@echo "make reproduce  run the slides' claims, write docs/reproduction.md  (CLAIM=\"gd-0.5 ...\")"
 	@echo "make lint       ruff: check and format"
 	@echo "make clean      remove caches and build folders; .venv stays"
 
@@ -50,7 +52,11 @@ build: $(VENV)/.course
 	$(BIN)/python docs/figures.py
 
 bench: $(VENV)/.dev
-	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+	@for script in $(filter-out bench/reproduce.py,$(wildcard bench/*.py)); do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+# Runs what is not on file in bench/results/ledger/; all of it takes hours on 2 cores.
+reproduce: $(VENV)/.dev
+	$(BIN)/python bench/reproduce.py $(CLAIM)
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -25,7 +25,18 @@ _HOME = {
     "load_dataset": "data",
     "fit": "training",
 }
-_MODULES = {"curvature", "stability", "data", "models", "training", "plots", "widgets", "notebook", "checks"}
+_MODULES = {
+    "checkpoints",
+    "curvature",
+    "stability",
+    "data",
+    "models",
+    "training",
+    "plots",
+    "widgets",
+    "notebook",
+    "checks",
+}
 
 __all__ = [*_HOME, "__version__"]  # noqa: PLE0604 - the keys are strings
 

@@ -14,8 +14,8 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "flatlab"
 GROUND_FLOOR = {
-    *("archives", "arguments", "data", "evaluation", "folders", "history", "isolation", "models"),
-    *("notebook", "plots", "sources", "training", "widgets"),
+    *("archives", "arguments", "checkpoints", "data", "evaluation", "folders", "history"),
+    *("isolation", "models", "notebook", "plots", "sources", "training", "widgets"),
 }
 BESIDE = {"checks", "course", "__main__", "__init__"}
 FILES = sorted(PACKAGE.rglob("*.py"))

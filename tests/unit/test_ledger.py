@@ -1,0 +1,310 @@
+"""The reproduction ledger: page and CSV files agree, runs resume, verdicts follow from numbers."""
+
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCH = Path(__file__).resolve().parents[2] / "bench"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bench_is_importable():
+    sys.path.insert(0, str(BENCH))
+    yield
+    sys.path.remove(str(BENCH))
+
+
+@pytest.fixture
+def runs():
+    from ledger import runs
+
+    return runs
+
+
+@pytest.fixture
+def rules():
+    from ledger import rules
+
+    return rules
+
+
+@pytest.fixture
+def experiment(runs, tmp_path):
+    """y = 10 x + seed, and a list of the runs that were made."""
+    made = []
+
+    def measure(x, seed):
+        made.append((x, seed))
+        return {"y": 10 * x + seed}
+
+    return runs.Experiment("toy", ("x",), ("y", "z"), measure, folder=tmp_path), made
+
+
+def claim_about(rules, experiment, lowest=0.0):
+    def judge(found):
+        return [rules.above("y", found["a"]["y"], lowest), rules.above("y", found["b"]["y"], 100)]
+
+    pair = {"a": rules.Runs(experiment, {"x": 1}), "b": rules.Runs(experiment, {"x": 2})}
+    return rules.Claim("toy", "a slide", "y grows", "no number", pair, judge)
+
+
+# The page and the rows
+
+
+def test_the_page_is_what_the_rows_on_file_give():
+    from ledger import page
+
+    stored = page.PAGE.read_text(encoding="utf-8")
+    assert stored == page.text(range(3)), "run python bench/reproduce.py --report"
+
+
+def test_every_row_on_file_is_whole_and_says_where_it_comes_from():
+    from ledger import page
+    from ledger.runs import FOLDER
+
+    experiments = {
+        run.experiment.name: run.experiment
+        for module in page.chapters().values()
+        for claim in module.CLAIMS
+        for run in claim.runs.values()
+    }
+    assert {path.stem for path in FOLDER.glob("*.csv")} <= set(experiments)
+    assert {path.suffix for path in FOLDER.iterdir()} <= {".csv"}
+    for experiment in experiments.values():
+        rows = experiment.rows()
+        keys = [
+            experiment.key({k: float(row[k]) for k in experiment.settings}, row["seed"])
+            for row in rows
+        ]
+        assert len(set(keys)) == len(keys), f"{experiment.name}: a run is there twice"
+        for row in rows:
+            assert row["scale"] in ("laptop", "paper")
+            assert float(row["seconds"]) >= 0
+            assert row["version"] and row["torch"] and row["device"]
+
+
+def test_a_change_of_one_number_changes_the_page(rules, experiment, runs):
+    """Were the page not made from the rows, the test above could not fail."""
+    from ledger import page
+
+    toy, _ = experiment
+    claim = claim_about(rules, toy)
+    for x in (1, 2):
+        toy.run({"x": x}, 0)
+    before = page.table_row(page.outcome(claim, range(3)))
+    toy.path.write_text(toy.path.read_text().replace(",10,", ",11,"))
+    after = page.table_row(page.outcome(claim, range(3)))
+    assert "y 10 [" in before and "y 11 [" in after
+    assert "1 seed, paper" in before
+    assert "`make reproduce CLAIM=toy`" in before
+
+
+def test_claims_have_names_of_their_own_and_enough_of_them():
+    from ledger import page
+
+    names = [claim.name for module in page.chapters().values() for claim in module.CLAIMS]
+    assert len(names) == len(set(names)) >= 15
+
+
+# Resuming
+
+
+def test_finished_runs_are_not_made_again(rules, experiment, capsys):
+    import reproduce
+
+    toy, made = experiment
+    claim = claim_about(rules, toy)
+    toy.run({"x": 2}, 0)
+    assert list(reproduce.run_claim(claim, 0)) == ["a"]
+    assert made == [(2, 0), (1, 0)]
+    assert list(reproduce.run_claim(claim, 0)) == []
+    assert made == [(2, 0), (1, 0)]
+    assert list(reproduce.run_claim(claim, 1)) == ["a", "b"]
+    assert made[2:] == [(1, 1), (2, 1)]
+
+
+def test_an_interrupted_run_leaves_the_rows_before_it(rules, experiment, monkeypatch):
+    import reproduce
+
+    toy, _ = experiment
+    claim = claim_about(rules, toy)
+    toy.run({"x": 1}, 0)
+    before = toy.path.read_bytes()
+
+    def interrupted(x, seed):
+        raise KeyboardInterrupt
+
+    object.__setattr__(toy, "measure", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(reproduce.run_claim(claim, 0))
+    assert toy.path.read_bytes() == before
+
+
+def test_an_interruption_while_writing_leaves_no_half_row(runs, experiment, monkeypatch):
+    toy, _ = experiment
+    toy.run({"x": 1}, 0)
+    before = toy.path.read_bytes()
+    whole = csv.DictWriter.writerows
+
+    def half(writer, rows):
+        whole(writer, list(rows)[:1])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(csv.DictWriter, "writerows", half)
+    with pytest.raises(KeyboardInterrupt):
+        toy.run({"x": 2}, 0)
+    assert toy.path.read_bytes() == before
+    monkeypatch.undo()
+    toy.run({"x": 2}, 0)
+    assert [row["x"] for row in toy.rows()] == ["1", "2"]
+
+
+def test_a_half_row_is_named(runs, experiment):
+    toy, _ = experiment
+    toy.run({"x": 1}, 0)
+    toy.path.write_text(toy.path.read_text() + "2,0,2")
+    with pytest.raises(runs.LedgerError, match=r"toy\.csv, line 3: 3 values for 9 columns"):
+        toy.find({"x": 1}, 0)
+
+
+def test_columns_of_another_version_are_named(runs, experiment):
+    toy, _ = experiment
+    toy.path.write_text("x,seed,y\n1,0,10\n")
+    with pytest.raises(runs.LedgerError, match="does not begin with the columns x, seed, y, z"):
+        toy.rows()
+
+
+def test_a_run_is_found_by_the_value_of_its_settings(experiment):
+    toy, _ = experiment
+    toy.run({"x": 1e-4}, 2)
+    assert toy.find({"x": 0.0001}, 2)["y"] == "2.001"
+    assert toy.find({"x": 0.0001}, 1) is None
+    with pytest.raises(ValueError, match="needs the settings x"):
+        toy.find({"w": 1}, 0)
+
+
+def test_what_a_run_did_not_measure_is_empty_and_other_names_are_refused(runs, experiment):
+    toy, _ = experiment
+    assert toy.run({"x": 1}, 0)["z"] == ""
+    object.__setattr__(toy, "measure", lambda x, seed: {"w": 1})
+    with pytest.raises(ValueError, match="measures {'w'} besides"):
+        toy.run({"x": 2}, 0)
+
+
+def test_training_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
+    """Two pieces give the weights that one run gives."""
+    import torch
+    from ledger import networks
+
+    import flatlab
+    from flatlab.checkpoints import Recipe
+
+    generator = torch.Generator().manual_seed(1)
+    X, y = torch.rand(20, 1, 28, 28, generator=generator), torch.eye(10)[:2].repeat(10, 1)
+
+    class Data:
+        train = (X, y)
+
+    monkeypatch.setattr(networks, "STATES", tmp_path)
+    monkeypatch.setattr(networks, "PIECE", 4)
+    recipe = Recipe(0.1, 20, 0.0, 0, n_train=20)
+    whole = recipe.start()
+    flatlab.fit(whole, networks.LOSS, Data.train, learning_rate=0.1, steps=10, progress=False)
+
+    calls = []
+    fit = flatlab.fit
+
+    def interrupted(*arguments, **options):
+        calls.append(options["steps"])
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(flatlab, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        networks.train(recipe, Data, most_steps=10)
+    assert torch.load(networks.state_path(recipe), weights_only=True)["steps"] == 8
+    trained = networks.train(recipe, Data, most_steps=10)
+    assert calls == [4, 4, 2, 2]
+    assert (trained.steps, trained.stopped) == (10, "steps")
+    for mine, theirs in zip(trained.model.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+# Verdicts
+
+
+def test_the_verdict_follows_from_the_points(rules):
+    def points(*shares):
+        return [rules.Point("", "", "", share) for share in shares]
+
+    assert rules.verdict(points(1, 1)) == "reproduced"
+    assert rules.verdict(points(1, 0)) == "partly"
+    assert rules.verdict(points(2 / 3)) == "partly"
+    assert rules.verdict(points(0.5, 0)) == "not"
+    with pytest.raises(ValueError, match="without points"):
+        rules.verdict([])
+
+
+@pytest.mark.parametrize(
+    ("values", "share"), [([1.0, 1.18], 1), ([1.09], 1), ([0.91], 1), ([0.89], 0), ([1.2, 1.1], 0)]
+)
+def test_near_compares_the_mean_in_percent(rules, values, share):
+    assert rules.near("a", np.array(values), 1.0, percent=10).share == share
+
+
+def test_within_sd_counts_published_deviations(rules):
+    assert rules.within_sd("a", np.array([3.0, 5.0]), 2.0, 1.0).share == 1
+    point = rules.within_sd("a", np.array([5.0]), 2.0, 1.0)
+    assert (point.share, point.found) == (0, "5 (+3.0 sd)")
+
+
+def test_rising_counts_the_seeds(rules):
+    series = {"x": np.array([1.0, 1.0, 3.0]), "y": np.array([2.0, 2.0, 2.0])}
+    assert rules.rising("a", series).share == pytest.approx(2 / 3)
+    assert rules.rising("a", series).mark == "in 67 % of the seeds"
+
+
+def test_gain_asks_for_two_standard_errors(rules):
+    # sd 1, standard error 1/sqrt(3) = 0.577
+    assert rules.gain("a", np.array([0.2, 1.2, 2.2]), "").share == 1
+    assert rules.gain("a", np.array([0.1, 1.1, 2.1]), "").share == 0
+    assert rules.gain("a", np.array([5.0]), "").share == 0  # one seed has no standard error
+
+
+def test_mean_and_deviation_are_those_of_a_sample(rules):
+    assert rules.mean_sd(np.array([1.0, 2.0, 3.0])) == "2 ± 1"
+    assert rules.mean_sd(np.array([2.0])) == "2"
+
+
+# The command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no-such-claim"], "no claim no-such-claim; there are flatter"),
+        (["--seeds", "0"], "give at least 1"),
+        (["--checkpoint", "nothing"], "there is no checkpoint nothing; the recipes are gd-0.1"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_runs(arguments, message, capsys):
+    import reproduce
+
+    with pytest.raises(SystemExit):
+        reproduce.main(arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_report_writes_the_page_and_runs_nothing(tmp_path, monkeypatch, capsys):
+    import reproduce
+    from ledger import page
+
+    stored = page.PAGE.read_text(encoding="utf-8")
+    monkeypatch.setattr(page, "PAGE", tmp_path / "reproduction.md")
+    monkeypatch.setattr(reproduce, "run_claim", lambda *_: pytest.fail("a run was started"))
+    reproduce.main(["--report"])
+    assert (tmp_path / "reproduction.md").read_text(encoding="utf-8") == stored
