@@ -84,7 +84,10 @@ def mean_square_multiplier(
         return float(torch.linalg.eigvalsh(matrix)[-1])
     check_rate(learning_rate)
     operator = StabilityOperator(*_checked_pair(hessians), learning_rate, batch_size)
-    pairs = top_eigenpairs(operator, 1, tol=tol, generator=generator)
+    # Nearly all of M's eigenvalues are 1, and from a random start Lanczos may stop there: the
+    # residual is small already. The few above 1 lie along the largest ones of H and Sigma.
+    tops = [top_eigenpairs(op, 1, tol=0.1, generator=generator).vectors for op in hessians]
+    pairs = top_eigenpairs(operator, 1, tol=tol, generator=generator, start=torch.cat(tops, dim=1))
     return float(require_converged(pairs, "lambda_max(M)").values[0])
 
 

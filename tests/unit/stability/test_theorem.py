@@ -166,6 +166,31 @@ def test_at_a_global_minimum_gauss_newton_is_the_hessian(network):
     assert not is_linearly_stable(pair, 2.1 / sharpness, len(X))
 
 
+class Diagonal:
+    """A diagonal operator that is 0 beyond its first entries."""
+
+    dtype, device, n_samples = torch.float64, torch.device("cpu"), 1000
+
+    def __init__(self, entries, p=200_000):
+        self.entries, self.shape = torch.tensor(entries, dtype=torch.float64), (p, p)
+
+    def __matmul__(self, v):
+        out = torch.zeros_like(v)
+        out[: len(self.entries)] = self.entries * v[: len(self.entries)]
+        return out
+
+
+@pytest.mark.parametrize("tol", [1e-2, 1e-3])
+def test_a_few_unstable_directions_are_found_among_many_flat_ones(tol):
+    """A random start lies almost wholly in the flat ones, whose multiplier is 1."""
+    pair = Diagonal([4.0, 2.0, 1.0]), Diagonal([0.0, 400.0, 1.0])
+    noise = 0.1**2 * (1000 - 4) / (4 * 999)
+    expected = (1 - 0.1 * 2) ** 2 + noise * 400  # the second direction's, 1.64
+    assert mean_square_multiplier(pair, 0.1, 4, tol=tol) == pytest.approx(expected, rel=tol)
+    assert not is_linearly_stable(pair, 0.1, 4)
+    assert is_linearly_stable(pair, 0.1, 1000)
+
+
 @pytest.mark.parametrize("rate", [0.0, -0.1, math.nan, math.inf])
 def test_bad_learning_rates(rate):
     hessians = random_hessians(3, 2, 0)
