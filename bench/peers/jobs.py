@@ -215,7 +215,7 @@ DENSITY, SIGMA, NONUNIFORMITY = (
 LIMITS = {PRODUCT: 1.6, TOP1: 20, TOP5: 50, DENSITY: 250, SIGMA: 5, NONUNIFORMITY: 90}
 
 JOBS = [
-    Job(PRODUCT, "flatlab", hessian_product, "Hv", 9, 10),
+    Job(PRODUCT, "flatlab", hessian_product, "Hv", 15, 10),
     Job(PRODUCT, "PyHessian", pyhessian_product, "Hv", 9, 5),
     Job(PRODUCT, "hessian-eigenthings", eigenthings_product, "Hv", 9, 5),
     Job(PRODUCT, "curvlinops", curvlinops_product(1), "Hv", 9, 5),
@@ -231,9 +231,9 @@ JOBS = [
     Job(TOP5, "hessian-eigenthings, max_iter=20", eigenthings_top(5, 20), "top"),
     Job(TOP5, "curvlinops + SciPy eigsh", curvlinops_top(5), "top", 3),
     Job(TOP5, "flatlab's product + SciPy eigsh", scipy_top(5), "top", 3),
-    Job(DENSITY, "flatlab", ours_density, "weights", 3),
-    Job(DENSITY, "PyHessian", pyhessian_density, "weights", 1),
-    Job(DENSITY, "hessian-eigenthings", eigenthings_density, "weights", 1),
+    Job(DENSITY, "flatlab", ours_density, "density", 3),
+    Job(DENSITY, "PyHessian", pyhessian_density, "density", 3),
+    Job(DENSITY, "hessian-eigenthings", eigenthings_density, "density", 3),
     Job(SIGMA, "flatlab", ours_variance("layers"), "Sv", 9, 3),
     Job(SIGMA, "the authors' loop over samples", sample_loop, "Sv", 1),
     Job(SIGMA, "vmap, 16 samples at once", ours_variance("vmap"), "Sv", 1),

@@ -31,9 +31,11 @@ class References:
         self.known = torch.load(self.path, weights_only=False) if self.path.exists() else {}
 
     def error(self, name: str, result) -> float:
-        """Relative error: |a - b| / |b| of vectors, the largest of several eigenvalues."""
-        if name == "weights":
-            return abs(float(np.sum(result[1])) - 1)
+        """Relative error: |a - b| / |b| of vectors, the largest of several numbers."""
+        if name == "density":  # total mass, and the largest node against lambda_max
+            nodes, weights = result
+            top = float(np.max(nodes)) / self._get("top")[0]
+            return max(abs(float(np.sum(weights)) - 1), abs(top - 1))
         truth = self._get(name)
         if name == "top":
             result, truth = np.asarray(result, dtype=float), truth[: len(result)]

@@ -27,6 +27,9 @@ def write(results: Path) -> None:
         path = results / f"curvature-growth-{device}.json"
         if path.exists():
             parts.append(growth(title, device, json.loads(path.read_text())))
+    path = results / "chapter01-engine.json"
+    if path.exists():
+        parts.append(chapter01(json.loads(path.read_text())))
     notes = results / "curvature-notes.md"
     if notes.exists():
         parts.append(notes.read_text())
@@ -82,4 +85,19 @@ def growth(title: str, device: str, recorded: dict) -> str:
             texts = ["" if value is None else f"{value:.3g}" for value in values]
             label = "small VGG" if name == "vgg" else f"{key} = {line[key]:,}"
             lines.append(f"| {label} | {' | '.join(texts)} |")
+    return "\n".join(lines) + "\n"
+
+
+def chapter01(recorded: dict) -> str:
+    lines = [
+        "## What it is worth to chapter 01\n",
+        f"The chapter's calls of the package on the engine it was first written on (commit "
+        f"{recorded['before']}: double backward through a kept graph, full re-orthogonalization) and on "
+        f"this one, medians of {recorded['repeats']}. `python bench/chapter01_engine.py`\n",
+        "| call | before, s | now, s | ratio |",
+        "|---|---|---|---|",
+    ]
+    for call, times in recorded["calls"].items():
+        before, after = times["before_s"], times["after_s"]
+        lines.append(f"| {call} | {before:.2f} | {after:.2f} | {before / after:.2f} |")
     return "\n".join(lines) + "\n"
