@@ -47,8 +47,8 @@ def multiplier_mistakes(rate: float, a: float, s: float, b: int, n: int) -> list
 @mean_square_multiplier.check("a count over all batches")
 class AllBatches:
     def draw(self, generator):
-        curvatures = 0.5 + 2.5 * torch.rand(6, generator=generator, dtype=torch.float64)
-        return {"curvatures": curvatures, "learning_rate": 0.3, "batch_size": 2}
+        curvatures = 1.5 + 2 * torch.rand(6, generator=generator, dtype=torch.float64)
+        return {"curvatures": curvatures, "learning_rate": 0.75, "batch_size": 2}
 
     def call(self, student, inputs):
         a, s = float(inputs["curvatures"].mean()), float(inputs["curvatures"].std())

@@ -63,12 +63,16 @@ class LargestVariance:
                 (top, "This is the largest eigenvalue of Σ: s is its root."),
                 (top**2, "This is the largest eigenvalue of Σ, squared: s is its root."),
                 (top**0.25, "The root is taken twice."),
-                (np.sqrt(values.sum()), "This is the root of the trace: all eigenvalues, summed."),
                 (np.sqrt(values[0]), "This belongs to the smallest eigenvalue."),
                 (1.0, "It is 1: the norm of v after it was normalized, not of Σv."),
                 (np.sqrt(np.linalg.norm(sigma)), "This is the root of the Frobenius norm."),
             ],
-            otherwise="The root of Σ's largest eigenvalue is {expected}, yours is {got}.",
+            otherwise="The root of Σ's largest eigenvalue is {expected}, yours is {got}."
+            + (
+                " No eigenvalue is that large: were several added up?"
+                if outputs["s"] ** 2 > top
+                else ""
+            ),
         )
 
 

@@ -19,12 +19,12 @@ is_linearly_stable = Exercise(
 MINIMA = {
     "flat and uniform": ([[0.2, 0.3, 0.4]] * 2, 0.5, 1),
     "too sharp for gradient descent": ([[5.0, 0.5, 0.5]] * 2, 0.5, 2),
-    "the slides' x = 1 under gradient descent": ([[0.2, 0.1], [3.8, 0.1]], 0.7, 2),
-    "the slides' x = 1 under SGD": ([[0.2, 0.1], [3.8, 0.1]], 0.7, 1),
+    "the slides' x = 1 under gradient descent": ([[0.2], [3.8]], 0.7, 2),
+    "the slides' x = 1 under SGD": ([[0.2], [3.8]], 0.7, 1),
     "within both bounds, and both nearly used up": ([[0.9, 0.4], [2.5, 0.4]], 1.0, 1),
     "the same in larger batches": ([[0.9, 0.4], [2.5, 0.4]] * 4, 1.0, 6),
     "sharp in one direction, non-uniform in another": ([[1.7, 0.2], [1.7, 1.8]], 1.0, 1),
-    "the noisiest direction not the unstable one": ([[1.7, 0.05, 0.5], [2.5, 1.55, 0.5]], 0.9, 1),
+    "one noisy direction beside two calm ones": ([[0.1, 0.5, 0.3], [3.5, 0.5, 0.3]], 0.7, 1),
 }
 
 

@@ -749,7 +749,7 @@ def non_uniformity(sigma_product, dim, steps, generator):
     return torch.linalg.eigvalsh(sigma)[-1].clamp_min(0).sqrt().item()
 
 
-# %% misconception="non_uniformity" name="trace-from-probes" message="The root of Σ's largest eigenvalue"
+# %% misconception="non_uniformity" name="trace-from-probes" message="were several added up"
 def non_uniformity(sigma_product, dim, steps, generator):
     total = 0.0
     for _ in range(steps):
