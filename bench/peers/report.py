@@ -91,9 +91,12 @@ def growth(title: str, device: str, recorded: dict) -> str:
 def chapter01(recorded: dict) -> str:
     lines = [
         "## What it is worth to chapter 01\n",
-        f"The chapter's calls of the package on the engine it was first written on (commit "
-        f"{recorded['before']}: double backward through a kept graph, full re-orthogonalization) and on "
-        f"this one, medians of {recorded['repeats']}. `python bench/chapter01_engine.py`\n",
+        (
+            f"The chapter's calls of the package on the engine it was first written on (commit "
+            f"{recorded['before']}: double backward through a kept graph, full "
+            f"re-orthogonalization) and on this one, medians of {recorded['repeats']}. "
+            "`python bench/chapter01_engine.py`\n"
+        ),
         "| call | before, s | now, s | ratio |",
         "|---|---|---|---|",
     ]
