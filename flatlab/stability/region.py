@@ -25,7 +25,7 @@ def plot_stability_region(
 ) -> Axes:
     """The sharpness-non-uniformity diagram: where SGD can stay (Wu, Ma and E, 2018, Figure 3).
 
-    Shaded: 0 <= a <= 2 / eta and 0 <= s <= the non-uniformity bound, both necessary. Inside it, the
+    Shaded: 0 <= a <= 2 / eta and 0 <= s <= the non-uniformity bound, necessary for Theorem 1. Inside it, the
     line (1 - eta a)^2 + eta^2 (n-B)/(B(n-1)) s^2 = 1, exact in one dimension. Without a second bound
     (B = n) the shade reaches the top. `points`: pairs (a, s), or names with one pair or several.
     Returns the axes; a new figure is made if `ax` is None. Raises ValueError for bad arguments.

@@ -37,7 +37,9 @@ def sharpness_bound(learning_rate: float, momentum: float = 0.0) -> float:
 def non_uniformity_bound(learning_rate: float, batch_size: int, n: int) -> float:
     """sqrt(B (n - 1) / (n - B)) / eta: the largest non-uniformity s at which SGD can stay.
 
-    s = sqrt(lambda_max(Sigma)); necessary, not sufficient (Wu, Ma and E, 2018, eq. 8). Infinite for
+    s = sqrt(lambda_max(Sigma)). Necessary for lambda_max(M) <= 1, the condition of Theorem 1 (Wu, Ma
+    and E, 2018, eq. 8), not sufficient for it. That condition itself is exact in one dimension and
+    sufficient in more, where noise may carry offsets into directions that shrink. Infinite for
     B = n, gradient descent, which sees no difference between samples. Raises ValueError unless
     eta > 0, n >= 2 and 1 <= B <= n.
     """
@@ -101,9 +103,10 @@ def is_linearly_stable(
 ) -> bool:
     """Whether lambda_max(M) <= 1: SGD that starts near the minimum stays near it in the mean square.
 
-    Wu, Ma and E (2018), Theorem 1. Arguments and errors as for `mean_square_multiplier`. Values up to
-    1 + tol count as 1; the default is 1e-9 for explicit Hessians, 1e-3 for operators. (Flat directions,
-    of which a network with more parameters than data has many, have multiplier 1 exactly.)
+    Wu, Ma and E (2018), Theorem 1: sufficient, and in one dimension necessary too. Arguments and
+    errors as for `mean_square_multiplier`. Values up to 1 + tol count as 1; the default is 1e-9 for
+    explicit Hessians, 1e-3 for operators. (Flat directions, of which a network with more parameters
+    than data has many, have multiplier 1 exactly.)
     """
     if tol is None:
         tol = 1e-9 if torch.is_tensor(hessians) else 1e-3
