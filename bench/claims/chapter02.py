@@ -11,8 +11,9 @@ from claims.chapter02_runs import CIFAR, EDGES, ESCAPES, ESCAPES_1D, MINIMA
 TITLE = "Chapter 02: which minima are stable?"
 SETTING = (
     "Network 784-500-500-500-10 (898,510 parameters), the first 1000 Fashion-MNIST images, PyTorch's default "
-    "initialization, no momentum, trained to a loss of 1e-4; gradient descent is B = 1000. The authors' runs of "
-    "gradient descent give a batch size of 1200, so presumably as many images."
+    "initialization, no momentum, trained until the loss over all of them is at most 1e-4; gradient descent is "
+    "B = 1000. The authors' code stops on a moving average of the minibatch losses instead, and their runs of "
+    "gradient descent give a batch size of 1200."
 )
 SLIDES = "How SGD Selects the Global Minima (Skyhawks)"
 AUTHORS = "authors' runs (Wu, Ma and E, 2018)"

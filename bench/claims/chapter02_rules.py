@@ -26,7 +26,7 @@ TEST = {
 }  # fmt: skip
 TEST_ERROR = 0.4  # points: the standard error of an accuracy of 80 % on 10,000 images
 TABLE = [(0.5, 4), (0.5, 10), (0.5, 25), (0.5, 100), (0.5, N), (1.0, 10), (1.0, N), (5.0, N), (0.1, 10), (0.1, 100)]  # fmt: skip
-MOMENTA = ((0.5, 0.5, 1500), (0.9, 0.5, 1500))  # beta, learning rate, steps
+MOMENTA = ((0.5, 0.5, 800), (0.9, 0.5, 800))  # beta, learning rate, steps
 
 
 def named(learning_rate: float, batch_size: int) -> str:
