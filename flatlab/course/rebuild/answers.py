@@ -7,6 +7,7 @@ have used, the last before the exercise's check, else the last of all.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from flatlab.course.rebuild import code, words
@@ -32,14 +33,14 @@ def find(slot: Slot, pieces: list[Piece], release: Release, early: bool) -> Answ
     owned = [i for i, piece in enumerate(pieces) if piece.slot is slot and not piece.exact]
     placed = False
     if not _answered(slot, owned, pieces, release):
-        near = _by_place(slot, pieces, release)
+        near = _by_place(slot, pieces, release, bool(owned))
         placed = bool(near)
         owned += near
     full = [i for i in owned if not release.is_stub(slot, pieces[i].whole) or pieces[i].cut]
     if not full:
-        return _empty(slot, bool(owned), early)
+        return _empty(slot, [pieces[i] for i in owned], early)
     if slot.kind == "open":
-        return _open(slot, full, pieces, placed)
+        return _open(slot, _with_rest(full, pieces, release), pieces, placed)
     return _exercise(slot, full, pieces, release, placed)
 
 
@@ -47,14 +48,18 @@ def _answered(slot: Slot, owned: list[int], pieces: list[Piece], release: Releas
     return any(not release.is_stub(slot, pieces[i].whole) for i in owned)
 
 
-def _by_place(slot: Slot, pieces: list[Piece], release: Release) -> list[int]:
-    """The student's own pieces that stand where the release has ``slot``."""
+def _by_place(slot: Slot, pieces: list[Piece], release: Release, seen: bool) -> list[int]:
+    """The student's own pieces that stand where the release has ``slot``.
+
+    Where the empty answer cell was ``seen``, only cells of their own: not a note inside another.
+    """
+    shared = Counter(piece.cell for piece in pieces)
     before = release.slots[max(slot.index - 1, 0) : slot.index]
     after = release.slots[slot.index + 1 : slot.index + 2]
     found = []
     for i, piece in enumerate(pieces):
         own_text = piece.own and (slot.kind == "open" or piece.kind != "markdown")
-        if not own_text or release.resembles(piece.text):
+        if not own_text or release.resembles(piece.text) or (seen and shared[piece.cell] > 1):
             continue
         if slot.kind == "exercise" and code.parses(piece.text):
             continue  # it would define the name
@@ -70,10 +75,12 @@ def _neighbours(i: int, pieces: list[Piece]) -> tuple[Slot | None, Slot | None]:
     return before, next((p.slot for p in pieces[i + 1 :] if p.slot), None)
 
 
-def _empty(slot: Slot, seen: bool, early: bool) -> Answer:
+def _empty(slot: Slot, seen: list[Piece], early: bool) -> Answer:
     """Nothing but the stub, or not even that."""
     if seen:
-        return Answer(slot, slot.source, (), words.answer(slot.kind, slot.name, "blank"), None)
+        written = [p for p in seen if "marker" in p.how and code.is_unwritten(p.text, slot.targets)]
+        source = _source(slot, written[-1]) if written else slot.source
+        return Answer(slot, source, (), words.answer(slot.kind, slot.name, "blank"), None)
     reason = "the file ends too early" if early else "its cell is not there"
     told = words.answer(slot.kind, slot.name, "lost", reason=reason)
     case = words.case(slot.kind, slot.name, "lost", told["instructor"], [])
@@ -82,33 +89,47 @@ def _empty(slot: Slot, seen: bool, early: bool) -> Answer:
 
 def _open(slot: Slot, full: list[int], pieces: list[Piece], placed: bool) -> Answer:
     """An answer in words: a person reads it, so that all of it goes in."""
-    marker = slot.marker
     cells = [pieces[i] for i in full]
-    unmarked = [not piece.how for piece in cells]
-    parts = {}  # text -> cell, in order; text that follows without a marker of its own is added
-    for piece, follows in zip(cells, unmarked, strict=True):
+    texts: list[str] = []
+    body, versions, other_sides = "", 1, Counter(p.cell for p in cells if p.conflict)
+    for place, piece in zip(full, cells, strict=True):
         text = piece.text.strip()
-        if text and text not in parts:
-            parts[text] = (piece, follows)
-    body = ""
-    versions = 0
-    for text, (piece, follows) in parts.items():
-        if body and not follows:
+        if not text or text in texts:
+            continue
+        follows = "marker" not in piece.how and (place - 1 in full or placed)
+        follows = follows and not (piece.conflict and other_sides[piece.cell] > 1)
+        if texts and not follows:
             body += LATER.format(piece.cell)
             versions += 1
-        elif body:
+        elif texts:
             body += "\n\n"
+        texts.append(text)
         body += text
-    source = f"{marker}\n{body}" if marker else body
-    texts, cut = list(parts), any(piece.cut for piece in cells)
+    source = f"{slot.marker}\n{body}" if slot.marker else body
     how = _how(cells, placed)
-    if cut:
+    if any(piece.cut for piece in cells):
         return _told(slot, source, full, "damaged", how, texts, reason="The file ends in it")
-    if versions:
-        cell = cells[0].cell
-        told = {"count": versions + 1, "cell": cell, "rule": "all are in the cell, to be read"}
+    if versions > 1:
+        told = {"count": versions, "cell": cells[0].cell, "rule": "all are there, to be read"}
         return _told(slot, source, full, "ambiguous", how, texts, **told)
     return _told(slot, source, full, "recovered" if how else "intact", how)
+
+
+def _with_rest(full: list[int], pieces: list[Piece], release: Release) -> list[int]:
+    """``full`` and the student's own text right behind each of it: the rest of a split cell."""
+    found = set(full)
+    for place in full:
+        following = place + 1
+        while following < len(pieces) and _is_prose(pieces[following], release):
+            found.add(following)
+            following += 1
+    return sorted(found)
+
+
+def _is_prose(piece: Piece, release: Release) -> bool:
+    if not piece.own or release.resembles(piece.text):
+        return False
+    return piece.kind != "code" or not code.parses(piece.text)
 
 
 def _exercise(

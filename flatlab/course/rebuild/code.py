@@ -9,7 +9,6 @@ import ast
 import builtins
 import re
 import symtable
-import textwrap
 import warnings
 from functools import lru_cache
 
@@ -131,20 +130,18 @@ def meaning(text: str) -> str:
     return "\n".join(line.strip() for line in text.split("\n") if line.strip())
 
 
-def skeleton(text: str) -> str:
-    """The meaning of ``text`` without docstrings: equal for a stub and its copy."""
-    found = _python(text)
-    if found is None:
-        return meaning(text)
-    try:
-        tree = ast.parse(found[0])
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if isinstance(body, list) and body and _is_text(body[0]):
-                del body[0]
-        return ast.dump(tree)
-    except (RecursionError, MemoryError):
-        return meaning(text)
+def is_unwritten(text: str, targets: frozenset[str]) -> bool:
+    """Does ``text`` define ``targets``, whatever their arguments, only to raise what stubs raise?"""
+    functions = [n for _, n in statements(text) if isinstance(n, ast.FunctionDef)]
+    asked = [node for node in functions if node.name in targets]
+    return bool(asked) and not targets - {n.name for n in asked} and all(map(_only_raises, asked))
+
+
+def _only_raises(node: ast.FunctionDef) -> bool:
+    body = [step for step in node.body if not _is_text(step)]
+    error = body[0].exc if len(body) == 1 and isinstance(body[0], ast.Raise) else None
+    name = error.func if isinstance(error, ast.Call) else error
+    return isinstance(name, ast.Name) and name.id == "NotImplementedError"
 
 
 def _is_text(node: ast.AST) -> bool:
@@ -194,13 +191,10 @@ def returns(text: str, targets: frozenset[str]) -> bool:
     return True
 
 
+_HEADED = re.compile(r"(?m)^#{1,6}[ \t]+(?=(?:async[ \t]+)?def[ \t]|class[ \t]|@|import |from )")
+
+
 def repaired(text: str) -> str:
-    """``text`` without a Markdown fence around it, or a heading's # before its definition."""
-    lines = text.strip("\n").split("\n")
-    if len(lines) > 1 and re.match(r"\s*(```|~~~)", lines[0]):
-        last = len(lines) - 1 if re.match(r"\s*(```|~~~)\s*$", lines[-1]) else len(lines)
-        return textwrap.dedent("\n".join(lines[1:last]))
-    bare = re.sub(
-        r"(?m)^#{1,6}[ \t]+(?=(?:async[ \t]+)?def[ \t]|class[ \t]|@|import |from )", "", text
-    )
+    """``text`` without a heading's # before its first statement, where that makes it Python."""
+    bare = _HEADED.sub("", text, count=1)
     return bare if bare != text and parses(bare) else text

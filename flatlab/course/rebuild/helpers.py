@@ -30,8 +30,8 @@ class Supply:
 
 def own_cells(
     pieces: list[Piece], answers: list[Answer], release: Release
-) -> tuple[list[Own], list[dict]]:
-    """The student's own cells in order, and the report's lines on them."""
+) -> tuple[list[Own], list[dict], list[dict]]:
+    """The student's own cells in order, the report's lines on them, and cases for a person."""
     used = {place for answer in answers for place in answer.places}
     kept, supplies, dropped = [], [], []
     anchor = -1
@@ -62,7 +62,25 @@ def own_cells(
         if answer.slot.kind == "exercise" and answer.places:
             kept, more = _in_time(answer, kept, supplies, answers, release)
             told += more
-    return kept, told
+    cases = [case for answer in answers if (case := _incomplete(answer, answers, kept, release))]
+    return kept, told, cases
+
+
+def _incomplete(
+    answer: Answer, answers: list[Answer], kept: list[Own], release: Release
+) -> dict | None:
+    """The case of an answer that reads a name which nothing defines: a cell may have been lost."""
+    texts = [own.text for own in kept if own.kind == "code"]
+    texts += [other.source for other in answers if other.slot.kind == "exercise"]
+    if answer.slot.kind != "exercise" or any("import *" in text for text in texts):
+        return None
+    known = release.bound.union(*map(code.binds, texts))
+    unknown = sorted(code.needs(answer.source) - known)
+    if not unknown or not answer.places:
+        return None
+    name = answer.slot.name
+    text = f"It uses {', '.join(unknown)}, which no cell defines: a mistake, or a cell was lost."
+    return words.case("exercise", name, "incomplete", text, [answer.source])
 
 
 def _numbers(cells: list[int]) -> str:

@@ -33,9 +33,7 @@ def _join_neighbours(found: list[Piece], release: Release, known: frozenset) -> 
 
 
 def _may_grow(piece: Piece) -> bool:
-    if piece.exact or piece.kind == "raw":
-        return False
-    return piece.own or piece.slot.kind == "exercise"
+    return not piece.exact and (piece.own or piece.slot.kind == "exercise")
 
 
 def _following(piece: Piece, after: list[Piece], release: Release) -> list[Piece]:
@@ -64,7 +62,7 @@ def _extend(piece: Piece, after: list[Piece], release: Release, known: frozenset
         return _extend_whole(piece, other, targets, known)
     if whole and _finished(text, targets) and release.resembles(other.text):
         return piece, 0
-    if whole and other.kind == "markdown" and not other.text[:1].isspace() and piece.own:
+    if whole and other.kind != "code" and not other.text[:1].isspace() and piece.own:
         return piece, 0
     for count in range(1, len(after) + 1):
         chunk = [p.text for p in after[:count]]
@@ -135,7 +133,7 @@ def _join_strays(found: list[Piece], release: Release, known: frozenset) -> list
 
 def _is_stray(piece: Piece, release: Release) -> bool:
     """Half a cell: no Python by itself, with nothing that says whose it is."""
-    if piece.exact or piece.kind == "raw" or not piece.text.strip():
+    if piece.exact or not piece.text.strip():
         return False
     if (
         "marker" in piece.how
@@ -143,7 +141,7 @@ def _is_stray(piece: Piece, release: Release) -> bool:
         or code.defines(piece.text, release.targets)
     ):
         return False
-    if piece.kind == "markdown" and not piece.text[:1].isspace() and not piece.slot:
+    if piece.kind != "code" and not piece.text[:1].isspace() and not piece.slot:
         return False
     return piece.slot.kind == "exercise" if piece.slot else release.resembles(piece.text) is None
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from flatlab.course.rebuild import code, conflicts
 from flatlab.course.rebuild.reading import Cell
 from flatlab.course.rebuild.release import Release, Slot
+
+FENCE = re.compile(r"\s*(```|~~~)\w*\s*$")
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def pieces(cells: tuple[Cell, ...], release: Release) -> list[Piece]:
 def _cell_pieces(cell: Cell, text: str, release: Release) -> list[Piece]:
     cut = _cut_at_markers(cell, text, release)
     cut = _with_id(cut, release.by_id(cell.grade_id))
-    cut = _with_text_above(cut)
+    cut = [_unfenced(piece) for piece in _with_text_above(cut)]
     cut = [part for piece in cut for part in _cut_at_definitions(piece, release)]
     if cell.cut and cut:
         cut[-1] = replace(cut[-1], cut=True)
@@ -126,6 +129,15 @@ def _with_text_above(found: list[Piece]) -> list[Piece]:
     if code.is_empty(above.text) and code.meaning(above.text) != "":
         return found
     return [replace(piece, above=above.text), *rest]
+
+
+def _unfenced(piece: Piece) -> Piece:
+    """A text cell's code without the fences around it."""
+    lines = piece.text.split("\n")
+    if piece.kind == "code" or piece.exact or len(lines) < 2 or not FENCE.match(lines[0]):
+        return piece
+    last = len(lines) - 1 if FENCE.match(lines[-1]) else len(lines)
+    return replace(piece, text="\n".join(lines[1:last]))
 
 
 def _cut_at_definitions(piece: Piece, release: Release) -> list[Piece]:

@@ -121,9 +121,9 @@ class Release:
     def is_stub(self, slot: Slot, text: str) -> bool:
         """Is ``text`` what the release shows for this answer, or less?"""
         if slot.kind == "open":
-            bare = " ".join(text.split())
+            bare = " ".join(text.lstrip("# ").split())  # a heading's # is no answer
             return not bare or bare == " ".join(slot.body.split())
-        return code.is_empty(text) or code.skeleton(text) == code.skeleton(slot.source)
+        return code.is_empty(text) or code.is_unwritten(text, slot.targets)
 
     def bound_before(self, index: int) -> frozenset[str]:
         """The names that the release's cells before ``index`` bind, answers apart."""

@@ -32,7 +32,8 @@ class Rebuilt:
     (intact, recovered, blank, ambiguous, damaged, lost; for the rest what happened), ``how``,
     ``instructor`` and ``student`` (texts; the student's may be empty).
     ``manual``: what a person must look at; plain data with ``subject``, ``name``, ``reason``
-    (ambiguous, damaged, lost, stray), ``instructor`` and ``texts``, the student's text as found.
+    (ambiguous, damaged, lost, incomplete: it uses a name that nothing defines, stray: code without
+    a place), ``instructor`` and ``texts``, the student's text as found.
     """
 
     notebook: NotebookNode
@@ -54,14 +55,15 @@ def rebuild(data: bytes | Path, release: NotebookNode | Path | Release) -> Rebui
     found = _read(data)
     parts = part_merged(join(pieces(found.cells, release), release), release)
     answers = [find(slot, parts, release, found.ended_early) for slot in release.answers]
-    own, told = own_cells(parts, answers, release)
+    own, told, cases = own_cells(parts, answers, release)
     report = [
         *(note.as_dict() for note in found.notes),
         *(answer.told for answer in answers),
         *_other_cells(parts, release),
         *told,
     ]
-    manual = [answer.case for answer in answers if answer.case] + _strays(parts, answers, release)
+    manual = [answer.case for answer in answers if answer.case]
+    manual += cases + _strays(parts, answers, release)
     return Rebuilt(_assemble(release, answers, parts, own), report, manual)
 
 
@@ -94,8 +96,11 @@ def _assemble(
 
 
 def _own_cell(item: Own, number: int) -> NotebookNode:
-    make = new_code_cell if item.kind == "code" else new_markdown_cell
-    return make(source=item.text, id=f"own-{number}")
+    if item.kind == "code":
+        return new_code_cell(source=item.text, id=f"own-{number}")
+    fenced = code.parses(item.text) and not code.is_empty(item.text)  # its fences were taken off
+    text = f"```python\n{item.text}\n```" if fenced else item.text
+    return new_markdown_cell(source=text, id=f"own-{number}")
 
 
 def _is_prediction(text: str) -> bool:
