@@ -29,7 +29,7 @@ TEST_ERROR = 0.4  # points: the standard error of an accuracy of 80 % on 10,000 
 def minimum(batch_size: int, stop_loss: float, seed: int) -> dict[str, float]:
     """Train from the seed's start, and every measure of sharpness on the slides."""
     recipe = Recipe(RATE, batch_size, stop_loss, seed)
-    data = recipe.dataset(download=False)
+    data = networks.dataset(recipe)
     trained = networks.train(recipe, data)
     began = time.perf_counter()
     hessian = curvature.Hessian(trained.model, LOSS, data.train)
@@ -48,7 +48,7 @@ def minimum(batch_size: int, stop_loss: float, seed: int) -> dict[str, float]:
 def spectrum(batch_size: int, seed: int) -> dict[str, float]:
     """How many eigenvalues are large, and ε-sharpness in a small and a large ball."""
     recipe = Recipe(RATE, batch_size, STOP_LOSS, seed)
-    data = recipe.dataset(download=False)
+    data = networks.dataset(recipe)
     trained = networks.train(recipe, data)
     began = time.perf_counter()
     hessian = curvature.Hessian(trained.model, LOSS, data.train)
@@ -67,7 +67,7 @@ def spectrum(batch_size: int, seed: int) -> dict[str, float]:
 def rescaling(batch_size: int, seed: int) -> dict[str, float]:
     """Twins of one network, W1, b1 times α and W2 divided by α, and where GD takes them."""
     recipe = Recipe(RATE, batch_size, STOP_LOSS, seed)
-    data = recipe.dataset(download=False)
+    data = networks.dataset(recipe)
     trained = networks.train(recipe, data)
     began = time.perf_counter()
     found = {"sharpness": flatlab.sharpness(trained.model, LOSS, data.train)}

@@ -23,9 +23,10 @@ def small_vgg(learning_rate: float, batch_size: int, stop_loss: float, seed: int
     """The small VGG on the first 1000 airplanes and automobiles of CIFAR-10, the same way."""
     began = time.perf_counter()
     data = flatlab.load_dataset(
-        "cifar10", n_train=1000, classes=("airplane", "automobile"), one_hot=True, download=False
-    )
-    model = models.small_vgg(generator=torch.Generator().manual_seed(seed))
+        "cifar10", n_train=1000, classes=("airplane", "automobile"), one_hot=True, download=False,
+        device=networks.DEVICE,
+    )  # fmt: skip
+    model = models.small_vgg(generator=torch.Generator().manual_seed(seed)).to(networks.DEVICE)
     history = flatlab.fit(
         model, LOSS, data.train, learning_rate=learning_rate, batch_size=batch_size, steps=100_000,
         stop_loss=stop_loss, generator=torch.Generator().manual_seed(seed), progress=False,
@@ -47,7 +48,7 @@ def escape(
     The seed draws the order of the samples; the start is a checkpoint of the package.
     """
     start = checkpoints.load("gd-0.1-corrupted" if corrupted else "gd-0.1")
-    model, data = start.model, start.recipe.dataset(download=False)
+    model, data = start.model.to(networks.DEVICE), networks.dataset(start.recipe)
     track = track_sharpness(LOSS, data.train, every=5, share=None, tol=1e-3)
     generator = torch.Generator().manual_seed(seed)
 
@@ -99,7 +100,7 @@ def escape_1d(learning_rate: float, steps: int, seed: int) -> dict[str, float]:
 def edge(learning_rate: float, momentum: float, steps: int, seed: int) -> dict[str, float]:
     """Gradient descent with momentum: sharpness over the last fifth of the run, 20 measurements."""
     recipe = Recipe(learning_rate, 1000, 0.0, seed)
-    data, model = recipe.dataset(download=False), recipe.start()
+    data, model = networks.dataset(recipe), recipe.start().to(networks.DEVICE)
     track = track_sharpness(LOSS, data.train, every=max(1, steps // 100), share=None)
 
     def late(state) -> None:

@@ -17,6 +17,7 @@ from flatlab.data import Dataset
 PIECE = 500  # full-batch steps between two saved states: ten to twenty seconds
 STATES = Path(__file__).resolve().parents[2] / "build" / "reproduce"
 LOSS = nn.functional.mse_loss
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 CHECKPOINTS = {
     "gd-0.1": Recipe(learning_rate=0.1, batch_size=1000, stop_loss=1e-4, seed=0),
     "gd-0.1-corrupted": Recipe(
@@ -41,10 +42,11 @@ def train(recipe: Recipe, data: Dataset, most_steps: int = 200_000) -> Trained:
     Full-batch runs are saved every PIECE steps and go on from there. Minibatch runs take a minute
     or two and start again instead: their order of samples belongs to one call of `fit`.
     """
-    path, model = state_path(recipe), recipe.start()
+    device = data.train[0].device
+    path, model = state_path(recipe), recipe.start().to(device)
     steps, seconds, stopped = 0, 0.0, "steps"
     if path.exists():
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location=device)
         model.load_state_dict(state["model"])
         steps, seconds, stopped = state["steps"], state["seconds"], state["stopped"]
     full = recipe.batch_size == recipe.n_train
@@ -63,6 +65,11 @@ def train(recipe: Recipe, data: Dataset, most_steps: int = 200_000) -> Trained:
         torch.save(state | {"stopped": stopped}, path.with_suffix(".new"))
         path.with_suffix(".new").replace(path)  # whole or not at all
     return Trained(model, steps, stopped, seconds)
+
+
+def dataset(recipe: Recipe) -> Dataset:
+    """The recipe's data, on the GPU where there is one; nothing is downloaded."""
+    return recipe.dataset(download=False, device=DEVICE)
 
 
 def state_path(recipe: Recipe) -> Path:
@@ -84,11 +91,9 @@ def measures(model: nn.Module, data: Dataset) -> dict[str, float]:
     }
 
 
-def minimum(
-    recipe: Recipe, data: Dataset | None = None, most_steps: int = 200_000
-) -> dict[str, float]:
+def minimum(recipe: Recipe, most_steps: int = 200_000) -> dict[str, float]:
     """Train and measure: one row of the ledger. Raises RuntimeError where the loss is not reached."""
-    data = recipe.dataset(download=False) if data is None else data
+    data = dataset(recipe)
     trained = train(recipe, data, most_steps)
     if trained.stopped != "stop_loss":
         raise RuntimeError(
@@ -120,7 +125,7 @@ def make_checkpoint(name: str) -> str:
     an accuracy by more than 0.1 points or the loss by more than 1 %.
     """
     recipe = CHECKPOINTS[name]
-    data = recipe.dataset(download=False)
+    data = dataset(recipe)
     trained = train(recipe, data)
     if trained.stopped != "stop_loss":
         raise RuntimeError(f"{name} ended above its stop loss: {trained.stopped}")
