@@ -236,7 +236,7 @@ JOBS = [
     Job(DENSITY, "hessian-eigenthings", eigenthings_density, "density", 3),
     Job(SIGMA, "flatlab", ours_variance("layers"), "Sv", 9, 3),
     Job(SIGMA, "the authors' loop over samples", sample_loop, "Sv", 1),
-    Job(SIGMA, "vmap, 16 samples at once", ours_variance("vmap"), "Sv", 1),
+    Job(SIGMA, "flatlab's vmap fallback, 16 samples", ours_variance("vmap"), "Sv", 1),
     Job(NONUNIFORMITY, "flatlab", ours_non_uniformity, "s"),
     Job(NONUNIFORMITY, "the authors' loop, 20 times", sample_loop, None, 1, times=20),
 ]

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from .jobs import LIMITS
 
+MARK, END = "<!-- speed: written by bench/curvature.py --report -->", "<!-- end of speed -->"
+RIGHT = 1e-3  # the largest relative error of an answer that counts as right
 HEAD = """# Performance of `flatlab.curvature`
 
 Written by `python bench/curvature.py --report` from `bench/results/`; do not edit. The network is
@@ -33,9 +35,38 @@ def write(results: Path) -> None:
     notes = results / "curvature-notes.md"
     if notes.exists():
         parts.append(notes.read_text())
-    target = results.parents[1] / "docs" / "performance.md"
-    target.write_text("\n".join(parts))
-    print(f"wrote {target}")
+    root = results.parents[1]
+    (root / "docs" / "performance.md").write_text("\n".join(parts))
+    readme = root / "README.md"
+    before, _, rest = readme.read_text().partition(MARK)
+    after = rest.partition(END)[2]
+    recorded = json.loads((results / "curvature-cpu.json").read_text())
+    readme.write_text(before + MARK + "\n" + speed(recorded) + END + after)
+    print("wrote docs/performance.md and the table in README.md")
+
+
+def speed(recorded: dict) -> str:
+    """README's table: each row by flatlab, and by the fastest other tool whose answer is right."""
+    lines = [
+        f"One full-batch gradient is the unit ({recorded['gradient_ms']:.0f} ms; {recorded['machine']}):\n",
+        "| work | flatlab | fastest right answer of another tool |",
+        "|---|---|---|",
+    ]
+    for row in LIMITS:
+        tools = {
+            name.partition(" | ")[2]: line
+            for name, line in recorded["rows"].items()
+            if name.startswith(f"{row} | ") and "failed" not in line
+        }
+        own = tools.pop("flatlab")
+        right = {
+            n: t for n, t in tools.items() if t.get("error", 0) <= RIGHT and "flatlab" not in n
+        }
+        best = min(right, key=lambda name: right[name]["gradients"])
+        lines.append(
+            f"| {row} | {short(own['gradients'])} | {short(right[best]['gradients'])}, {best} |"
+        )
+    return "\n".join(lines) + "\n"
 
 
 def table(title: str, device: str, recorded: dict) -> str:
@@ -59,12 +90,17 @@ def table(title: str, device: str, recorded: dict) -> str:
 def cells(line: dict) -> str:
     if "failed" in line:
         return f"failed: {line['failed']} | |"
-    time = f"{line['gradients']:.3g} [{line['low']:.3g}, {line['high']:.3g}]"
+    time = f"{short(line['gradients'])} [{short(line['low'])}, {short(line['high'])}]"
     if "estimated" in line:
-        time = f"{line['gradients']:.3g}, {line['estimated']}"
+        time = f"{short(line['gradients'])}, {line['estimated']}"
     error = f"{line['error']:.1e}" if "error" in line else ""
     memory = f"{line['memory_mib']:.0f}" if "memory_mib" in line else ""
     return f"{time} | {error} | {memory}"
+
+
+def short(value: float) -> str:
+    """Three digits, without an exponent."""
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
 def growth(title: str, device: str, recorded: dict) -> str:

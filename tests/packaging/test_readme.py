@@ -1,5 +1,6 @@
 """The README shows what the executed notebooks show, and points to what is there."""
 
+import json
 import re
 import runpy
 
@@ -47,3 +48,16 @@ def test_the_table_of_cases_counts_what_is_there(repository):
             )
         ]
         assert f"| {source.stem} | {' | '.join(map(str, numbers))} |" in text
+
+
+def test_the_speed_table_is_the_recorded_one(repository, monkeypatch):
+    monkeypatch.syspath_prepend(str(repository / "bench"))
+    from peers import report
+
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    recorded = json.loads((repository / "bench/results/curvature-cpu.json").read_text("utf-8"))
+    shown = text.partition(report.MARK)[2].partition(report.END)[0].strip()
+    assert shown == report.speed(recorded).strip(), "run `python bench/curvature.py --report`"
+    page = (repository / "docs" / "performance.md").read_text(encoding="utf-8")
+    for row in recorded["rows"].values():
+        assert "failed" in row or report.short(row["gradients"]) in page
