@@ -38,7 +38,8 @@ def find(slot: Slot, pieces: list[Piece], release: Release, early: bool) -> Answ
         owned += near
     full = [i for i in owned if not release.is_stub(slot, pieces[i].whole) or pieces[i].cut]
     if not full:
-        return _empty(slot, [pieces[i] for i in owned], early)
+        stubs = [p for p in pieces if p.exact and p.slot.kind == "open" == slot.kind]
+        return _empty(slot, [*stubs, *(pieces[i] for i in owned)], early)
     if slot.kind == "open":
         return _open(slot, _with_rest(full, pieces, release), pieces, placed)
     return _exercise(slot, full, pieces, release, placed)
@@ -78,7 +79,8 @@ def _neighbours(i: int, pieces: list[Piece]) -> tuple[Slot | None, Slot | None]:
 def _empty(slot: Slot, seen: list[Piece], early: bool) -> Answer:
     """Nothing but the stub, or not even that."""
     if seen:
-        written = [p for p in seen if "marker" in p.how and code.is_unwritten(p.text, slot.targets)]
+        whole = [p for p in seen if not p.exact and not _how([p], False)]
+        written = [p for p in whole if code.is_unwritten(p.text, slot.targets)]
         source = _source(slot, written[-1]) if written else slot.source
         return Answer(slot, source, (), words.answer(slot.kind, slot.name, "blank"), None)
     reason = "the file ends too early" if early else "its cell is not there"
@@ -149,8 +151,9 @@ def _exercise(
     texts = list(dict.fromkeys(pieces[i].whole for i in [*usable, chosen]))
     if piece.cut:
         return _told(slot, source, [chosen], "damaged", how, texts, reason="The file ends in it")
-    if not code.parses(piece.whole) and (piece.conflict or piece.joined or "id" not in piece.how):
-        reason = "It is no Python, and the cell was damaged"
+    touched = piece.conflict or piece.joined or not {"id", "marker"} <= set(piece.how)
+    if touched and chosen not in good:
+        reason = "Only a part of it was found, or it is no Python, and the cell was damaged"
         return _told(slot, source, [chosen], "damaged", how, texts, reason=reason)
     if others and [i for i in usable if not _how([pieces[i]], False)] != [chosen]:
         rule = words.RULE["before" if before else "after" if checks else "file"]

@@ -13,6 +13,7 @@ import warnings
 from functools import lru_cache
 
 MOST_CHARACTERS = 300_000
+_MOST_BLOCKS = 40
 _MAGIC = re.compile(r"(?m)^([ \t]*)(?:[%!?].*|[\w.]+\?+[ \t]*)$")
 _SHELL = re.compile(r"(?m)^([ \t]*)([\w, \t]+?)=[ \t]*[!%].*$")
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "get_ipython", "display", "In", "Out", "_"}
@@ -107,6 +108,31 @@ def needs(text: str) -> frozenset[str]:
     return (now | later) - bound
 
 
+def oddness(text: str, known: frozenset[str]) -> int:
+    """How unlikely it is that ``text`` was written so: unknown names, statements of a bare name."""
+    found = _python(text)
+    bare = [
+        node
+        for node in (ast.walk(found[1]) if found else ())
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Name | ast.Attribute)
+    ]
+    return len(needs(text) - known) + len(bare)
+
+
+def paragraphs(text: str) -> list[str]:
+    """``text`` parted at empty lines so that Python stays together where it is Python."""
+    blocks = [block for block in re.split(r"\n[ \t]*\n", text) if block.strip()][:_MOST_BLOCKS]
+    found, at = [], 0
+    while at < len(blocks):
+        for end in range(len(blocks), at, -1):
+            part = "\n\n".join(blocks[at:end])
+            if parses(part) or end == at + 1:
+                found.append(part)
+                at = end
+                break
+    return found
+
+
 def rebinds(text: str, name: str) -> bool:
     """Does ``text`` make ``name`` from the ``name`` that was there before it?"""
     for source, _ in statements(text):
@@ -131,7 +157,7 @@ def meaning(text: str) -> str:
 
 
 def is_unwritten(text: str, targets: frozenset[str]) -> bool:
-    """Does ``text`` define ``targets``, whatever their arguments, only to raise what stubs raise?"""
+    """Does ``text`` define ``targets``, whatever their arguments, only to raise what stubs do?"""
     functions = [n for _, n in statements(text) if isinstance(n, ast.FunctionDef)]
     asked = [node for node in functions if node.name in targets]
     return bool(asked) and not targets - {n.name for n in asked} and all(map(_only_raises, asked))
@@ -139,6 +165,8 @@ def is_unwritten(text: str, targets: frozenset[str]) -> bool:
 
 def _only_raises(node: ast.FunctionDef) -> bool:
     body = [step for step in node.body if not _is_text(step)]
+    if not body:
+        return True
     error = body[0].exc if len(body) == 1 and isinstance(body[0], ast.Raise) else None
     name = error.func if isinstance(error, ast.Call) else error
     return isinstance(name, ast.Name) and name.id == "NotImplementedError"

@@ -102,7 +102,8 @@ def _supplies(piece: Piece, release: Release) -> list[Supply]:
     known = {code.meaning(text) for text, _ in code.statements(slot.source)} if slot else set()
     return [
         Supply(text, piece.cell)
-        for text, _ in code.statements(code.repaired(piece.whole))
+        for part in code.paragraphs(code.repaired(piece.whole))
+        for text, _ in code.statements(part)
         if code.binds(text) and not code.binds(text) & release.targets
         if code.meaning(text) not in known
     ]

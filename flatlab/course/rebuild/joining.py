@@ -76,7 +76,7 @@ def _extend_whole(piece: Piece, other: Piece, targets: frozenset, known: frozens
     """Two pieces that are both Python: halves only if an id, a name or a missing target says so."""
     text = piece.whole
     plain, tight = f"{text}\n{other.text}", f"{text}{other.text}"
-    fewer = len(code.needs(tight) - known) < len(code.needs(plain) - known)
+    fewer = code.oddness(tight, known) < code.oddness(plain, known)
     if other.kind == "code" and code.parses(tight) and fewer:
         return _grown(piece, tight, [other]), 1
     if not targets:
@@ -94,7 +94,7 @@ def _best(texts: list[str], known: frozenset) -> str | None:
     if len(texts) > 2:
         tries += [texts[0] + "\n".join(texts[1:]), "\n".join(texts[:-1]) + texts[-1]]
     fits = [text for text in tries if code.parses(text)]
-    return min(fits, key=lambda text: len(code.needs(text) - known), default=None)
+    return min(fits, key=lambda text: code.oddness(text, known), default=None)
 
 
 def _grown(piece: Piece, text: str, parts: list[Piece]) -> Piece:

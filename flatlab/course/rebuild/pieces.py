@@ -9,7 +9,7 @@ from flatlab.course.rebuild import code, conflicts
 from flatlab.course.rebuild.reading import Cell
 from flatlab.course.rebuild.release import Release, Slot
 
-FENCE = re.compile(r"\s*(```|~~~)\w*\s*$")
+FENCE = re.compile(r"#{0,6}\s*(```|~~~)\w*\s*$")
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,8 @@ def _cut_at_markers(cell: Cell, text: str, release: Release) -> list[Piece]:
             at += 1
             continue
         block = release.block_at(lines, at)
+        if block and block[0].kind == "open" and slot is not None:
+            block = None  # what the student left standing above or below an answer
         marked = None if block else release.by_marker(lines, at, first)
         if block or marked:
             flush(at)

@@ -136,12 +136,12 @@ class Release:
         return found[0] if found else slot.index
 
     def _known_blocks(self) -> dict[str, list[tuple[Slot, list[str]]]]:
-        """First line -> cells, with and without their marker, longest first; answers apart."""
+        """First line -> cells with and without their marker, longest first; exercises apart."""
         blocks = defaultdict(list)
         for slot in self.slots:
-            if slot.kind in ANSWERS or slot.kind == "predict":
+            if slot.kind in ("exercise", "predict"):
                 continue
-            for text in {slot.source, slot.body}:
+            for text in {slot.body} if slot.kind == "open" else {slot.source, slot.body}:
                 lines = [line.rstrip() for line in text.strip("\n").split("\n")]
                 if sum(map(len, lines)) >= _SHORTEST:
                     blocks[lines[0]].append((slot, lines))

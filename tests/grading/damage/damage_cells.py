@@ -66,9 +66,8 @@ def paste_the_stub_again(sheet: Sheet, rng: random.Random) -> Sheet:
     cells = []
     for cell in sheet.cells:
         cells.append(cell)
-        if cell.grade_id in sheet.keys and not cell.grade_id.startswith("open-"):
-            marker = cell.source.split("\n", 1)[0]
-            stub = f"{marker}\ndef {cell.grade_id}():\n    raise NotImplementedError()"
+        if cell.grade_id in sheet.keys:
+            stub = sheet.stubs[cell.grade_id]
             cells.append(replace(cell, source=stub, holds=(), id=f"{cell.id}-2"))
     return sheet.having(cells)
 
@@ -97,7 +96,7 @@ def _line_starts(cell: C) -> list[int]:
 def _split(sheet: Sheet, rng: random.Random, keeps: bool, places=_line_starts) -> Sheet:
     chosen, cells = some(answers(sheet), rng, 0.6), []
     for i, cell in enumerate(sheet.cells):
-        starts = places(cell)
+        starts = [] if "<<<<<<<" in cell.source else places(cell)  # git comes after the editor
         if i in chosen and starts:
             cells += _halves(cell, rng.choice(starts), keeps)
         else:
@@ -280,6 +279,8 @@ def _conflict(sheet: Sheet, rng: random.Random, body: str, words: str, unsure=Fa
         for i in answers(sheet)
         if sheet.cells[i].grade_id in sheet.keys
         and sheet.cells[i].source.count("\n")
+        and "<<<<<<<" not in sheet.cells[i].source
+        and sheet.cells[i].source.startswith(("# exercise", "<!-- open"))
         and sheet.cells[i].holds[0][1:] == (0.0, 1.0)
         and len(sheet.cells[i].holds) == 1
     ]
