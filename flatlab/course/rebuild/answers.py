@@ -41,7 +41,8 @@ def find(slot: Slot, pieces: list[Piece], release: Release, early: bool) -> Answ
         stubs = [p for p in pieces if p.exact and p.slot.kind == "open" == slot.kind]
         return _empty(slot, [*stubs, *(pieces[i] for i in owned)], early)
     if slot.kind == "open":
-        return _open(slot, _with_rest(full, pieces, release), pieces, placed)
+        rest = _with_rest(owned, pieces, release)
+        return _open(slot, [i for i in rest if i in full or i not in owned], pieces, placed)
     return _exercise(slot, full, pieces, release, placed)
 
 
@@ -98,7 +99,7 @@ def _open(slot: Slot, full: list[int], pieces: list[Piece], placed: bool) -> Ans
         text = piece.text.strip()
         if not text or text in texts:
             continue
-        follows = "marker" not in piece.how and (place - 1 in full or placed)
+        follows = "marker" not in piece.how and (place - 1 in full or placed or not piece.how)
         follows = follows and not (piece.conflict and other_sides[piece.cell] > 1)
         if texts and not follows:
             body += LATER.format(piece.cell)
@@ -117,10 +118,10 @@ def _open(slot: Slot, full: list[int], pieces: list[Piece], placed: bool) -> Ans
     return _told(slot, source, full, "recovered" if how else "intact", how)
 
 
-def _with_rest(full: list[int], pieces: list[Piece], release: Release) -> list[int]:
-    """``full`` and the student's own text right behind each of it: the rest of a split cell."""
-    found = set(full)
-    for place in full:
+def _with_rest(owned: list[int], pieces: list[Piece], release: Release) -> list[int]:
+    """``owned`` and the student's own text right behind each of it: the rest of a split cell."""
+    found = set(owned)
+    for place in owned:
         following = place + 1
         while following < len(pieces) and _is_prose(pieces[following], release):
             found.add(following)

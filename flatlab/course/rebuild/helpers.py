@@ -38,7 +38,10 @@ def own_cells(
     for place, piece in enumerate(pieces):
         if piece.slot is not None:
             anchor = piece.slot.index
-        if place in used or piece.exact or not piece.text.strip():
+        if piece.exact or not piece.text.strip():
+            continue
+        if place in used:
+            supplies += _supplies(piece, release) if piece.kind != "code" or piece.own else []
             continue
         if piece.own and _is_kept(piece, release):
             kept.append(Own(anchor, piece.kind, piece.text, piece.cell))

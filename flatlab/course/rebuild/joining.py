@@ -39,13 +39,13 @@ def _may_grow(piece: Piece) -> bool:
 def _following(piece: Piece, after: list[Piece], release: Release) -> list[Piece]:
     """The pieces right after ``piece`` that may be its other parts."""
     fitting = []
+    elsewhere = release.targets - (piece.slot.targets if piece.slot else frozenset())
     for other in after:
-        same = other.slot is piece.slot and "marker" not in other.how
-        if other.exact or other.cell == piece.cell or not (other.own or same):
+        if other.exact or other.cell == piece.cell or "marker" in other.how:
             break
-        if code.defines(
-            other.text, release.targets - (piece.slot.targets if piece.slot else set())
-        ):
+        if not (other.own or other.slot.kind == "exercise"):
+            break
+        if code.defines(other.text, elsewhere):
             break
         fitting.append(other)
     return fitting
@@ -79,7 +79,7 @@ def _extend_whole(piece: Piece, other: Piece, targets: frozenset, known: frozens
     fewer = code.oddness(tight, known) < code.oddness(plain, known)
     if other.kind == "code" and code.parses(tight) and fewer:
         return _grown(piece, tight, [other]), 1
-    if not targets:
+    if not targets or not (other.own or other.slot is piece.slot):
         return piece, 0
     has, adds = code.binds(text) & targets, code.binds(other.text) & targets
     same_cell = other.slot is piece.slot and not adds

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from flatlab.course.rebuild import code, conflicts
 from flatlab.course.rebuild.reading import Cell
-from flatlab.course.rebuild.release import Release, Slot
+from flatlab.course.rebuild.release import ANSWERS, Release, Slot
 
 FENCE = re.compile(r"#{0,6}\s*(```|~~~)\w*\s*$")
 
@@ -48,19 +48,28 @@ def pieces(cells: tuple[Cell, ...], release: Release) -> list[Piece]:
     for cell in cells:
         conflict = conflicts.has_conflict(cell.text)
         texts = conflicts.sides(cell.text) if conflict else (cell.text,)
-        seen: list[Piece] = []
+        both: list[Piece] = []
         for text in dict.fromkeys(texts):
-            for piece in _cell_pieces(cell, text, release):
-                piece = replace(piece, conflict=conflict)
-                if piece not in seen:
-                    seen.append(piece)
-        found += seen
+            side = [replace(p, conflict=conflict) for p in _cell_pieces(cell, text, release)]
+            both = _aligned(both, side)
+        found += both
     return found
+
+
+def _aligned(first: list[Piece], second: list[Piece]) -> list[Piece]:
+    """Both sides of a conflict, what they share once, the second's own behind the first's."""
+    result = list(first)
+    for place, piece in enumerate(second):
+        if piece in first:
+            continue
+        shared = next((p for p in second[place + 1 :] if p in first), None)
+        result.insert(result.index(shared) if shared else len(result), piece)
+    return result
 
 
 def _cell_pieces(cell: Cell, text: str, release: Release) -> list[Piece]:
     cut = _cut_at_markers(cell, text, release)
-    cut = _with_id(cut, release.by_id(cell.grade_id))
+    cut = _with_id(cut, release.by_id(cell.grade_id), release)
     cut = [_unfenced(piece) for piece in _with_text_above(cut)]
     cut = [part for piece in cut for part in _cut_at_definitions(piece, release)]
     if cell.cut and cut:
@@ -106,12 +115,19 @@ def _cut_at_markers(cell: Cell, text: str, release: Release) -> list[Piece]:
     return found
 
 
-def _with_id(found: list[Piece], slot: Slot | None) -> list[Piece]:
+def _is_wrong_id(piece: Piece, slot: Slot, release: Release) -> bool:
+    """Half an answer under the id of a cell that holds none."""
+    return not code.parses(piece.text) and release.resembles(piece.text) is not slot
+
+
+def _with_id(found: list[Piece], slot: Slot | None, release: Release) -> list[Piece]:
     """The cell's nbgrader id, put on the piece that has it: the one its marker names, or the first.
 
     A merged cell keeps the id of the first of the cells that it was made of.
     """
     if slot is None:
+        return found
+    if slot.kind not in ANSWERS and found and _is_wrong_id(found[0], slot, release):
         return found
     for place, piece in enumerate(found):
         if piece.slot is slot and not piece.exact:
@@ -136,10 +152,12 @@ def _with_text_above(found: list[Piece]) -> list[Piece]:
 def _unfenced(piece: Piece) -> Piece:
     """A text cell's code without the fences around it."""
     lines = piece.text.split("\n")
-    if piece.kind == "code" or piece.exact or len(lines) < 2 or not FENCE.match(lines[0]):
+    fences = sum(bool(FENCE.match(line)) for line in lines)
+    if piece.exact or len(lines) < 2 or not (piece.own or piece.slot.kind == "exercise"):
         return piece
-    last = len(lines) - 1 if FENCE.match(lines[-1]) else len(lines)
-    return replace(piece, text="\n".join(lines[1:last]))
+    first = int(bool(FENCE.match(lines[0])))
+    last = len(lines) - int(bool(FENCE.match(lines[-1])) and (first > 0 or fences % 2 > 0))
+    return replace(piece, text="\n".join(lines[first:last])) if fences else piece
 
 
 def _cut_at_definitions(piece: Piece, release: Release) -> list[Piece]:

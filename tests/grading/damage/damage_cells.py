@@ -185,9 +185,14 @@ def retype_all_to_markdown(sheet: Sheet, rng: random.Random) -> Sheet:
 
 
 def retype_to_heading(sheet: Sheet, rng: random.Random) -> Sheet:
-    """JupyterLab's keys 1 to 6: Markdown, with #s before the first line in place of its own."""
+    """JupyterLab's keys 1 to 6: Markdown, with #s before the first line in place of its own.
+
+    Half a cell that begins with an indented line would lose its indentation: left out.
+    """
 
     def change(c: C) -> C:
+        if c.source[:1].isspace():
+            return c
         return replace(
             c, kind="markdown", source=f"{'#' * rng.randint(1, 6)} {c.source.lstrip('# ')}"
         )

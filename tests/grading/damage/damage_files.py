@@ -186,14 +186,15 @@ def truncate(sheet: Sheet, rng: random.Random) -> Sheet:
 
 
 def conflict_in_the_file(sheet: Sheet, rng: random.Random) -> Sheet:
-    """git's markers between the lines of one cell's JSON; the other side has the release's text."""
+    """git's markers between the lines of one cell's JSON; the other side is the stub or shorter."""
     lines = sheet.text().split("\n")
     starts = [i for i, line in enumerate(lines) if line == '   "source": [']
     full = [cell for cell in sheet.cells if cell.source]
     at, cell = rng.choice(list(zip(starts, full, strict=True)))
     end = next(i for i in range(at, len(lines)) if lines[i] == "   ]")
     keys = [key for key, *_ in cell.holds if key in sheet.stubs]
-    other = [f"    {json.dumps(sheet.stubs[keys[0]] if keys else 'other text')}"]
+    shorter = "\n".join(cell.source.split("\n")[:-1]) or cell.source
+    other = [f"    {json.dumps(sheet.stubs[keys[0]] if keys else shorter)}"]
     sides = [lines[at + 1 : end], other] if rng.random() < 0.5 else [other, lines[at + 1 : end]]
     conflict = ["<<<<<<< HEAD", *sides[0], "=======", *sides[1], ">>>>>>> 3f2a91c"]
     text = "\n".join([*lines[: at + 1], *conflict, *lines[end:]])
