@@ -62,8 +62,9 @@ def _generate(root: Path, chapter: str) -> None:
     tools = Path(sys.executable).parent  # nbgrader calls alembic by name
     path = f"{tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     words = [sys.executable, "-m", "nbgrader", "generate_assignment", chapter]
+    environment = {**os.environ, "PATH": path}
     done = subprocess.run(
-        words, cwd=root, env={**os.environ, "PATH": path}, capture_output=True, text=True
+        words, cwd=root, env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise Refused([f"{chapter}: nbgrader refused it: {done.stderr[-2000:]}"])

@@ -73,7 +73,9 @@ def available() -> str | None:
         "/dev",
     ]
     try:
-        done = subprocess.run([*probe, "true"], capture_output=True, text=True, timeout=20)
+        done = subprocess.run(
+            [*probe, "true"], capture_output=True, text=True, timeout=20, check=False
+        )
         words = done.stderr.strip()
     except (OSError, subprocess.TimeoutExpired) as error:
         words = str(error)
@@ -162,9 +164,8 @@ def _namespaces() -> list[str]:
 
 @cache
 def _sizes_known() -> bool:
-    help_text = subprocess.run(
-        [shutil.which("bwrap") or "bwrap", "--help"], capture_output=True, text=True
-    )
+    words = [shutil.which("bwrap") or "bwrap", "--help"]
+    help_text = subprocess.run(words, capture_output=True, text=True, check=False)
     return "--size" in help_text.stdout + help_text.stderr
 
 

@@ -43,7 +43,7 @@ def main(job: Path, work: Path, pipe: int) -> None:
     try:
         autograde(job, work, settings, limits, tell, words)
         tell({"event": "end"})
-    except BaseException as error:  # noqa: BLE001 - whatever ends it is told
+    except BaseException as error:  # whatever ends it is told
         text = f"{type(error).__name__}: {error}\n{words.getvalue()[-4000:]}"
         tell({"event": "failed", "message": text})
         raise

@@ -1,0 +1,27 @@
+"""The mini course and its kit, made once a run; without bubblewrap these tests are skipped."""
+
+from pathlib import Path
+
+import pytest
+from mini_course import NAME, make_course
+
+from flatlab.course.grading import available, make_kit
+
+CONFIG = Path(__file__).resolve().parents[3] / "nbgrader_config.py"
+
+
+@pytest.fixture(scope="session")
+def sandbox():
+    """Asks for bubblewrap."""
+    if reason := available():
+        pytest.skip(f"no sandbox here: {reason}")
+
+
+@pytest.fixture(scope="session")
+def layout(tmp_path_factory):
+    return make_course(tmp_path_factory.mktemp("mini"), CONFIG)
+
+
+@pytest.fixture(scope="session")
+def kit(layout):
+    return make_kit(layout, NAME)
