@@ -101,7 +101,11 @@ def observe(check: Check, student: Callable, inputs: Record) -> Record:
 
 def explain_error(check: Check, error: Exception) -> str:
     """An exception of the student's code as one line, with the check's hint where it has one."""
-    text = f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
+    return explain_text(check, f"{type(error).__name__}: {error}".strip().splitlines()[0][:300])
+
+
+def explain_text(check: Check, text: str) -> str:
+    """What ``explain_error`` says of an exception that was written down as one line."""
     for pattern, hint in getattr(check, "hints", ()):
         if pattern in text:
             return f"It stopped with {text}\n  {hint}"

@@ -1,0 +1,134 @@
+"""Which cells of a notebook run before a check: as in the notebook, less what takes long.
+
+What the student wrote always runs, in its order, as do setup and settings. Of the release's own
+cells (experiments, folded helpers) only those run that make a name which these cells use.
+"""
+
+from __future__ import annotations
+
+import ast
+import symtable
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from nbformat import NotebookNode
+
+LOCKED = ("setup", "settings")
+
+
+class NotRebuilt(ValueError):
+    """A notebook that lacks the release's cells: it has to be rebuilt first."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A code cell: the student's or not, and its text."""
+
+    label: str
+    text: str
+    role: str  # locked, student, release
+
+
+def before_checks(notebook: NotebookNode, release: dict) -> dict[str, list[tuple[str, str]]]:
+    """For each check cell's name the (label, text) of the cells to run before it.
+
+    ``release``: cell id -> (kind, text) of the chapter's cells that are no answers; their text
+    counts, not the notebook's.
+    """
+    seen: list[Placed] = []
+    result = {}
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code":
+            continue
+        graded = cell.metadata.get("nbgrader", {})
+        name = str(graded.get("grade_id", ""))
+        if graded.get("grade") and name.startswith("check-"):
+            result.setdefault(name.removeprefix("check-"), _chosen(seen))
+        elif cell.get("id") in release:
+            kind, text = release[cell.id]
+            seen.append(Placed(cell.id, text, "locked" if kind in LOCKED else "release"))
+        else:
+            seen.append(Placed(name or f"cell {number + 1}", cell.source, "student"))
+    return result
+
+
+def student_code(notebook: NotebookNode, release: dict) -> str:
+    """All code cells that are the student's, joined."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return "\n".join(
+        cell.source
+        for cell in cells
+        if cell.get("id") not in release and not cell.metadata.get("nbgrader", {}).get("grade")
+    )
+
+
+def _chosen(seen: list[Placed]) -> list[tuple[str, str]]:
+    always = [(str(i), cell.text) for i, cell in enumerate(seen) if cell.role != "release"]
+    others = [(str(i), cell.text) for i, cell in enumerate(seen) if cell.role == "release"]
+    chosen = {int(place) for place, _ in with_needed(always, others)}
+    return [(cell.label, cell.text) for i, cell in enumerate(seen) if i in chosen]
+
+
+def with_needed(
+    always: list[tuple[str, str]], others: list[tuple[str, str]], bound: Iterable[str] = ()
+) -> list[tuple[str, str]]:
+    """``always`` and those of ``others`` that bind a name which the chosen cells use."""
+    chosen, left = list(always), list(others)
+    while True:
+        have = set(bound).union(*(stored(text) for _, text in chosen))
+        want = set().union(*(loaded(text) for _, text in chosen)) - have
+        more = [item for item in left if stored(item[1]) & want]
+        if not more:
+            return chosen
+        chosen += more
+        left = [item for item in left if item not in more]
+
+
+def stored(text: str) -> set[str]:
+    """The names that a cell binds at its top level, ``if`` and loops included."""
+    names: set[str] = set()
+    pending: list[ast.AST] = list(_body(text))
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        if not isinstance(node, ast.Lambda):
+            pending += ast.iter_child_nodes(node)
+    return names
+
+
+def loaded(text: str) -> set[str]:
+    """The global names that a cell reads, in its functions too."""
+    names: set[str] = set()
+    try:
+        pending = [symtable.symtable(_plain(text), "cell", "exec")]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return names
+    while pending:
+        table = pending.pop()
+        top = table.get_type() == "module"
+        names |= {
+            s.get_name()
+            for s in table.get_symbols()
+            if s.is_referenced() and (top or s.is_global())
+        }
+        pending += table.get_children()
+    return names
+
+
+def _plain(text: str) -> str:
+    """``text`` without IPython's magic lines."""
+    lines = text.split("\n")
+    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in lines)
+
+
+def _body(text: str) -> list[ast.stmt]:
+    try:
+        return ast.parse(_plain(text)).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []  # it runs and fails, as in the notebook
