@@ -108,6 +108,23 @@ def needs(text: str) -> frozenset[str]:
     return (now | later) - bound
 
 
+@lru_cache(maxsize=4096)
+def variables(text: str) -> frozenset[str]:
+    """The arguments and local variables of the functions in ``text``."""
+    found = _python(text)
+    nodes = list(ast.walk(found[1])) if found else []
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+    inside = [inner for node in functions for inner in ast.walk(node)]
+    stored = {n.id for n in inside if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return frozenset(stored | {n.arg for n in inside if isinstance(n, ast.arg)})
+
+
+def ends_oddly(text: str) -> bool:
+    """Is the last thing in ``text`` a bare name inside a function, as after a cut in mid-word?"""
+    last = text.rstrip().split("\n")[-1]
+    return last[:1].isspace() and re.fullmatch(r"\s+[\w.]+", last) is not None
+
+
 def oddness(text: str, known: frozenset[str]) -> int:
     """How unlikely it is that ``text`` was written so: unknown names, statements of a bare name."""
     found = _python(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from flatlab.course.rebuild import code
@@ -77,7 +78,10 @@ def _extend_whole(piece: Piece, other: Piece, targets: frozenset, known: frozens
     text = piece.whole
     plain, tight = f"{text}\n{other.text}", f"{text}{other.text}"
     fewer = code.oddness(tight, known) < code.oddness(plain, known)
-    if other.kind == "code" and code.parses(tight) and fewer:
+    unknown = code.needs(other.text) - known
+    inside = bool(unknown) and unknown <= code.variables(text)
+    halves = other.slot is piece.slot is not None or inside or code.ends_oddly(text)
+    if halves and fewer and code.parses(tight):
         return _grown(piece, tight, [other]), 1
     if not targets or not (other.own or other.slot is piece.slot):
         return piece, 0
@@ -113,22 +117,24 @@ def _finished(text: str, targets: frozenset) -> bool:
 
 
 def _join_strays(found: list[Piece], release: Release, known: frozenset) -> list[Piece]:
-    """Halves that stand apart: each goes where it fits, if there is only one such place."""
+    """Halves that stand apart: each goes where it fits best, the surest first.
+
+    How well: as many names of the half as are variables of the function that it may continue; the
+    same id is worth more. A half that fits two places equally well stays where it is.
+    """
     result = list(found)
-    moved = True
-    while moved:
-        moved = False
+    while True:
+        fits = []
         for place, stray in enumerate(result):
-            if not _is_stray(stray, release):
-                continue
-            homes = _homes(stray, result, known)
-            if len(homes) == 1:
-                (home, text), *_ = homes
-                result[home] = _grown(result[home], text, [stray])
-                del result[place]
-                moved = True
-                break
-    return result
+            homes = _homes(stray, result, known) if _is_stray(stray, release) else []
+            best = max((score for score, *_ in homes), default=-1)
+            if [score for score, *_ in homes].count(best) == 1:
+                fits.append((best, -place, *max(homes)[1:]))
+        if not fits:
+            return result
+        _, place, home, text = max(fits)
+        result[home] = _grown(result[home], text, [result[-place]])
+        del result[-place]
 
 
 def _is_stray(piece: Piece, release: Release) -> bool:
@@ -146,22 +152,22 @@ def _is_stray(piece: Piece, release: Release) -> bool:
     return piece.slot.kind == "exercise" if piece.slot else release.resembles(piece.text) is None
 
 
-def _homes(stray: Piece, found: list[Piece], known: frozenset) -> list[tuple[int, str]]:
-    """(place, joined text) of the unfinished pieces that ``stray`` continues best."""
+def _homes(stray: Piece, found: list[Piece], known: frozenset) -> list[tuple[int, int, str]]:
+    """(how well, place, joined text) of the unfinished pieces that ``stray`` may continue."""
     fits = []
     for place, piece in enumerate(found):
-        if piece is stray or not _may_grow(piece):
-            continue
-        if stray.slot is not None and piece.slot is not stray.slot:
+        same = stray.slot is not None and piece.slot is stray.slot
+        if piece is stray or not _may_grow(piece) or (stray.slot and not same):
             continue
         text = piece.whole
         targets = piece.slot.targets if piece.slot else frozenset()
-        if code.parses(text) and _finished(text, targets):
-            continue
         glued = _best([text, stray.text], known)
-        if glued is None:
+        finished = code.parses(text) and _finished(text, targets)
+        if glued is None or (finished and code.oddness(glued, known) >= code.oddness(text, known)):
             continue
-        new = len(code.needs(glued) - known) - len(code.needs(text) - known)
-        fits.append((max(new, 0), place, glued))
-    least = min((fit[0] for fit in fits), default=0)
-    return [(place, text) for new, place, text in fits if new == least and least == 0]
+        if code.needs(glued) - known - code.needs(text):
+            continue
+        before = code.variables(text) if code.parses(text) else frozenset()
+        read = {name for name in re.findall(r"[A-Za-z_]\w*", stray.text)}
+        fits.append((100 * same + len(read & before), place, glued))
+    return fits

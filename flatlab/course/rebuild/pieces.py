@@ -11,6 +11,9 @@ from flatlab.course.rebuild.release import ANSWERS, Release, Slot
 
 FENCE = re.compile(r"#{0,6}\s*(```|~~~)\w*\s*$")
 
+_CODE_WORDS = "def|class|if|for|while|with|try|return|raise|import|from|assert|else|elif|lambda|not"
+_PROSE = re.compile(rf"(?!\s*(?:{_CODE_WORDS})\b)[^\n=]*[A-Za-z]+,? [A-Za-z]+,? [A-Za-z]+")
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -71,7 +74,9 @@ def _cell_pieces(cell: Cell, text: str, release: Release) -> list[Piece]:
     cut = _cut_at_markers(cell, text, release)
     cut = _with_id(cut, release.by_id(cell.grade_id), release)
     cut = [_unfenced(piece) for piece in _with_text_above(cut)]
+    cut = [part for piece in cut for part in _without_prose(piece)]
     cut = [part for piece in cut for part in _cut_at_definitions(piece, release)]
+    cut = [part for piece in cut for part in _without_prose(piece)]
     if cell.cut and cut:
         cut[-1] = replace(cut[-1], cut=True)
     return cut
@@ -155,9 +160,28 @@ def _unfenced(piece: Piece) -> Piece:
     fences = sum(bool(FENCE.match(line)) for line in lines)
     if piece.exact or len(lines) < 2 or not (piece.own or piece.slot.kind == "exercise"):
         return piece
+    bare = "\n".join(line for line in lines if not FENCE.match(line))
+    if fences and not code.parses(piece.text) and code.parses(bare):
+        return replace(piece, text=bare)
     first = int(bool(FENCE.match(lines[0])))
     last = len(lines) - int(bool(FENCE.match(lines[-1])) and (first > 0 or fences % 2 > 0))
     return replace(piece, text="\n".join(lines[first:last])) if fences else piece
+
+
+def _without_prose(piece: Piece) -> list[Piece]:
+    """An exercise's code and, as a piece of nobody's, the prose that was merged behind it."""
+    if piece.slot is None or piece.slot.kind != "exercise" or code.parses(piece.text):
+        return [piece]
+    parts = code.paragraphs(piece.text)
+    prose = next((i for i, part in enumerate(parts) if _PROSE.match(part)), 0)
+    start = "\n\n".join(parts[:prose])
+    if not prose or not code.parses(start) or not all(map(_PROSE.match, parts[prose:])):
+        return [piece]
+    rest = "\n\n".join(parts[prose:])
+    return [
+        replace(piece, text=start),
+        replace(piece, kind="markdown", text=rest, slot=None, how=()),
+    ]
 
 
 def _cut_at_definitions(piece: Piece, release: Release) -> list[Piece]:

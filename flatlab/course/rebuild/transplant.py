@@ -12,7 +12,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from flatlab.course.rebuild import archive, code, words
+from flatlab.course.rebuild import archive, code, prose, words
 from flatlab.course.rebuild.answers import Answer, find
 from flatlab.course.rebuild.helpers import Own, own_cells
 from flatlab.course.rebuild.joining import join
@@ -54,8 +54,14 @@ def rebuild(data: bytes | Path, release: NotebookNode | Path | Release) -> Rebui
         data = Path(data).read_bytes()
     found = _read(data)
     parts = part_merged(join(pieces(found.cells, release), release), release)
-    answers = [find(slot, parts, release, found.ended_early) for slot in release.answers]
+    early = found.ended_early
+    answers = [find(s, parts, release, early) for s in release.answers if s.kind == "exercise"]
+    scrambled = _is_scrambled(parts, answers, release)
+    answers = sorted(
+        [*answers, *prose.find_all(parts, release, early, scrambled)], key=lambda a: a.slot.index
+    )
     own, told, cases = own_cells(parts, answers, release)
+    strays = _strays(parts, answers, release)
     report = [
         *(note.as_dict() for note in found.notes),
         *(answer.told for answer in answers),
@@ -63,7 +69,7 @@ def rebuild(data: bytes | Path, release: NotebookNode | Path | Release) -> Rebui
         *told,
     ]
     manual = [answer.case for answer in answers if answer.case]
-    manual += cases + _strays(parts, answers, release)
+    manual += [*cases, *strays, *(_unfinished(answers, own) if strays else [])]
     return Rebuilt(_assemble(release, answers, parts, own), report, manual)
 
 
@@ -133,6 +139,31 @@ def _labels(slots: list[Slot]) -> str:
     named = [slot.label for slot in slots if slot.kind not in ("text", "code")]
     rest = len(slots) - len(named)
     return ", ".join([*named, *([f"{rest} of text or folded code"] if rest else [])])
+
+
+def _is_scrambled(parts: list[Piece], answers: list[Answer], release: Release) -> bool:
+    """Were cells moved, split or lost, so that half an answer may stand anywhere?"""
+    order = [piece.slot.index for piece in parts if piece.slot]
+    told = [answer.told for answer in answers]
+    gone = {s.index for s in release.answers} - set(order)
+    odd = any("joined" in t["how"] or t["outcome"] in ("lost", "damaged") for t in told)
+    halves = any(p.slot and p.slot.kind == "open" and "marker" not in p.how for p in parts)
+    return order != sorted(order) or bool(gone) or odd or halves
+
+
+def _unfinished(answers: list[Answer], own: list[Own]) -> list[dict]:
+    """Exercises that may lack what a stray holds: a function that ends without a result."""
+    cases = []
+    for answer in answers:
+        if answer.slot.kind != "exercise" or answer.case or not answer.places:
+            continue
+        used = [o.text for o in own if code.binds(o.text) & code.needs(answer.source)]
+        texts = [answer.source, *used]
+        if all(code.returns(text, code.binds(text)) for text in texts):
+            continue
+        text = "It ends without a result, and the notebook holds pieces of code without a place."
+        cases.append(words.case("exercise", answer.slot.name, "damaged", text, texts))
+    return cases
 
 
 def _strays(parts: list[Piece], answers: list[Answer], release: Release) -> list[dict]:

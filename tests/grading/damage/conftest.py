@@ -4,7 +4,7 @@ from collections import defaultdict
 
 
 def pytest_terminal_summary(terminalreporter):
-    counts = defaultdict(lambda: [0, 0, 0, 0])
+    counts = defaultdict(lambda: [0] * 7)
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):
             for name, value in getattr(report, "user_properties", []):
@@ -16,9 +16,17 @@ def pytest_terminal_summary(terminalreporter):
     if not counts:
         return
     terminalreporter.section("damaged notebooks")
-    row = "{:<32}{:>14}{:>12}{:>12}{:>18}"
-    heads = ("damage", "recoverable", "recovered", "destroyed", "named for a person")
-    terminalreporter.write_line(row.format(*heads))
+    row = "{:<30}" + "{:>13}" * 7
+    heads = (
+        "recoverable",
+        "recovered",
+        "also named",
+        "in doubt",
+        "came right",
+        "destroyed",
+        "named",
+    )
+    terminalreporter.write_line(row.format("damage", *heads))
     total = [sum(column) for column in zip(*counts.values(), strict=True)]
     for operator, numbers in [*sorted(counts.items()), ("all", total)]:
         terminalreporter.write_line(row.format(operator, *numbers))

@@ -169,7 +169,7 @@ def merge_answers(sheet: Sheet, rng: random.Random) -> Sheet:
     code = [sheet.cells[i] for i in places]
     pairs = [_merged(code[i : i + 2]) for i in range(0, len(code), 2)]
     at = {place: pair for place, pair in zip(places[::2], pairs, strict=True)}
-    return sheet.having(
+    return sheet.apart(
         at.get(i, cell) for i, cell in enumerate(sheet.cells) if i in at or i not in places
     )
 
@@ -215,19 +215,19 @@ def retype_with_fence(sheet: Sheet, rng: random.Random) -> Sheet:
 
 
 def reorder_all(sheet: Sheet, rng: random.Random) -> Sheet:
-    return sheet.having(rng.sample(sheet.cells, len(sheet.cells)))
+    return sheet.apart(rng.sample(sheet.cells, len(sheet.cells)))
 
 
 def reorder_answers_last(sheet: Sheet, rng: random.Random) -> Sheet:
     mine = [c for c in sheet.cells if c.holds]
-    return sheet.having([*(c for c in sheet.cells if not c.holds), *rng.sample(mine, len(mine))])
+    return sheet.apart([*(c for c in sheet.cells if not c.holds), *rng.sample(mine, len(mine))])
 
 
 def reorder_some(sheet: Sheet, rng: random.Random) -> Sheet:
     cells = list(sheet.cells)
     for _ in range(5):
         cells.insert(rng.randrange(len(cells)), cells.pop(rng.randrange(len(cells))))
-    return sheet.having(cells)
+    return sheet.apart(cells)
 
 
 def edit_tests(sheet: Sheet, rng: random.Random) -> Sheet:

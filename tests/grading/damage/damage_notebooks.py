@@ -52,7 +52,8 @@ class Sheet:
     """A submission on its way through damage.
 
     ``destroyed``: answers that nobody could find in it; ``unsure``: those of which two versions
-    stand there with nothing to tell which is meant. ``data``: the file, once it is bytes.
+    stand there with nothing to tell which is meant, or of which the pieces are strewn about.
+    ``data``: the file, once it is bytes.
     """
 
     cells: tuple[C, ...]
@@ -73,6 +74,13 @@ class Sheet:
         """The answers that ``cells`` do not hold to their last line."""
         held = [part for cell in cells for part in cell.holds]
         return frozenset(key.removeprefix(OWN) for key in self.keys if not covered(key, held))
+
+    def apart(self, cells) -> Sheet:
+        """The same sheet with other cells, in another order: halves of a cell may be anywhere."""
+        halves = {
+            k.removeprefix(OWN) for c in self.cells for k, *share in c.holds if (*share,) != WHOLE
+        }
+        return replace(self.having(cells), unsure=self.unsure | halves)
 
     def text(self) -> str:
         """The notebook's JSON, as Jupyter writes it, each cell's source last."""

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import random
+from collections import Counter
 from pathlib import Path
 
 import damage_cells
@@ -41,6 +42,10 @@ TO_FILES = [
     *("nbformat_3", "byte_order_mark", "crlf", "utf_16", "latin_1", "read_as_windows", "nul_bytes"),
     *("compact_json", "trailing_commas", "truncate", "conflict_in_the_file", "zipped"),
 ]
+COLUMNS = [
+    *("recoverable", ("recovered", "recoverable"), ("named", "recoverable")),
+    *("in doubt", ("recovered", "in doubt"), "destroyed", ("named", "destroyed")),
+]
 TO_CELLS = [name for name in OPERATORS if name not in TO_FILES]
 
 
@@ -56,26 +61,34 @@ def chapter(request):
     return release, truth
 
 
-def judge(sheet: Sheet, truth: dict, release: Release) -> tuple[list[str], int, int, int]:
-    """What is wrong with the rebuilt sheet; counts: recoverable, recovered, destroyed, named."""
+def judge(sheet: Sheet, truth: dict, release: Release) -> tuple[list[str], list[int]]:
+    """What is wrong with the rebuilt sheet, and counts in the order of the table's columns.
+
+    What can be recovered must be; what is in doubt must be right or named for a person; what is
+    destroyed must be named, unless there was nothing, or what is left is a whole answer by itself.
+    """
     rebuilt = rebuild(sheet.bytes(), release)
     named = {case["name"] for case in rebuilt.manual}
-    labels = {key: key.removeprefix("open-") for key in truth}
-    wrong, recovered = [], 0
-    sure = [key for key in truth if key not in sheet.destroyed | sheet.unsure]
-    for key in sure:
-        outcome = next(e["outcome"] for e in rebuilt.report if e["name"] == labels[key])
-        if not same(meaning(rebuilt.notebook, key), truth[key], key, sheet):
-            wrong.append(f"{key}: not what was handed in ({outcome})")
-        elif outcome in ("lost", "damaged"):
-            wrong.append(f"{key}: there, but called {outcome}")
-        else:
-            recovered += 1
-    missing = [key for key in truth if key not in sure and labels[key] not in named]
-    wrong += [
-        f"{key}: destroyed, and not named" for key in missing if not blank(truth, key, release)
-    ]
-    return wrong, len(sure), recovered, len(truth) - len(sure), len(named)
+    wrong, counts = [], Counter()
+    for key in truth:
+        name = key.removeprefix("open-")
+        outcome = next(e["outcome"] for e in rebuilt.report if e["name"] == name)
+        right = same(meaning(rebuilt.notebook, key), truth[key], key, sheet)
+        kind = "recoverable"
+        if key in sheet.destroyed:
+            kind = "destroyed"
+            if name not in named and not (blank(truth, key, release) or plausible(sheet, key)):
+                wrong.append(f"{key}: destroyed, and not named ({outcome})")
+        elif key in sheet.unsure:
+            kind = "in doubt"
+            if not right and name not in named:
+                wrong.append(f"{key}: in doubt, wrong, and not named ({outcome})")
+        elif not right or outcome in ("lost", "damaged"):
+            wrong.append(f"{key}: {'right' if right else 'not what was handed in'} ({outcome})")
+        counts[kind] += 1
+        counts["recovered", kind] += right
+        counts["named", kind] += name in named
+    return wrong, [counts[column] for column in COLUMNS]
 
 
 def same(found: object, truth: object, key: str, sheet: Sheet) -> bool:
@@ -96,7 +109,7 @@ def plausible(sheet: Sheet, key: str) -> bool:
     """Is what is left of an answer Python that a student may have handed in as it is?"""
     parts = [cell.source for cell in sheet.cells for name, *_ in cell.holds if name == key]
     try:
-        return bool(parts) and key in sheet.destroyed and all(map(ast.parse, parts))
+        return bool(parts) and all(map(ast.parse, parts))
     except SyntaxError:
         return False
 
@@ -104,11 +117,11 @@ def plausible(sheet: Sheet, key: str) -> bool:
 @pytest.mark.parametrize("name", OPERATORS)
 def test_damage_is_undone(name, chapter, record_property):
     release, truth = chapter
-    counts, wrong = [0, 0, 0, 0], []
+    counts, wrong = [0] * len(COLUMNS), []
     for student, (sheet, meanings) in truth.items():
         for seed in range(SEEDS):
             damaged = OPERATORS[name](sheet, random.Random(seed))
-            found, *numbers = judge(damaged, meanings, release)
+            found, numbers = judge(damaged, meanings, release)
             counts = [a + b for a, b in zip(counts, numbers, strict=True)]
             wrong += [f"{student}, seed {seed}: {text}" for text in found]
     record_property("damage", (name, *counts))
@@ -131,7 +144,7 @@ THREE = st.one_of(st.tuples(CELLS, CELLS, CELLS), st.tuples(CELLS, CELLS, FILES)
 @pytest.mark.parametrize("many", [TWO, THREE], ids=["two", "three"])
 def test_damages_together_are_undone(many, chapter, record_property):
     release, truth = chapter
-    counts = [0, 0, 0, 0]
+    counts = [0] * len(COLUMNS)
 
     @settings(
         max_examples=EXAMPLES,
@@ -144,7 +157,7 @@ def test_damages_together_are_undone(many, chapter, record_property):
     @given(names=many, student=st.sampled_from(sorted(truth)), seed=st.integers(0, 2**16))
     def every_answer_comes_back(names, student, seed):
         sheet, meanings = truth[student]
-        wrong, *numbers = judge(composed(names, sheet, seed), meanings, release)
+        wrong, numbers = judge(composed(names, sheet, seed), meanings, release)
         counts[:] = [a + b for a, b in zip(counts, numbers, strict=True)]
         if wrong:
             WRONG.append((names, student, seed, wrong))
