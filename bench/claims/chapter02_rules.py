@@ -150,7 +150,9 @@ def escape(found: Found) -> list[Point]:
     return [
         rules.near("λ_max at the start", run["sharpness_start"], 19.7, 5),
         rules.above("s at the start, B = 4 allows", run["non_uniformity_start"], bound),
-        rules.below("first measured step with λ_max below 10", run["first_step_below_10"], 40),
+        rules.below("λ_max after 40 iterations", run["sharpness_40"], 10),
+        rules.below("first step measured below 10", run["first_step_below_10"], 40),
+        rules.below("λ_max after 3000 iterations", run["sharpness_end"], 10),
     ]
 
 
