@@ -16,6 +16,7 @@ MOST_CHARACTERS = 300_000
 _MOST_BLOCKS = 40
 _MAGIC = re.compile(r"(?m)^([ \t]*)(?:[%!?].*|[\w.]+\?+[ \t]*)$")
 _SHELL = re.compile(r"(?m)^([ \t]*)([\w, \t]+?)=[ \t]*[!%].*$")
+ENDS = re.compile(r"(?m)^\s*(return|raise)\b")  # of a function
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "get_ipython", "display", "In", "Out", "_"}
 
 
@@ -119,21 +120,25 @@ def variables(text: str) -> frozenset[str]:
     return frozenset(stored | {n.arg for n in inside if isinstance(n, ast.arg)})
 
 
-def ends_oddly(text: str) -> bool:
-    """Is the last thing in ``text`` a bare name inside a function, as after a cut in mid-word?"""
+def ends_oddly(text: str, known: frozenset[str]) -> bool:
+    """Does ``text`` end in mid-word: a bare name in a function, or a name that nothing defines?"""
     last = text.rstrip().split("\n")[-1]
-    return last[:1].isspace() and re.fullmatch(r"\s+[\w.]+", last) is not None
+    if last[:1].isspace() and re.fullmatch(r"\s+[\w.]+", last):
+        return True
+    word = re.search(r"[A-Za-z_]\w*$", last)
+    return word is not None and word[0] in needs(text) - known
 
 
 def oddness(text: str, known: frozenset[str]) -> int:
-    """How unlikely it is that ``text`` was written so: unknown names, statements of a bare name."""
+    """How unlikely it is that ``text`` was written so: unknown names, statements of no effect."""
     found = _python(text)
-    bare = [
+    idle = [
         node
         for node in (ast.walk(found[1]) if found else ())
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Name | ast.Attribute)
+        if isinstance(node, ast.Expr)
+        and not isinstance(node.value, ast.Call | ast.Constant | ast.Await | ast.Yield)
     ]
-    return len(needs(text) - known) + len(bare)
+    return len(needs(text) - known) + len(idle)
 
 
 def paragraphs(text: str) -> list[str]:
@@ -226,12 +231,11 @@ def first_definitions(text: str, targets: frozenset[str]) -> list[tuple[int, str
 
 
 def returns(text: str, targets: frozenset[str]) -> bool:
-    """Does each function of ``targets`` in ``text`` end as a finished one: return, raise, loop?"""
+    """Does each function of ``targets`` in ``text`` end with a result (or an error)?"""
     for _, node in statements(text):
         if isinstance(node, ast.FunctionDef) and node.name in targets:
-            body = node.body[1:] if ast.get_docstring(node) is not None else node.body
-            ends = (ast.Return, ast.Raise, ast.If, ast.For, ast.While, ast.With, ast.Try)
-            if not body or not isinstance(body[-1], ends):
+            results = (ast.Return, ast.Raise, ast.Yield)
+            if not any(isinstance(inner, results) for inner in ast.walk(node.body[-1])):
                 return False
     return True
 

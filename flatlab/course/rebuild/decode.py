@@ -26,7 +26,10 @@ def decode(data: bytes) -> tuple[str, list[Note]]:
     """
     notes = [Note("bom")] if data.startswith(codecs.BOM_UTF8) else []
     encoding, body = _encoding(data)
+    zeros = 0
     if encoding == "utf-8":
+        zeros = body.count(b"\0")  # before decoding: one may stand inside a character
+        body = body.replace(b"\0", b"")
         try:
             text = body.decode("utf-8")
         except UnicodeDecodeError:
@@ -35,10 +38,9 @@ def decode(data: bytes) -> tuple[str, list[Note]]:
     else:
         notes.append(Note("encoding", encoding.upper()))
         text = body.decode(encoding, "replace").rstrip("\ufffd")
-    if zeros := text.count("\0"):
+    if zeros := zeros + text.count("\0"):
         notes.append(Note("nul", str(zeros)))
-        text = text.replace("\0", "")
-    return text, notes
+    return text.replace("\0", ""), notes
 
 
 def settle(text: str) -> str:

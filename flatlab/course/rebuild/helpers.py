@@ -78,7 +78,12 @@ def _incomplete(
     if answer.slot.kind != "exercise" or any("import *" in text for text in texts):
         return None
     known = release.bound.union(*map(code.binds, texts))
-    unknown = sorted(code.needs(answer.source) - known)
+    needed, pending = set(), [answer.source]
+    while pending:
+        more = code.needs(pending.pop()) - needed
+        needed |= more
+        pending += [text for text in texts if code.binds(text) & more]
+    unknown = sorted(needed - known)
     if not unknown or not answer.places:
         return None
     name = answer.slot.name

@@ -44,12 +44,17 @@ def _following(piece: Piece, after: list[Piece], release: Release) -> list[Piece
     for other in after:
         if other.exact or other.cell == piece.cell or "marker" in other.how:
             break
-        if not (other.own or other.slot.kind == "exercise"):
+        if not (other.own or other.slot.kind == "exercise" or _is_code_under_open(other)):
             break
         if code.defines(other.text, elsewhere):
             break
         fitting.append(other)
     return fitting
+
+
+def _is_code_under_open(piece: Piece) -> bool:
+    """Code under the id of a question in words: the id is wrong."""
+    return piece.slot.kind == "open" and piece.kind == "code"
 
 
 def _extend(piece: Piece, after: list[Piece], release: Release, known: frozenset) -> tuple:
@@ -80,9 +85,11 @@ def _extend_whole(piece: Piece, other: Piece, targets: frozenset, known: frozens
     fewer = code.oddness(tight, known) < code.oddness(plain, known)
     unknown = code.needs(other.text) - known
     inside = bool(unknown) and unknown <= code.variables(text)
-    halves = other.slot is piece.slot is not None or inside or code.ends_oddly(text)
+    halves = other.slot is piece.slot is not None or inside or code.ends_oddly(text, known)
     if halves and fewer and code.parses(tight):
         return _grown(piece, tight, [other]), 1
+    if code.is_empty(other.text) and other.text[:1].isspace():  # a comment inside a function
+        return _grown(piece, plain, [other]), 1
     if not targets or not (other.own or other.slot is piece.slot):
         return piece, 0
     has, adds = code.binds(text) & targets, code.binds(other.text) & targets
@@ -129,10 +136,11 @@ def _join_strays(found: list[Piece], release: Release, known: frozenset) -> list
             homes = _homes(stray, result, known) if _is_stray(stray, release) else []
             best = max((score for score, *_ in homes), default=-1)
             if [score for score, *_ in homes].count(best) == 1:
-                fits.append((best, -place, *max(homes)[1:]))
+                ends = code.ENDS.search(stray.text) is not None
+                fits.append((best, not ends, -place, *max(homes)[1:]))
         if not fits:
             return result
-        _, place, home, text = max(fits)
+        *_, place, home, text = max(fits)
         result[home] = _grown(result[home], text, [result[-place]])
         del result[-place]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from flatlab.course.rebuild import code
@@ -10,6 +11,7 @@ from flatlab.course.rebuild.pieces import Piece
 from flatlab.course.rebuild.release import Release, Slot
 
 OTHER = "\n\n*(another version, found in cell {}:)*\n\n"
+_WORD = re.compile(r"[^\W\d_]{2}")
 LOOSE = "\n\n*(found in cell {}; it may belong here:)*\n\n"
 
 
@@ -51,7 +53,7 @@ def _near(slot: Slot, pieces: list[Piece], release: Release) -> list[int]:
 
 
 def _is_prose(piece: Piece, release: Release) -> bool:
-    if not piece.own or release.resembles(piece.text):
+    if not piece.own or release.resembles(piece.text) or not _WORD.search(piece.text):
         return False
     if code.parses(piece.text):
         return piece.kind != "code" and code.is_empty(piece.text)
@@ -81,6 +83,8 @@ def _open(
         stubs = [p for p in pieces if p.exact and p.slot.kind == "open"]
         return empty(slot, [*stubs, *(pieces[i] for i in near)], early)
     body, texts, other = _body(full, loose, pieces)
+    if "".join(body.split()) == "".join(slot.body.split()):  # the stub, split and found again
+        return empty(slot, [pieces[i] for i in near], early)
     source = f"{slot.marker}\n{body}" if slot.marker else body
     cells = [pieces[i] for i in (full or loose)]
     how = how_found(cells, placed=all(piece.own for piece in cells))

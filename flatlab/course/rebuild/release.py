@@ -108,7 +108,7 @@ class Release:
     def resembles(self, text: str) -> Slot | None:
         """The cell, no answer's, that ``text`` is a part or an edited copy of; None for own text."""
         lines = _solid(text)
-        if sum(map(len, lines)) < _SHORTEST:
+        if not lines:
             return None
         shared = [
             (len([line for line in lines if line in known]) / len(lines), -slot.index)
@@ -116,7 +116,8 @@ class Release:
             if slot.kind not in ANSWERS
         ]
         share, index = max(shared)
-        return self.slots[-index] if share >= 0.6 else None
+        enough = 0.6 if sum(map(len, lines)) >= _SHORTEST else 1.0
+        return self.slots[-index] if share >= enough else None
 
     def is_stub(self, slot: Slot, text: str) -> bool:
         """Is ``text`` what the release shows for this answer, or less?"""

@@ -69,7 +69,7 @@ def rebuild(data: bytes | Path, release: NotebookNode | Path | Release) -> Rebui
         *told,
     ]
     manual = [answer.case for answer in answers if answer.case]
-    manual += [*cases, *strays, *(_unfinished(answers, own) if strays else [])]
+    manual += [*cases, *strays, *(_unfinished(answers, own, parts) if strays else [])]
     return Rebuilt(_assemble(release, answers, parts, own), report, manual)
 
 
@@ -151,15 +151,17 @@ def _is_scrambled(parts: list[Piece], answers: list[Answer], release: Release) -
     return order != sorted(order) or bool(gone) or odd or halves
 
 
-def _unfinished(answers: list[Answer], own: list[Own]) -> list[dict]:
+def _unfinished(answers: list[Answer], own: list[Own], parts: list[Piece]) -> list[dict]:
     """Exercises that may lack what a stray holds: a function that ends without a result."""
     cases = []
     for answer in answers:
-        if answer.slot.kind != "exercise" or answer.case or not answer.places:
+        if answer.slot.kind != "exercise" or answer.case:
             continue
         used = [o.text for o in own if code.binds(o.text) & code.needs(answer.source)]
         texts = [answer.source, *used]
-        if all(code.returns(text, code.binds(text)) for text in texts):
+        seen = [p.whole for p in parts if p.slot is answer.slot and not p.exact]
+        begun = not answer.places and not any("NotImplementedError" in text for text in seen)
+        if not begun and all(code.returns(text, code.binds(text)) for text in texts):
             continue
         text = "It ends without a result, and the notebook holds pieces of code without a place."
         cases.append(words.case("exercise", answer.slot.name, "damaged", text, texts))

@@ -78,9 +78,10 @@ def _halves(cell: C, at: int, keeps: bool) -> list[C]:
     first = tuple((key, a, a + (b - a) * share) for key, a, b in cell.holds)
     second = tuple((key, a + (b - a) * share, b) for key, a, b in cell.holds)
     metadata = cell.metadata if keeps else {}
+    frayed = cell.source[at - 1] != "\n"
     return [
         replace(cell, source=cell.source[:at].strip("\n"), holds=first),
-        C(cell.kind, cell.source[at:].strip("\n"), metadata, f"{cell.id}-b", second),
+        C(cell.kind, cell.source[at:].strip("\n"), metadata, f"{cell.id}-b", second, frayed=frayed),
     ]
 
 
@@ -124,6 +125,7 @@ def _in_mid_line(cell: C) -> list[int]:
         at
         for at in range(first + 1, len(text))
         if text[at - 1] != "\n" and text[at] != "\n" and text[:at].split("\n")[-1].strip()
+        if text[first:at].strip() and text[at:].strip()
     ]
 
 
@@ -146,13 +148,21 @@ def _merged(cells: list[C]) -> C:
     return replace(cells[0], source=text, holds=tuple(h for cell in cells for h in cell.holds))
 
 
+def _frayed(sheet: Sheet, merged: list[list[C]]) -> Sheet:
+    """``sheet``; in doubt are the answers whose lines were cut in two by a merge's empty line."""
+    keys = {
+        k.removeprefix(OWN) for cells in merged for c in cells[1:] if c.frayed for k, *_ in c.holds
+    }
+    return replace(sheet, unsure=sheet.unsure | keys)
+
+
 def _merge(sheet: Sheet, rng: random.Random, share: float, size: int) -> Sheet:
-    cells, i = [], 0
+    groups, i = [], 0
     while i < len(sheet.cells):
         count = size if rng.random() < share else 1
-        cells.append(_merged(list(sheet.cells[i : i + count])))
+        groups.append(list(sheet.cells[i : i + count]))
         i += count
-    return sheet.having(cells)
+    return _frayed(sheet.having(map(_merged, groups)), groups)
 
 
 def merge_pairs(sheet: Sheet, rng: random.Random) -> Sheet:
@@ -187,11 +197,11 @@ def retype_all_to_markdown(sheet: Sheet, rng: random.Random) -> Sheet:
 def retype_to_heading(sheet: Sheet, rng: random.Random) -> Sheet:
     """JupyterLab's keys 1 to 6: Markdown, with #s before the first line in place of its own.
 
-    Half a cell that begins with an indented line would lose its indentation: left out.
+    Half a cell that begins inside a block or a line would lose its beginning: left out.
     """
 
     def change(c: C) -> C:
-        if c.source[:1].isspace():
+        if c.source[:1].isspace() or c.frayed:
             return c
         return replace(
             c, kind="markdown", source=f"{'#' * rng.randint(1, 6)} {c.source.lstrip('# ')}"
@@ -252,7 +262,8 @@ def helpers_into_setup(sheet: Sheet, rng: random.Random) -> Sheet:
     """The student's own cells, pasted into the locked setup cell."""
     mine = [c for c in sheet.cells if any(key.startswith(OWN) for key, *_ in c.holds)]
     cells = [c for c in sheet.cells if c not in mine]
-    return sheet.having(_merged([c, *mine]) if c.grade_id == "setup" else c for c in cells)
+    merged = (_merged([c, *mine]) if c.grade_id == "setup" else c for c in cells)
+    return _frayed(sheet.having(merged), [[sheet.cells[0], *mine]])
 
 
 def edit_other_cells(sheet: Sheet, rng: random.Random) -> Sheet:

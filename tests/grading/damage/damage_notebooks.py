@@ -33,6 +33,7 @@ class C:
     id: str
     holds: tuple[tuple[str, float, float], ...] = ()
     outputs: tuple = ()
+    frayed: bool = False  # it begins in the middle of a line
 
     @property
     def grade_id(self) -> str:

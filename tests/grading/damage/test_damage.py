@@ -70,10 +70,10 @@ def judge(sheet: Sheet, truth: dict, release: Release) -> tuple[list[str], list[
     rebuilt = rebuild(sheet.bytes(), release)
     named = {case["name"] for case in rebuilt.manual}
     wrong, counts = [], Counter()
-    for key in truth:
+    for key, meant in truth.items():
         name = key.removeprefix("open-")
         outcome = next(e["outcome"] for e in rebuilt.report if e["name"] == name)
-        right = same(meaning(rebuilt.notebook, key), truth[key], key, sheet)
+        right = same(meaning(rebuilt.notebook, key), meant, key, sheet)
         kind = "recoverable"
         if key in sheet.destroyed:
             kind = "destroyed"
@@ -106,10 +106,10 @@ def blank(truth: dict, key: str, release: Release) -> bool:
 
 
 def plausible(sheet: Sheet, key: str) -> bool:
-    """Is what is left of an answer Python that a student may have handed in as it is?"""
+    """May a student have handed in what is left as it is: Python, or words that a person reads?"""
     parts = [cell.source for cell in sheet.cells for name, *_ in cell.holds if name == key]
     try:
-        return bool(parts) and all(map(ast.parse, parts))
+        return bool(parts) and (key.startswith("open-") or all(map(ast.parse, parts)))
     except SyntaxError:
         return False
 
