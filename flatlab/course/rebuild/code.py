@@ -231,13 +231,24 @@ def first_definitions(text: str, targets: frozenset[str]) -> list[tuple[int, str
 
 
 def returns(text: str, targets: frozenset[str]) -> bool:
-    """Does each function of ``targets`` in ``text`` end with a result (or an error)?"""
-    for _, node in statements(text):
-        if isinstance(node, ast.FunctionDef) and node.name in targets:
-            results = (ast.Return, ast.Raise, ast.Yield)
-            if not any(isinstance(inner, results) for inner in ast.walk(node.body[-1])):
-                return False
-    return True
+    """Does each function of ``targets`` in ``text`` end with a result, or an error, on every way?"""
+    functions = [n for _, n in statements(text) if isinstance(n, ast.FunctionDef)]
+    return all(_concludes(node.body) for node in functions if node.name in targets)
+
+
+def _concludes(body: list[ast.stmt]) -> bool:
+    last = body[-1] if body else None
+    if isinstance(last, ast.Return):
+        return last.value is not None
+    if isinstance(last, ast.If):
+        return _concludes(last.body) and _concludes(last.orelse)
+    if isinstance(last, ast.With):
+        return _concludes(last.body)
+    if isinstance(last, ast.Try):
+        return _concludes(last.finalbody) or _concludes(last.orelse or last.body)
+    if isinstance(last, ast.While):
+        return isinstance(last.test, ast.Constant)
+    return isinstance(last, ast.Raise)
 
 
 _HEADED = re.compile(r"(?m)^#{1,6}[ \t]+(?=(?:async[ \t]+)?def[ \t]|class[ \t]|@|import |from )")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import product
 
 from flatlab.course.rebuild import code
 from flatlab.course.rebuild.pieces import Piece
 from flatlab.course.rebuild.release import Release
 
 _FARTHEST = 8  # pieces looked at together
+_MOST_EDGES = 5  # pieces that may each be joined by a line break or in mid-line
 
 
 def join(found: list[Piece], release: Release) -> list[Piece]:
@@ -64,6 +66,11 @@ def _extend(piece: Piece, after: list[Piece], release: Release, known: frozenset
     text, other = piece.whole, after[0]
     whole, alone = code.parses(code.repaired(text)), code.parses(other.text)
     targets = piece.slot.targets if piece.slot else frozenset()
+    if whole and targets - code.binds(text):
+        for count in range(1, min(len(after), _MOST_EDGES - 1) + 1):
+            glued = _best([text, *(p.text for p in after[:count])], known)
+            if glued is not None and targets <= code.binds(glued):
+                return _grown(piece, glued, after[:count]), count
     if whole and alone:
         return _extend_whole(piece, other, targets, known)
     if whole and _finished(text, targets) and release.resembles(other.text):
@@ -84,7 +91,7 @@ def _extend_whole(piece: Piece, other: Piece, targets: frozenset, known: frozens
     plain, tight = f"{text}\n{other.text}", f"{text}{other.text}"
     fewer = code.oddness(tight, known) < code.oddness(plain, known)
     unknown = code.needs(other.text) - known
-    inside = bool(unknown) and unknown <= code.variables(text)
+    inside = unknown & code.variables(text)
     halves = other.slot is piece.slot is not None or inside or code.ends_oddly(text, known)
     if halves and fewer and code.parses(tight):
         return _grown(piece, tight, [other]), 1
@@ -101,11 +108,14 @@ def _extend_whole(piece: Piece, other: Piece, targets: frozenset, known: frozens
 
 def _best(texts: list[str], known: frozenset) -> str | None:
     """``texts`` as one Python text: by lines, or in mid-line, with the fewest unknown names."""
-    tries = ["\n".join(texts), "".join(texts)]
-    if len(texts) > 2:
-        tries += [texts[0] + "\n".join(texts[1:]), "\n".join(texts[:-1]) + texts[-1]]
+    edges = product(("\n", ""), repeat=len(texts) - 1) if len(texts) <= _MOST_EDGES else ()
+    tries = [_sewn(texts, edge) for edge in edges] or ["\n".join(texts), "".join(texts)]
     fits = [text for text in tries if code.parses(text)]
     return min(fits, key=lambda text: code.oddness(text, known), default=None)
+
+
+def _sewn(texts: list[str], edges: tuple[str, ...]) -> str:
+    return texts[0] + "".join(edge + text for edge, text in zip(edges, texts[1:], strict=True))
 
 
 def _grown(piece: Piece, text: str, parts: list[Piece]) -> Piece:

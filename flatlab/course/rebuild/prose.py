@@ -11,7 +11,7 @@ from flatlab.course.rebuild.pieces import Piece
 from flatlab.course.rebuild.release import Release, Slot
 
 OTHER = "\n\n*(another version, found in cell {}:)*\n\n"
-_WORD = re.compile(r"[^\W\d_]{2}")
+_WORD = re.compile(r"[^\W_]")
 LOOSE = "\n\n*(found in cell {}; it may belong here:)*\n\n"
 
 
@@ -56,7 +56,7 @@ def _is_prose(piece: Piece, release: Release) -> bool:
     if not piece.own or release.resembles(piece.text) or not _WORD.search(piece.text):
         return False
     if code.parses(piece.text):
-        return piece.kind != "code" and code.is_empty(piece.text)
+        return piece.kind != "code" and not code.binds(piece.text)
     return piece.kind != "code" or not piece.text[:1].isspace()
 
 

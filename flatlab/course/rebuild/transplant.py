@@ -69,7 +69,9 @@ def rebuild(data: bytes | Path, release: NotebookNode | Path | Release) -> Rebui
         *told,
     ]
     manual = [answer.case for answer in answers if answer.case]
-    manual += [*cases, *strays, *(_unfinished(answers, own, parts) if strays else [])]
+    sewn = any(p.joined or (p.slot and p.slot.kind in _LOCKED and not p.exact) for p in parts)
+    manual += [*cases, *strays]
+    manual += _unfinished(answers, own, parts) if strays or sewn else []
     return Rebuilt(_assemble(release, answers, parts, own), report, manual)
 
 
@@ -152,7 +154,7 @@ def _is_scrambled(parts: list[Piece], answers: list[Answer], release: Release) -
 
 
 def _unfinished(answers: list[Answer], own: list[Own], parts: list[Piece]) -> list[dict]:
-    """Exercises that may lack what a stray holds: a function that ends without a result."""
+    """Exercises that may lack a piece, in a notebook of pieces: functions without a result."""
     cases = []
     for answer in answers:
         if answer.slot.kind != "exercise" or answer.case:
@@ -163,7 +165,7 @@ def _unfinished(answers: list[Answer], own: list[Own], parts: list[Piece]) -> li
         begun = not answer.places and not any("NotImplementedError" in text for text in seen)
         if not begun and all(code.returns(text, code.binds(text)) for text in texts):
             continue
-        text = "It ends without a result, and the notebook holds pieces of code without a place."
+        text = "It ends without a result, and cells of the notebook were split or changed."
         cases.append(words.case("exercise", answer.slot.name, "damaged", text, texts))
     return cases
 
