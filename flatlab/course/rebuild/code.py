@@ -236,6 +236,11 @@ def returns(text: str, targets: frozenset[str]) -> bool:
     return all(_concludes(node.body) for node in functions if node.name in targets)
 
 
+def functions(text: str) -> frozenset[str]:
+    """The names of the functions that ``text`` defines at its left margin."""
+    return frozenset(n.name for _, n in statements(text) if isinstance(n, ast.FunctionDef))
+
+
 def _concludes(body: list[ast.stmt]) -> bool:
     last = body[-1] if body else None
     if isinstance(last, ast.Return):

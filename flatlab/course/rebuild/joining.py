@@ -73,8 +73,15 @@ def _extend(piece: Piece, after: list[Piece], release: Release, known: frozenset
                 return _grown(piece, glued, after[:count]), count
     if whole and alone:
         return _extend_whole(piece, other, targets, known)
-    if whole and _finished(text, targets) and release.resembles(other.text):
-        return piece, 0
+    if (
+        whole
+        and _finished(text, targets)
+        and (
+            release.resembles(other.text)
+            or (other.text[:1].isspace() and (piece.slot is None or other.slot is not piece.slot))
+        )
+    ):
+        return piece, 0  # what stands behind its last return would never run
     if whole and other.kind != "code" and not other.text[:1].isspace() and piece.own:
         return piece, 0
     for count in range(1, len(after) + 1):
@@ -130,7 +137,9 @@ def _grown(piece: Piece, text: str, parts: list[Piece]) -> Piece:
 
 
 def _finished(text: str, targets: frozenset) -> bool:
-    return bool(code.binds(text) & targets or not targets) and code.returns(text, targets)
+    """Does ``text`` define ``targets`` (for own code: a function), each ending with its result?"""
+    asked = targets or code.functions(text)
+    return bool(asked & code.binds(text)) and code.returns(text, asked)
 
 
 def _join_strays(found: list[Piece], release: Release, known: frozenset) -> list[Piece]:

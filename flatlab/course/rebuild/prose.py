@@ -26,8 +26,10 @@ def find_all(pieces: list[Piece], release: Release, early: bool, scrambled: bool
     taken = {place for places in found.values() for place in places}
     loose = [i for i, p in enumerate(pieces) if i not in taken and _is_prose(p, release)]
     extra: dict[int, list[int]] = {slot.index: [] for slot in slots}
-    for place in loose if scrambled else []:
-        extra[_nearest(place, slots, found, pieces)].append(place)
+    blank = [s for s in slots if any(p.exact and p.slot is s for p in pieces)]  # its stub is there
+    may_miss = [s for s in slots if s not in blank or any(pieces[i].text for i in found[s.index])]
+    for place in loose if scrambled and may_miss else []:
+        extra[_nearest(place, may_miss, found)].append(place)
     return [_open(s, found[s.index], extra[s.index], pieces, release, early) for s in slots]
 
 
@@ -60,7 +62,7 @@ def _is_prose(piece: Piece, release: Release) -> bool:
     return piece.kind != "code" or not piece.text[:1].isspace()
 
 
-def _nearest(place: int, slots: list[Slot], found: dict, pieces: list[Piece]) -> int:
+def _nearest(place: int, slots: list[Slot], found: dict) -> int:
     """The index of the question to which loose text is added: the last before it, else the first.
 
     A question of which nothing was found comes first.

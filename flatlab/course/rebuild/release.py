@@ -17,6 +17,7 @@ ANSWERS = ("exercise", "open")
 _KINDS = "exercise|check|open|predict|experiment|widget|setup|settings"
 _MARKER = re.compile(rf"^(?=#|<!--)#*\s*(?:<!--)?\s*({_KINDS})\s*(?::\s*(\S.*?))?\s*(?:-->)?\s*$")
 _WORTH = re.compile(r"\s\S{1,3}\s[\d.]+ points?$")  # " · 4 points", whatever became of the dot
+_STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")
 _SHORTEST = 8  # characters of a text that is recognised by itself
 
 
@@ -106,10 +107,15 @@ class Release:
         return None
 
     def resembles(self, text: str) -> Slot | None:
-        """The cell, no answer's, that ``text`` is a part or an edited copy of; None for own text."""
+        """The cell that ``text`` is a part or an edited copy of; None for the student's own text.
+
+        Of the answers' cells only the lines of a stub count, whichever exercise's they are.
+        """
         lines = _solid(text)
         if not lines:
             return None
+        if all(line.strip() in _STUB for line in lines):
+            return self.answers[0]
         shared = [
             (len([line for line in lines if line in known]) / len(lines), -slot.index)
             for slot, known in zip(self.slots, self._lines, strict=True)
