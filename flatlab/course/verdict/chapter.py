@@ -16,19 +16,21 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from flatlab.checks.core import Check, Exercise
 from flatlab.course.assemble import assemble, grade_id
 from flatlab.course.source import CODE_KINDS, TEXT_KINDS, Cell, Percent, parse, regions
 from flatlab.course.verdict import cells as needed
+from flatlab.course.verdict.codec import encode
 from flatlab.course.verdict.cut import HIDDEN
 
 # Outputs that say what happened in the sandbox, and not what a function gave: a submission that
 # means to can forge them. A check class may name more of its own in ``measured``.
 MEASURED = {
     *("calls", "repeated", "size", "largest", "gradients", "warnings"),
-    *("moved", "has_grad", "flag", "flags", "before"),
+    *("moved", "has_grad", "flag", "changed", "grads", "w_after", "gradient_after"),
 }
-MEASURED_ENDING = "_after"
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,14 @@ class Planned:
     module: str  # where the sandbox finds its class
     kind: str  # the class's name
 
-    def measured(self, outputs: dict) -> list[str]:
-        """The keys of ``outputs`` that say what happened in the sandbox."""
-        own = getattr(self.check, "measured", ())
-        return [
-            key for key in outputs if key in MEASURED or key in own or key.endswith(MEASURED_ENDING)
-        ]
+    def measured(self, inputs: dict, outputs: dict) -> list[str]:
+        """The keys of right ``outputs`` that say what happened in the sandbox.
+
+        They are named in ``MEASURED`` or in the check's ``measured``, or are an input as it went in.
+        """
+        names = MEASURED.union(getattr(self.check, "measured", ()))
+        given = {encode(value) for value in inputs.values() if isinstance(value, list | np.ndarray)}
+        return [key for key in outputs if key in names or encode(outputs[key]) in given]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ DTYPES = {
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     *("float16", "float32", "float64"),
 }
-MOST_BYTES = 8 * 2**20  # of one record
+MOST_BYTES = 4 * 2**20  # of one record
 MOST_ITEMS = 10_000  # numbers that are not in arrays, texts, lists, arrays
 MOST_TEXT = 2_000  # characters
 DEEPEST = 6

@@ -8,12 +8,10 @@ out; this process, which never loads the submission's code, decides on them.
 from __future__ import annotations
 
 import secrets
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -22,10 +20,10 @@ from flatlab.checks.core import Check, explain_text
 from flatlab.course.verdict import cells, job, records, suspicions
 from flatlab.course.verdict import plan as planning
 from flatlab.course.verdict.chapter import Graded
-from flatlab.course.verdict.plan import Drawn, judged, misfit
+from flatlab.course.verdict.plan import Drawn, Plan, judged, misfit
 from flatlab.course.verdict.records import Record
 
-Runner = Callable[[Sequence[str], Path], Any]
+Runner = Callable[[Path], Iterable[bytes]]
 SECONDS = 20.0  # for one cell and for one check
 FLAGGED = {"malformed", "huge", "died", "timeout"}  # a person should see these
 
@@ -40,9 +38,8 @@ def decide(
     """Points of every exercise of ``notebook``, decided outside the submission's reach.
 
     ``notebook``: a rebuilt notebook. ``chapter``: the chapter's source, solutions/NN-name.py.
-    ``runner(argv, folder)`` runs a command with ``folder`` as its current and only writable folder
-    and returns when it has ended, by itself or by a limit; the course's checkout must not be
-    visible to it. ``seed``: of the drawn inputs, by default a new secret one; the result holds it.
+    ``runner(job)`` runs ``job/worker.py`` apart from everything (see ``runners``) and returns the
+    lines that it told. ``seed``: of the drawn inputs, by default a new secret one; the result holds it.
     ``seconds``: for one cell, and for one check.
 
     Returns plain data: ``chapter``, ``seed``, ``seconds`` (in the sandbox), ``exercises`` (name ->
@@ -60,23 +57,14 @@ def decide(
         notebook = nbformat.read(notebook, as_version=4)
     seed = secrets.randbits(62) if seed is None else seed
     plan = planning.make(Path(chapter), seed)
-    found: dict[tuple[str, int], Record] = {}
     start = time.monotonic()
+    wanted = job.jobs(notebook, plan)
     with tempfile.TemporaryDirectory(prefix="flatlab-verdict-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        exercises = job.lay_out(folder, notebook, plan, seconds)
-        with records.opened(folder / "records") as read:
-            runner([sys.executable, "-I", "worker.py", "."], folder)
-            for index, graded in enumerate(exercises):
-                for number in range(len(graded.checks)):
-                    found[graded.name, number] = read.get(index, number)
+        job.lay_out(Path(name), wanted, plan.chapter, seconds)
+        found = records.read(runner(Path(name)), [len(one.checks) for one in wanted])
     lasted = time.monotonic() - start
-    flags: list[dict] = []
-    decided = {}
-    for graded in plan.chapter.graded:
-        drawn = plan.drawn[graded.name]
-        got = [found.get((graded.name, i), Record("absent")) for i in range(len(drawn))]
-        decided[graded.name] = _exercise(graded, drawn, got, seconds, flags)
+    places = {one.graded.name: index for index, one in enumerate(wanted)}
+    decided, flags = judge(plan, found, places, seconds)
     for reason in suspicions.find(cells.student_code(notebook, plan.chapter.release)):
         flags.append({"exercise": "", "check": "", "reason": "code", "detail": reason})
     return {
@@ -86,6 +74,20 @@ def decide(
         "exercises": decided,
         "flags": flags,
     }
+
+
+def judge(
+    plan: Plan, found: Mapping[tuple[int, int], Record], places: Mapping[str, int], seconds: float
+) -> tuple[dict, list[dict]]:
+    """Each exercise's result and the flags, from the records; ``places``: exercise -> its job."""
+    flags: list[dict] = []
+    decided = {}
+    for graded in plan.chapter.graded:
+        drawn = plan.drawn[graded.name]
+        missing = Record("died" if graded.name in places else "absent")
+        got = [found.get((places.get(graded.name, -1), i), missing) for i in range(len(drawn))]
+        decided[graded.name] = _exercise(graded, drawn, got, seconds, flags)
+    return decided, flags
 
 
 def _exercise(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -12,40 +13,25 @@ from nbformat import NotebookNode
 from flatlab.course.verdict import cells, package
 from flatlab.course.verdict.chapter import Chapter, Graded
 from flatlab.course.verdict.codec import encode
-from flatlab.course.verdict.cut import call_halves
 from flatlab.course.verdict.plan import Drawn, Plan
 
 HERE = Path(__file__).parent
 MOST_CODE = 2_000_000  # characters of all of a submission's code
-# What the worker itself uses, and what a notebook's setup imports of the checks.
-ALWAYS = [
-    ("flatlab.checks.core", "plain"),
-    ("flatlab.checks.core", "WrongAnswer"),
-    ("flatlab.checks.guard", "TopicGuard"),
-]
-CHECKS = """
-class CheckFailed(AssertionError):
-    pass
-def ready(*functions):
-    return False
-"""
-CHAPTER = """
-class _NotHere:
-    def __call__(self, *functions):
-        return None
-    def grade(self, *functions):
-        return None
-def __getattr__(name):
-    if name.startswith("__"):
-        raise AttributeError(name)
-    return _NotHere()
-"""
 
 
-def lay_out(folder: Path, notebook: NotebookNode, plan: Plan, seconds: float) -> list[Graded]:
-    """Fill ``folder`` for the worker; the exercises in the order of their jobs.
+@dataclass(frozen=True)
+class Job:
+    """One exercise of one submission."""
 
-    An exercise whose check cell the notebook lacks has no job.
+    graded: Graded
+    cells: list[str]
+    modules: dict[str, tuple[str, bool]]
+    checks: list[dict]
+
+
+def jobs(notebook: NotebookNode, plan: Plan) -> list[Job]:
+    """One job for each exercise whose check cell ``notebook`` holds, in the chapter's order.
+
     Raises ``NotRebuilt`` where no check cell is there, ``ValueError`` for too much code.
     """
     chapter = plan.chapter
@@ -55,26 +41,35 @@ def lay_out(folder: Path, notebook: NotebookNode, plan: Plan, seconds: float) ->
         raise cells.NotRebuilt(f"It holds no check cell of {chapter.name}: rebuild it first.")
     if sum(len(cell.source) for cell in notebook.cells) > MOST_CODE:
         raise ValueError(f"The notebook holds more than {MOST_CODE:,} characters.")
-    for name in ("jobs", "records", "home"):
-        (folder / name).mkdir()
+    return [
+        Job(
+            graded,
+            [text for _, text in before[graded.name]],
+            plan.modules[graded.name],
+            _checks(plan.drawn[graded.name]),
+        )
+        for graded in exercises
+    ]
+
+
+def lay_out(folder: Path, wanted: list[Job], chapter: Chapter, seconds: float) -> None:
+    """Write into ``folder`` the worker and all that it reads."""
+    (folder / "jobs").mkdir()
     shutil.copyfile(HERE / "worker.py", folder / "worker.py")
     package.lay_out(folder / "package")
-    shutil.copyfile(HERE / "codec.py", folder / "package" / "_flatlab_codec.py")
-    sizes = []
-    for number, graded in enumerate(exercises):
-        drawn = plan.drawn[graded.name]
-        texts = [text for _, text in before[graded.name]]
-        job = {"cells": texts, "modules": _modules(chapter, graded), "checks": _checks(drawn)}
-        (folder / "jobs" / f"{number:03d}").write_text(json.dumps(job), encoding="utf-8")
-        sizes.append((len(texts), len(drawn)))
+    for name in ("codec", "child"):
+        shutil.copyfile(HERE / f"{name}.py", folder / "package" / f"_flatlab_{name}.py")
+    for number, job in enumerate(wanted):
+        data = {"cells": job.cells, "modules": job.modules, "checks": job.checks}
+        (folder / "jobs" / f"{number:04d}").write_text(json.dumps(data), encoding="utf-8")
     common = {
         "topics": package.rooms()[1],
         "prepare": _prepared(chapter.imports),
         "seconds": seconds,
-        "sizes": sizes,
+        "sizes": [(len(job.cells), len(job.checks)) for job in wanted],
+        "confine": None,  # a runner may ask for limits
     }
     (folder / "common.json").write_text(json.dumps(common), encoding="utf-8")
-    return exercises
 
 
 def _checks(drawn: tuple[Drawn, ...]) -> list[dict]:
@@ -87,20 +82,6 @@ def _checks(drawn: tuple[Drawn, ...]) -> list[dict]:
         }
         for d in drawn
     ]
-
-
-def _modules(chapter: Chapter, graded: Graded) -> dict[str, tuple[str, bool]]:
-    """The exercise's ``call`` halves, and what stands for the rest of ``flatlab.checks``."""
-    roots = [(check.module, check.kind) for check in graded.checks]
-    modules = call_halves(ALWAYS + roots, graded.hidden_module)
-    modules["flatlab.checks"] = (CHECKS, True)
-    for name in [*modules, chapter.checks]:
-        parts = name.split(".")
-        for end in range(3, len(parts)):  # a chapter's parent packages
-            modules.setdefault(".".join(parts[:end]), ("", True))
-    text, is_package = modules.get(chapter.checks, ("", True))
-    modules[chapter.checks] = (text + CHAPTER, is_package)
-    return modules
 
 
 def _prepared(imports: str) -> list[str]:

@@ -20,6 +20,7 @@ import torch
 from flatlab.checks.core import observe, plain
 from flatlab.course.verdict import chapter as source
 from flatlab.course.verdict.chapter import Chapter, Planned
+from flatlab.course.verdict.halves import modules
 
 DRAWS = 5
 MOST_TEXTS = 100  # in a list of texts, such as warnings, whose length is free
@@ -42,6 +43,7 @@ class Plan:
     chapter: Chapter
     seed: int
     drawn: dict[str, tuple[Drawn, ...]]
+    modules: dict[str, dict[str, tuple[str, bool]]]  # check cell -> what its sandbox imports
 
 
 def make(path: Path, seed: int) -> Plan:
@@ -59,7 +61,8 @@ def _make(text: str, name: str, seed: int) -> Plan:
         graded.name: tuple(_draw(chapter, graded.name, check, seed) for check in graded.checks)
         for graded in chapter.graded
     }
-    return Plan(chapter, seed, drawn)
+    halves = {graded.name: modules(chapter, graded) for graded in chapter.graded}
+    return Plan(chapter, seed, drawn, halves)
 
 
 def _draw(chapter: Chapter, cell: str, planned: Planned, seed: int) -> Drawn:
@@ -72,7 +75,7 @@ def _draw(chapter: Chapter, cell: str, planned: Planned, seed: int) -> Drawn:
         outputs = observe(check, answer, inputs)
         message = outputs.get("wrong") or judged(check, inputs, outputs)
         if message is None:
-            return Drawn(planned, inputs, form(outputs), tuple(planned.measured(outputs)))
+            return Drawn(planned, inputs, form(outputs), tuple(planned.measured(inputs, outputs)))
     raise ValueError(
         f"{chapter.name}, check {planned.exercise!r} ({planned.aim}): the chapter's own answer fails "
         f"it on {DRAWS} draws from seed {seed}: {message}"

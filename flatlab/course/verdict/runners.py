@@ -1,0 +1,76 @@
+"""How ``decide`` runs its worker: in bubblewrap, or under limits alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from flatlab.course.grading import limits as limits_module
+from flatlab.course.grading import sandbox
+from flatlab.course.grading.limits import Limits
+from flatlab.course.grading.run import _environment, _font_lists
+from flatlab.course.grading.supervise import supervise
+from flatlab.course.grading.watch import threads_of_user
+from flatlab.course.verdict.decide import Runner
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+def sandboxed(limits: Limits | None = None) -> Runner:
+    """In bubblewrap: no network, a read-only system without the course's checkout, under limits.
+
+    Raises ``RuntimeError`` where there is no sandbox.
+    """
+    if reason := sandbox.available():
+        raise RuntimeError(reason)
+    return lambda job: _run(job, limits or Limits(), isolate=True)
+
+
+def limited(limits: Limits | None = None) -> Runner:
+    """Without a sandbox: as this user, on this network, with these files, under limits."""
+    return lambda job: _run(job, limits or Limits(), isolate=False)
+
+
+def _run(job: Path, limits: Limits, isolate: bool) -> list[bytes]:
+    drop_to = sandbox.stranger() if isolate else None
+    shutil.copyfile(limits_module.__file__, job / "package" / "_flatlab_limits.py")
+    for path in _font_lists():
+        shutil.copyfile(path, job / path.name)
+    common = json.loads((job / "common.json").read_text())
+    elsewhere = 0 if isolate else threads_of_user(os.getuid())
+    common["confine"] = {
+        "limits": limits.as_dict(),
+        "drop_to": drop_to,
+        "threads_elsewhere": elsewhere,
+    }
+    (job / "common.json").write_text(json.dumps(common))
+    (job / "passwd").write_text(sandbox.passwd(drop_to))
+    _let_read(job)
+    with tempfile.TemporaryDirectory(prefix="flatlab-work-", ignore_cleanup_errors=True) as made:
+        work, environment = Path(made), _environment()
+        environment.pop("PYTHONPATH")
+        python = [sys.executable, "-I"]
+        if not isolate:
+            environment |= {"HOME": made, "TMPDIR": made, "USER": "student"}
+            words = [*python, str(job / "worker.py"), made]
+            run = supervise(words, environment, work, limits, ancestors=1, on_disk=True)
+            return run.lines
+        data = os.environ.get("FLATLAB_DATA")
+        mounts = sandbox.python_mounts(
+            Path(sys.prefix), Path(data) if data else None, hidden=(CHECKOUT,)
+        )
+        words = [*python, f"{sandbox.JOB}/worker.py", sandbox.WORK]
+        line = sandbox.isolated(words, job, mounts, environment, limits)
+        bare = {"PATH": os.defpath}
+        return supervise(line, bare, work, limits, ancestors=3, on_disk=False).lines
+
+
+def _let_read(job: Path) -> None:
+    """All but the jobs may be read by the submission, which runs as another user where it can."""
+    for path in [job, *job.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    (job / "jobs").chmod(0o700)
