@@ -9,11 +9,12 @@ from nbformat import NotebookNode
 from nbformat.v4 import output_from_msg
 
 _MOST_ERROR = 20_000  # characters of an error's text, and of its traceback
+_CUT = "\n… the rest of this cell's output was cut.\n"
 _SHOWN = ("stream", "display_data", "execute_result", "update_display_data")
 
 
 class Gate:
-    """Lets in a cell's messages until they have taken ``most`` bytes; errors always, shortened.
+    """Lets in a cell's messages up to ``most`` bytes; of text its beginning; errors shortened.
 
     A ``silent`` gate lets in nothing but a cell's beginning and end.
     """
@@ -32,12 +33,17 @@ class Gate:
             return False
         if kind == "error":
             shorten(content)
+        room = self.most - self.taken
         self.taken += len(json.dumps(content, default=str))
         if kind == "error":
             return self.taken < self.most + 10 * _MOST_ERROR
-        if self.taken > self.most:
-            self.cut |= kind in _SHOWN
+        if self.taken <= self.most:
+            return True
+        first = not self.cut
+        self.cut |= kind in _SHOWN
+        if kind != "stream" or not first:
             return False
+        content["text"] = str(content.get("text", ""))[: max(0, room)] + _CUT
         return True
 
     def notes(self) -> list[str]:

@@ -20,10 +20,7 @@ DEADLY = {
     "ends-the-process": "import os\n    os._exit(0)",
     "crashes": "import ctypes\n    ctypes.string_at(0)",
     "kills-itself": "import os\n    os.kill(os.getpid(), 9)",
-    "recursion-in-c": "import sys\n    sys.setrecursionlimit(10**9)\n    def deep(n): return deep(n"
-    " + 1)\n    [].sort(key=lambda _: 1)\n    return deep(0) if x else 0",
 }
-DEADLY.pop("recursion-in-c")  # Python 3.11 and 3.12 differ: one raises, one dies
 SLOW = {
     "loops": "while True: pass",
     "sleeps": "import time\n    time.sleep(1000)",
@@ -114,7 +111,8 @@ def test_a_flood_of_output_is_cut_and_costs_nothing(layout, kit, sandbox):
     result = grade_one(with_b(layout, body), kit, limits=Limits(cell_output=0.5))
     assert scores(result) == FULL
     assert "output cut" in cell(result, "check-b")["done"]
-    assert 10_000 < len(shown(result, "check-b")) < 600_000
+    text = shown(result, "check-b")
+    assert 10_000 < len(text) < 600_000 and "the rest of this cell's output was cut" in text
 
 
 def test_files_are_bounded(layout, kit, sandbox):
