@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -62,8 +63,10 @@ def grade_one(
     limits, begin = limits or Limits(), time.monotonic()
     runs: list[tuple[Outcome, results.Told]] = []
     skip: list[int] = []
-    while len(runs) < MOST_RUNS and time.monotonic() - begin < limits.total_seconds:
-        outcome = _run(notebook, kit, limits, skip, isolate=sandbox)
+    left = limits.total_seconds
+    while len(runs) < MOST_RUNS and left > 1:
+        outcome = _run(notebook, kit, replace(limits, total_seconds=left), skip, isolate=sandbox)
+        left = limits.total_seconds - (time.monotonic() - begin)
         told = results.read(outcome.lines, notebook, kit)
         runs.append((outcome, told))
         # Ended in mid-cell from inside or from outside: once more without that cell.
@@ -108,9 +111,7 @@ def _run(
             words += [str(job), str(work)]
             environment |= own
             return supervise(words, environment, work, limits, ancestors=1, on_disk=True)
-        data = os.environ.get("FLATLAB_DATA")
-        hidden = (Path(kit.root),)
-        mounts = sandbox.python_mounts(_PACKAGE, Path(data) if data else None, hidden)
+        mounts = sandbox.python_mounts(_PACKAGE, _data(), (Path(kit.root),))
         words += [sandbox.JOB, sandbox.WORK]
         line = sandbox.isolated(words, job, mounts, environment, limits)
         bare = {"PATH": os.defpath}
@@ -145,8 +146,13 @@ def _environment() -> dict[str, str]:
         "FLATLAB_PROGRESS": "off",
         "CUDA_VISIBLE_DEVICES": "",
     }
-    data = os.environ.get("FLATLAB_DATA")
-    return {**fixed, "FLATLAB_DATA": data} if data else fixed
+    return {**fixed, "FLATLAB_DATA": str(_data())} if _data() else fixed
+
+
+def _data() -> Path | None:
+    """The data folder, where one is named."""
+    named = os.environ.get("FLATLAB_DATA")
+    return Path(named).resolve() if named else None
 
 
 @cache
@@ -192,8 +198,8 @@ def _record(runs: list[tuple[Outcome, results.Told]], notebook: NotebookNode, ki
 def _unusual(outcome: Outcome, told: results.Told, notebook: NotebookNode) -> list[str]:
     """What a person has to look at in one run."""
     found = []
-    if told.nonsense:
-        found.append(f"{told.nonsense} lines of the grading process's record were no record.")
+    if count := told.nonsense + outcome.strange:
+        found.append(f"{count} lines of the grading process's record were no record.")
     if told.ended:
         return found
     where = ""

@@ -1,16 +1,17 @@
 """One run of the worker, watched from outside: what it tells, what it uses, its end.
 
-The worker's words are lines of JSON on a pipe, and no more of them are read than a run can need.
+The worker's words are lines on a pipe, each led by a key that it alone was told: what another
+process writes there is dropped. No more is read than a run can need.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import selectors
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +27,8 @@ _BURIAL = 10.0  # seconds that the end may take
 class Outcome:
     """How a run went."""
 
-    lines: list[bytes] = field(default_factory=list)
+    lines: list[bytes] = field(default_factory=list)  # what the worker told
+    strange: int = 0  # lines without its key
     notes: list[str] = field(default_factory=list)  # what was done from outside, and why
     stopped: str = ""  # why the run was ended from outside; empty where it ended by itself
     log: str = ""  # the end of what the worker wrote to stdout and stderr
@@ -35,8 +37,8 @@ class Outcome:
 class _Run:
     """A running worker and what has been read from it."""
 
-    def __init__(self, process: subprocess.Popen, pipe: int, limits: Limits) -> None:
-        self.process, self.pipe, self.limits = process, pipe, limits
+    def __init__(self, process: subprocess.Popen, pipe: int, key: bytes, limits: Limits) -> None:
+        self.process, self.pipe, self.key, self.limits = process, pipe, key, limits
         self.outcome = Outcome()
         self.tree = Tree(process.pid)
         self.partial, self.log = b"", b""
@@ -56,10 +58,13 @@ class _Run:
         return self.pipe in selector.get_map()
 
     def _line(self, data: bytes) -> None:
-        self.heard = time.monotonic()
         self.taken += len(data)
         *lines, self.partial = (self.partial + data).split(b"\n")
-        self.outcome.lines += lines
+        told = [line[len(self.key) :] for line in lines if line.startswith(self.key)]
+        self.outcome.strange += len(lines) - len(told)
+        self.outcome.lines += told
+        if told:
+            self.heard = time.monotonic()
 
     def too_much(self, begin: float) -> str:
         """Why the run has to end, or an empty text."""
@@ -82,8 +87,9 @@ def supervise(
     ancestors: int,
     on_disk: bool,
 ) -> Outcome:
-    """Run ``words`` (which get the pipe's number as their last word) and watch until the end.
+    """Run ``words`` and watch until the end.
 
+    Their last word is made the number of the pipe to write to; the key is on their stdin.
     ``ancestors`` is how many processes stand between this one and the submission's kernel, which
     memory limits may end and process limits may not: bubblewrap's two, and the worker. ``on_disk``:
     the files below ``folder`` are counted, since no memory-backed folder bounds them.
@@ -94,7 +100,7 @@ def supervise(
             [*words, str(writer)],
             cwd=folder,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=(writer,),
@@ -105,8 +111,12 @@ def supervise(
         raise
     finally:
         os.close(writer)
-    run = _Run(process, reader, limits)
+    key = secrets.token_hex(16).encode()
+    run = _Run(process, reader, key, limits)
     try:
+        with contextlib.suppress(BrokenPipeError):  # it has ended already: its log says why
+            process.stdin.write(key + b"\n")
+            process.stdin.close()
         with selectors.DefaultSelector() as selector:
             selector.register(reader, selectors.EVENT_READ)
             selector.register(process.stdout, selectors.EVENT_READ)
@@ -114,7 +124,9 @@ def supervise(
     finally:
         _bury(run)
         os.close(reader)
-        process.stdout.close()
+        for end in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):
+                end.close()
     run.outcome.log = run.log.decode(errors="replace")
     return run.outcome
 
@@ -161,7 +173,5 @@ def _bury(run: _Run) -> None:
             run.process.wait(1.0)
     run.tree.look()
     run.process.kill()
-    end: Callable[[], float] = time.monotonic
-    deadline = end() + _BURIAL
     run.tree.kill(seconds=_BURIAL)
-    run.process.wait(max(0.1, deadline - end()))
+    run.process.wait(_BURIAL)

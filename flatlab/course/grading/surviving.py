@@ -78,7 +78,7 @@ class Surviving(Execute):
 
     def _one(self, index: int, cell: NotebookNode) -> None:
         """Run one cell, see to its kernel, and tell."""
-        begin = time.monotonic()
+        begin, allowed = time.monotonic(), self._allowed()
         self.tell({"event": "start", "cell": index})
         status, done, seconds = "", [], 0.0
         if index in self.skip:
@@ -92,7 +92,6 @@ class Surviving(Execute):
             status = self._attempt(index, cell)
             seconds = time.monotonic() - begin
             done = self.gate.notes() + self._recover(index, status)
-        allowed = min(self.limits.cell_seconds, self.limits.total_seconds)
         if status in WHY:
             cell.outputs = [out for out in cell.outputs if out.output_type != "error"]
             cell.outputs.append(error_output(status, WHY[status].format(seconds=allowed)))

@@ -2,7 +2,8 @@
 
 Nothing here is believed by the process outside, which reads the lines: the submission's code runs
 as the same user. What makes forging harder costs little and is done: this process cannot be traced
-or looked into by it, and its only way out is a pipe that no other process inherits.
+or looked into by it, its way out is a pipe that the submission does not inherit, and what it tells
+is led by a key that comes on its stdin.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _NOT_DUMPABLE, _NO_NEW_PRIVILEGES, _SUBREAPER = (4, 0), (38, 1), (36, 1)  # prct
 def main(job: Path, work: Path, pipe: int) -> None:
     """Grade ``job``'s notebook in ``work``; the record goes to the file descriptor ``pipe``."""
     os.set_inheritable(pipe, False)
+    key = sys.stdin.readline().strip()
     # The submission may write to the folder this runs in: nothing is imported from there.
     sys.path[:] = [place for place in sys.path if place not in ("", str(work))]
     settings = json.loads((job / "settings.json").read_text())
@@ -36,17 +38,19 @@ def main(job: Path, work: Path, pipe: int) -> None:
     out = os.fdopen(pipe, "w", encoding="utf-8", errors="replace")
 
     def tell(record: dict) -> None:
-        out.write(json.dumps(record) + "\n")
+        out.write(f"{key}{json.dumps(record)}\n")
         out.flush()
 
     words = io.StringIO()
     try:
         autograde(job, work, settings, limits, tell, words)
         tell({"event": "end"})
-    except BaseException as error:  # whatever ends it is told
+        code = 0
+    except BaseException as error:  # noqa: BLE001 - whatever ends it is told
         text = f"{type(error).__name__}: {error}\n{words.getvalue()[-4000:]}"
         tell({"event": "failed", "message": text})
-        raise
+        code = 1
+    os._exit(code)  # there is nothing left to tidy
 
 
 def confine(limits: Limits, drop_to: int | None, threads_elsewhere: int) -> None:
