@@ -35,17 +35,21 @@ def find(slot: Slot, pieces: list[Piece], release: Release, early: bool) -> Answ
         placed = bool(near)
         owned += near
     full = [i for i in owned if not release.is_stub(slot, pieces[i].whole) or pieces[i].cut]
-    full = [i for i in full if not _is_beginning(pieces[i], [pieces[j] for j in owned if j != i])]
+    full = [i for i in full if not _is_part(pieces[i], [pieces[j] for j in owned if j != i])]
     if not full:
         return empty(slot, [pieces[i] for i in owned], early)
     return _exercise(slot, full, pieces, release, placed)
 
 
-def _is_beginning(piece: Piece, others: list[Piece]) -> bool:
-    """Is ``piece`` the first lines of another, as half a copy is?"""
-    start = _solid(piece.text)
-    longer = [lines for other in others if len(lines := _solid(other.text)) > len(start)]
-    return any(lines[: len(start)] == start for lines in longer)
+def _is_part(piece: Piece, others: list[Piece]) -> bool:
+    """Is ``piece`` a run of another's lines, as half a copy is?"""
+    part = _solid(piece.text)
+    longer = [lines for other in others if len(lines := _solid(other.text)) > len(part)]
+    return any(
+        lines[start : start + len(part)] == part
+        for lines in longer
+        for start in range(len(lines) - len(part) + 1)
+    )
 
 
 def _solid(text: str) -> list[str]:

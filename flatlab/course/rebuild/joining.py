@@ -16,8 +16,15 @@ _MOST_EDGES = 5  # pieces that may each be joined by a line break or in mid-line
 
 def join(found: list[Piece], release: Release) -> list[Piece]:
     """``found`` with halves of split cells joined: neighbours first, then those far apart."""
+    found = [p for i, p in enumerate(found) if not _is_echo(p, found[i - 1] if i else None)]
     known = release.bound.union(*(code.binds(piece.whole) for piece in found if not piece.exact))
     return _join_strays(_join_neighbours(found, release, known), release, known)
+
+
+def _is_echo(piece: Piece, before: Piece | None) -> bool:
+    """The same half a cell twice in a row."""
+    same = before is not None and (piece.text, piece.slot) == (before.text, before.slot)
+    return same and "marker" not in piece.how and not (piece.exact or code.parses(piece.text))
 
 
 def _join_neighbours(found: list[Piece], release: Release, known: frozenset) -> list[Piece]:
@@ -87,7 +94,8 @@ def _extend(piece: Piece, after: list[Piece], release: Release, known: frozenset
     for count in range(1, len(after) + 1):
         chunk = [p.text for p in after[:count]]
         glued = _best([text, *chunk], known)
-        if glued is not None:
+        same = all(p.slot is piece.slot is not None for p in after[:count])
+        if glued is not None and (same or not _foreign(text, glued, release)):
             return _grown(piece, glued, after[:count]), count
     return piece, 0
 
@@ -97,8 +105,7 @@ def _extend_whole(piece: Piece, other: Piece, targets: frozenset, known: frozens
     text = piece.whole
     plain, tight = f"{text}\n{other.text}", f"{text}{other.text}"
     fewer = code.oddness(tight, known) < code.oddness(plain, known)
-    unknown = code.needs(other.text) - known
-    inside = unknown & code.variables(text)
+    inside = code.needs(other.text) & code.variables(text)
     halves = other.slot is piece.slot is not None or inside or code.ends_oddly(text, known)
     if halves and fewer and code.parses(tight):
         return _grown(piece, tight, [other]), 1
@@ -111,6 +118,11 @@ def _extend_whole(piece: Piece, other: Piece, targets: frozenset, known: frozens
     if same_cell or adds - has or any(code.rebinds(other.text, name) for name in adds):
         return _grown(piece, plain, [other]), 1
     return piece, 0
+
+
+def _foreign(text: str, glued: str, release: Release) -> frozenset[str]:
+    """The names that ``glued`` needs beyond ``text`` and that are another exercise's arguments."""
+    return (code.needs(glued) - code.needs(text)) & release.arguments
 
 
 def _best(texts: list[str], known: frozenset) -> str | None:
@@ -152,7 +164,7 @@ def _join_strays(found: list[Piece], release: Release, known: frozenset) -> list
     while True:
         fits = []
         for place, stray in enumerate(result):
-            homes = _homes(stray, result, known) if _is_stray(stray, release) else []
+            homes = _homes(stray, result, known, release) if _is_stray(stray, release) else []
             best = max((score for score, *_ in homes), default=-1)
             if [score for score, *_ in homes].count(best) == 1:
                 ends = code.ENDS.search(stray.text) is not None
@@ -179,7 +191,9 @@ def _is_stray(piece: Piece, release: Release) -> bool:
     return piece.slot.kind == "exercise" if piece.slot else release.resembles(piece.text) is None
 
 
-def _homes(stray: Piece, found: list[Piece], known: frozenset) -> list[tuple[int, int, str]]:
+def _homes(
+    stray: Piece, found: list[Piece], known: frozenset, release: Release
+) -> list[tuple[int, int, str]]:
     """(how well, place, joined text) of the unfinished pieces that ``stray`` may continue."""
     fits = []
     for place, piece in enumerate(found):
@@ -191,6 +205,8 @@ def _homes(stray: Piece, found: list[Piece], known: frozenset) -> list[tuple[int
         glued = _best([text, stray.text], known)
         finished = code.parses(text) and _finished(text, targets)
         if glued is None or (finished and code.oddness(glued, known) >= code.oddness(text, known)):
+            continue
+        if _foreign(text, glued, release):
             continue
         if code.needs(glued) - known - code.needs(text):
             continue

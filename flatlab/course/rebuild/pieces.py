@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from flatlab.course.rebuild import code, conflicts
 from flatlab.course.rebuild.reading import Cell
-from flatlab.course.rebuild.release import ANSWERS, Release, Slot
+from flatlab.course.rebuild.release import Release, Slot
 
 FENCE = re.compile(r"#{0,6}\s*(```|~~~)\w*\s*$")
 
@@ -121,8 +121,14 @@ def _cut_at_markers(cell: Cell, text: str, release: Release) -> list[Piece]:
 
 
 def _is_wrong_id(piece: Piece, slot: Slot, release: Release) -> bool:
-    """Half an answer under the id of a cell that holds none."""
-    return not code.parses(piece.text) and release.resembles(piece.text) is not slot
+    """Does the text say otherwise than the id: prose for an exercise, code for a question?"""
+    python = code.parses(piece.text)
+    if slot.kind == "exercise":
+        return piece.kind == "markdown" and not python and bool(_PROSE.match(piece.text))
+    if slot.kind == "open":
+        indented = piece.text[:1].isspace() and not _PROSE.match(piece.text)
+        return piece.kind == "code" and (bool(code.binds(piece.text)) or indented)
+    return not python and release.resembles(piece.text) is not slot
 
 
 def _with_id(found: list[Piece], slot: Slot | None, release: Release) -> list[Piece]:
@@ -132,7 +138,7 @@ def _with_id(found: list[Piece], slot: Slot | None, release: Release) -> list[Pi
     """
     if slot is None:
         return found
-    if slot.kind not in ANSWERS and found and _is_wrong_id(found[0], slot, release):
+    if found and found[0].own and _is_wrong_id(found[0], slot, release):
         return found
     for place, piece in enumerate(found):
         if piece.slot is slot and not piece.exact:

@@ -85,7 +85,9 @@ def _open(
         stubs = [p for p in pieces if p.exact and p.slot.kind == "open"]
         return empty(slot, [*stubs, *(pieces[i] for i in near)], early)
     body, texts, other = _body(full, loose, pieces)
-    if "".join(body.split()) == "".join(slot.body.split()):  # the stub, split and found again
+    if "".join("".join(texts).split()) == "".join(
+        slot.body.split()
+    ):  # the stub, split and found again
         return empty(slot, [pieces[i] for i in near], early)
     source = f"{slot.marker}\n{body}" if slot.marker else body
     cells = [pieces[i] for i in (full or loose)]

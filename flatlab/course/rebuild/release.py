@@ -76,6 +76,9 @@ class Release:
             )
         self.answers = tuple(slot for slot in self.slots if slot.kind in ANSWERS)
         self.targets = frozenset().union(*(slot.targets for slot in self.slots))
+        arguments = frozenset().union(*(code.variables(s.source) for s in self.answers))
+        locked = [s.source for s in self.slots if s.kind in ("setup", "settings")]
+        self.arguments = arguments.difference(*map(code.binds, locked))
         self._ids = {slot.grade_id: slot for slot in self.slots if slot.grade_id}
         self._markers = {marker_key(s.marker): s for s in self.slots if s.marker}
         self._blocks = self._known_blocks()

@@ -163,9 +163,10 @@ def _unfinished(answers: list[Answer], own: list[Own], parts: list[Piece]) -> li
         texts = [answer.source, *used]
         seen = [p.whole for p in parts if p.slot is answer.slot and not p.exact]
         begun = not answer.places and not any("NotImplementedError" in text for text in seen)
-        if not begun and all(code.returns(text, code.binds(text)) for text in texts):
+        whole = all(code.parses(text) and code.returns(text, code.binds(text)) for text in texts)
+        if whole and not begun:
             continue
-        text = "It ends without a result, and cells of the notebook were split or changed."
+        text = "It is no Python or ends without a result, and cells were split or changed."
         cases.append(words.case("exercise", answer.slot.name, "damaged", text, texts))
     return cases
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import nbformat
 from damage_cells import each, some
-from damage_notebooks import C, Sheet
+from damage_notebooks import OWN, WHOLE, C, Sheet
 
 
 def everywhere(sheet: Sheet, change) -> Sheet:
@@ -54,11 +54,18 @@ def remove_markers_and_metadata(sheet: Sheet, rng: random.Random) -> Sheet:
     return strip_all_metadata(remove_markers(sheet, rng), rng)
 
 
+def _lied(sheet: Sheet, places: set[int]) -> Sheet:
+    """``sheet``; half a cell has nothing but its id, so that a wrong one leaves it in doubt."""
+    halves = [share for i in places for share in sheet.cells[i].holds if share[1:] != WHOLE]
+    return replace(sheet, unsure=sheet.unsure | {key.removeprefix(OWN) for key, *_ in halves})
+
+
 def duplicate_ids(sheet: Sheet, rng: random.Random) -> Sheet:
     """Cells pasted over others: a third of the named cells carry the id of another one."""
     names = [c.grade_id for c in sheet.cells if c.grade_id]
     named = [i for i, c in enumerate(sheet.cells) if c.grade_id]
-    return each(sheet, some(named, rng, 0.3), lambda c: _with_id(c, rng.choice(names)))
+    chosen = some(named, rng, 0.3)
+    return _lied(each(sheet, chosen, lambda c: _with_id(c, rng.choice(names))), chosen)
 
 
 def rename_ids(sheet: Sheet, rng: random.Random) -> Sheet:
@@ -74,7 +81,7 @@ def swap_ids(sheet: Sheet, rng: random.Random) -> Sheet:
     names = [sheet.cells[i].grade_id for i in mine]
     deal = dict(zip(mine, rng.sample(names, len(names)), strict=True))
     cells = [_with_id(c, deal[i]) if i in deal else c for i, c in enumerate(sheet.cells)]
-    return replace(sheet, cells=tuple(cells))
+    return _lied(replace(sheet, cells=tuple(cells)), set(mine))
 
 
 def duplicate_cell_ids(sheet: Sheet, rng: random.Random) -> Sheet:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.grading
 LAYOUT = Layout.find(Path(__file__).parent)
 CHAPTERS = [name for name in LAYOUT.chapters() if LAYOUT.release(name).is_file()]
 SEEDS = 4
-EXAMPLES = 300  # compositions of a chapter
+EXAMPLES = 500  # compositions of a chapter
 
 
 def operators(module) -> dict:
