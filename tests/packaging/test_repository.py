@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-MOST_BYTES = {".ipynb": 1_500_000, ".pt": 2_000_000}
+MOST_BYTES = {".npy": 2_000_000, ".ipynb": 1_500_000, ".pt": 2_000_000}
 MOST_BYTES_ELSE = 500_000
 
 
