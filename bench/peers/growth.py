@@ -2,7 +2,6 @@
 
 import json
 import statistics
-import time
 from pathlib import Path
 
 import torch
@@ -29,8 +28,8 @@ def run(folder: Path, device: str) -> None:
     problem = Problem(device)
     for k in EIGENVALUES:
         op = Hessian(problem.model, problem.loss_fn, problem.data)
-        seconds, pairs = problem.seconds(lambda op=op, k=k: top_eigenpairs(op, k))
-        line = {"k": k, "products": pairs.iterations, "top": seconds / problem.gradient_seconds()}
+        ratios, pairs = problem.in_gradients(lambda op=op, k=k: top_eigenpairs(op, k), 3)
+        line = {"k": k, "products": pairs.iterations, "top": statistics.median(ratios)}
         table["k"].append(show(line))
     table["vgg"].append(vgg(device))
     folder.mkdir(exist_ok=True)
@@ -45,13 +44,12 @@ def costs(name: str, value: int, problem) -> dict:
     line = {name: value, "gradient_s": problem.gradient_seconds(3)}
     for key, operator in [("product", Hessian), ("variance", HessianVariance)]:
         op = operator(model, problem.loss_fn, data)
-        op @ v
-        times = [problem.seconds(lambda op=op: op @ v)[0] for _ in range(3)]
-        line[key] = statistics.median(times) / line["gradient_s"]
+        line[key] = statistics.median(problem.in_gradients(lambda op=op: op @ v, 5)[0])
         op.release()
-    began = time.perf_counter()
-    pairs = top_eigenpairs(Hessian(model, problem.loss_fn, data))
-    line["top"] = (time.perf_counter() - began) / line["gradient_s"]
+    ratios, pairs = problem.in_gradients(
+        lambda: top_eigenpairs(Hessian(model, problem.loss_fn, data)), 3 if value < 10_000 else 1
+    )
+    line["top"] = statistics.median(ratios)
     return show(line | {"products": pairs.iterations, "sharpness": float(pairs.values[0])})
 
 

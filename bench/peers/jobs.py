@@ -215,7 +215,7 @@ DENSITY, SIGMA, NONUNIFORMITY = (
 LIMITS = {PRODUCT: 1.6, TOP1: 20, TOP5: 50, DENSITY: 250, SIGMA: 5, NONUNIFORMITY: 90}
 
 JOBS = [
-    Job(PRODUCT, "flatlab", hessian_product, "Hv", 15, 10),
+    Job(PRODUCT, "flatlab", hessian_product, "Hv", 31, 10),
     Job(PRODUCT, "PyHessian", pyhessian_product, "Hv", 9, 5),
     Job(PRODUCT, "hessian-eigenthings", eigenthings_product, "Hv", 9, 5),
     Job(PRODUCT, "curvlinops", curvlinops_product(1), "Hv", 9, 5),
