@@ -5,7 +5,10 @@ import json
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-COVERS = {"01-sharp-and-flat": "experiment-spectra"}  # chapter -> the cell whose figure it shows
+COVERS = {  # chapter -> the cell whose figure it shows
+    "01-sharp-and-flat": "experiment-spectra",
+    "02-which-minima-are-stable": "experiment-progressive-sharpening",
+}
 
 
 def picture(chapter: str, cell_id: str) -> bytes:
