@@ -1,0 +1,83 @@
+"""The folder of a run: a record for each submission, each written whole or not at all.
+
+A run that is killed goes on from here. One process at a time writes: a lock says so, which the
+system takes away with the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class Busy(RuntimeError):
+    """Another run has this folder."""
+
+
+class Journal:
+    """The records below ``folder``; which one is whose, by student and chapter."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self.records = self.folder / "records"
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[Journal]:
+        """Raises ``Busy`` where another process holds the folder."""
+        self.records.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise Busy(
+                    f"Another run writes to {self.folder}: wait for it, or give another folder."
+                ) from error
+            for left in self.folder.rglob(".writing-*"):  # of a run that was killed
+                left.unlink()
+            yield self
+
+    def seed(self) -> int:
+        """The seed of the drawn inputs: the same for all submissions and for a run that goes on."""
+        path = self.folder / "seed"
+        if not path.is_file():
+            write(path, f"{secrets.randbits(62)}\n")
+        return int(path.read_text())
+
+    def path(self, student: str, chapter: str) -> Path:
+        """Where the record of ``student`` for ``chapter`` is."""
+        return self.records / student / f"{chapter}.json"
+
+    def read(self, student: str, chapter: str) -> dict | None:
+        """The record, or None where there is none that can be read."""
+        try:
+            record = json.loads(self.path(student, chapter).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return record if isinstance(record, dict) else None
+
+    def write(self, record: dict) -> None:
+        """Keep ``record`` in the place of an older one."""
+        text = json.dumps(record, ensure_ascii=False, indent=1)
+        write(self.path(record["student"], record["chapter"]), text)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file that only its owner reads, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, made = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(made, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(made)
+        raise
