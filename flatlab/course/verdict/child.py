@@ -81,8 +81,8 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             exec(code, module.__dict__)  # noqa: S102
 
 
-def run(job: dict, topics: list[str], seconds: float, skipped: set[int], first: int, say) -> None:
-    """Run the job's cells but ``skipped``, then its checks from number ``first`` on."""
+def run(job: dict, topics: list[str], seconds: float, skipped: set[int], say) -> None:
+    """Run the job's cells but ``skipped``, then its checks until one takes too long."""
     silent = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(silent, stream)
@@ -93,10 +93,12 @@ def run(job: dict, topics: list[str], seconds: float, skipped: set[int], first: 
         if number not in skipped:
             say(f"cell {number}")
             _timed(seconds, lambda text=text: shell.run_cell(text))
+    late = False
     for number, check in enumerate(job["checks"]):
-        if number >= first:
-            say(f"check {number}")
-            say(f"record {_line(observe(check, shell.user_ns, seconds))}")
+        say(f"check {number}")
+        record = {"kind": "skipped"} if late else observe(check, shell.user_ns, seconds)
+        late |= record["kind"] == "timeout"
+        say(f"record {_line(record)}")
     say("done 0")
 
 

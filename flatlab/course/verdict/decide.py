@@ -24,7 +24,7 @@ from flatlab.course.verdict.plan import Drawn, Plan, judged, misfit
 from flatlab.course.verdict.records import Record
 
 Runner = Callable[[Path], Iterable[bytes]]
-SECONDS = 20.0  # for one cell and for one check
+SECONDS = 60.0  # for one cell and for one check
 FLAGGED = {"malformed", "huge", "died", "timeout"}  # a person should see these
 
 
@@ -141,6 +141,7 @@ def _decided(one: Drawn, record: Record, seconds: float) -> tuple[str, str | Non
         "unwritten": "Not written yet.",
         "timeout": f"It was not done after {seconds:g} seconds.",
         "died": "Python itself stopped while it ran.",
+        "skipped": "Not run: an earlier check did not come to its end.",
         "huge": "What it returned is too large to be read.",
         "malformed": "What it returned cannot be read.",
         "absent": "Its check cell is missing from the notebook.",

@@ -19,6 +19,7 @@ KINDS = {
     "unwritten": False,
     "timeout": False,
     "died": False,  # the process ended
+    "skipped": False,  # after a check that died or took too long
     "huge": False,
 }
 MOST_TEXT = 500

@@ -2,7 +2,8 @@
 
 The first process imports what is slow and forks one for each exercise, so that an answer finds
 neither another exercise's checks nor what an earlier one changed. It never runs the student's code
-itself. Each check's record goes to the file descriptor PIPE as a line ``EXERCISE CHECK JSON``.
+itself. Each check's record goes to the file descriptor PIPE as a line ``EXERCISE CHECK JSON``, led by
+the key that came on stdin.
 Nothing here is trusted: the grader reads these lines as a stranger's.
 
 This file is copied into the job, beside the folders ``jobs`` (one file an exercise) and ``package``.
@@ -20,17 +21,19 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 
 GRACE = 3.0  # seconds between asking a cell to stop and killing its process
 START = 60.0  # seconds until a process has begun its first cell
-MOST_STARTS = 6  # of one exercise: each cell or check that kills its process costs one
+MOST_STARTS = 6  # of one exercise: each cell that kills its process costs one
 MOST_LINE = 4 * 2**20 + 100
 DUMPABLE, SUBREAPER, NO_NEW_PRIVILEGES = 4, 36, 38  # prctl(2)
 
 
 def main(job: Path, work: Path, out: int) -> None:
     os.set_inheritable(out, False)
+    way = Way(out, bytearray(sys.stdin.readline().strip().encode()))
     sys.dont_write_bytecode = True
     common = json.loads((job / "common.json").read_bytes())
     jobs = [bytearray(path.read_bytes()) for path in sorted((job / "jobs").iterdir())]
@@ -44,7 +47,7 @@ def main(job: Path, work: Path, out: int) -> None:
     _prctl(SUBREAPER, 1)
     _prepare(common["prepare"], any(b"TorchDispatchMode" in job for job in jobs))
     for index, (cells, checks) in enumerate(common["sizes"]):
-        Exercise(jobs, index, cells, checks, common, out).supervise()
+        Exercise(jobs, index, cells, checks, common, way).supervise()
         jobs[index][:] = bytes(len(jobs[index]))
 
 
@@ -87,56 +90,79 @@ def _prepare(names: list[str], meters: bool) -> None:
     for name in names:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
-    if meters:  # the first dispatch mode imports torch's compiler
+    if meters:  # the first operation under a dispatch mode imports torch's compiler
         from torch.utils._python_dispatch import TorchDispatchMode
 
-        with TorchDispatchMode():
-            pass
+        class Through(TorchDispatchMode):
+            def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+                return func(*args, **(kwargs or {}))
+
+        with Through():
+            torch.ones(1)
+
+
+class Way:
+    """The way out: a pipe, and the key that leads every line on it."""
+
+    def __init__(self, pipe: int, key: bytearray) -> None:
+        self.pipe, self.key = pipe, key
+
+    def tell(self, line: str) -> None:
+        data = memoryview(bytes(self.key) + line.encode())
+        while data:
+            data = data[os.write(self.pipe, data) :]
+
+    def close(self) -> None:
+        """In a child: it has neither."""
+        os.close(self.pipe)
+        self.key[:] = bytes(len(self.key))
 
 
 class Exercise:
     """One exercise: its processes, one after another until every check has its record."""
 
     def __init__(
-        self, jobs: list[bytearray], index: int, cells: int, checks: int, common: dict, out: int
+        self, jobs: list[bytearray], index: int, cells: int, checks: int, common: dict, way: Way
     ) -> None:
         self.jobs, self.index, self.cells, self.checks = jobs, index, cells, checks
-        self.common, self.out = common, out
+        self.common, self.way = common, way
         self.recorded: set[int] = set()
         self.reaped = False
 
     def supervise(self) -> None:
         skipped: set[int] = set()
-        first = 0
         for _ in range(MOST_STARTS):
-            if first >= self.checks:
-                return
-            kind, number, how = self._process(skipped, first)
+            kind, number, how = self._process(skipped)
             if kind == "cell":
                 skipped.add(number)
-            elif kind == "check":
-                self._tell(number, json.dumps(["dict", [["kind", how]]]))
-                first = number + 1
+            elif kind == "check":  # the exercise is lost: the rest would only take time
+                self._tell(number, _plain(how))
+                for rest in range(number + 1, self.checks):
+                    self._tell(rest, _plain("skipped"))
+                return
             else:
                 return
 
     def _tell(self, number: int, record: str) -> None:
         if number not in self.recorded and number < self.checks:
             self.recorded.add(number)
-            line = memoryview(f"{self.index} {number} {record}\n".encode())
-            while line:
-                line = line[os.write(self.out, line) :]
+            self.way.tell(f"{self.index} {number} {record}\n")
 
-    def _process(self, skipped: set[int], first: int) -> tuple[str, int, str]:
+    def _process(self, skipped: set[int]) -> tuple[str, int, str]:
         """Fork and watch: what it did last (cell, check, done), and whether it died or hung."""
         reading, writing = os.pipe()
         _prctl(DUMPABLE, 0)
         child = os.fork()
         if child == 0:
-            with contextlib.suppress(BaseException):
+            words = os.fdopen(os.dup(2), "w")  # the child's own is silent
+            try:
                 os.close(reading)
-                self._run(writing, skipped, first)
-            os._exit(0)
+                self._run(writing, skipped)
+            except BaseException:  # noqa: BLE001 - said where a person may read it
+                traceback.print_exc(file=words)
+            finally:
+                words.flush()
+                os._exit(0)
         os.close(writing)
         self.reaped = False
         try:
@@ -145,12 +171,12 @@ class Exercise:
             os.close(reading)
             _end(child, self.reaped)
 
-    def _run(self, writing: int, skipped: set[int], first: int) -> None:
+    def _run(self, writing: int, skipped: set[int]) -> None:
         """In the child: of all jobs its own is left in memory, and no way out but its pipe."""
         import _flatlab_child
 
         os.setsid()
-        os.close(self.out)
+        self.way.close()
         for number, other in enumerate(self.jobs):
             if number != self.index:
                 other[:] = bytes(len(other))
@@ -163,7 +189,7 @@ class Exercise:
 
         job = json.loads(bytes(self.jobs[self.index]))
         topics, seconds = self.common["topics"], self.common["seconds"]
-        _flatlab_child.run(job, topics, seconds, skipped, first, say)
+        _flatlab_child.run(job, topics, seconds, skipped, say)
 
     def _watch(self, child: int, reading: int) -> tuple[str, int, str]:
         kind, at, steps, partial, ended = "start", 0, 0, b"", False
@@ -191,6 +217,10 @@ class Exercise:
                 if kind == "done":
                     return kind, 0, ""
         return kind, at, "timeout"
+
+
+def _plain(kind: str) -> str:
+    return json.dumps(["dict", [["kind", kind]]])
 
 
 def _end(child: int, reaped: bool) -> None:
