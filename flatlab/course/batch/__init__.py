@@ -4,6 +4,19 @@
 """
 
 from flatlab.course.batch.desk import Desk, make_desk
+from flatlab.course.batch.journal import Busy, Journal
+from flatlab.course.batch.many import Way, grade_all
+from flatlab.course.batch.merge import Merged, merge
 from flatlab.course.batch.one import grade
 
-__all__ = ["Desk", "grade", "make_desk"]
+__all__ = [
+    "Busy",
+    "Desk",
+    "Journal",
+    "Merged",
+    "Way",
+    "grade",
+    "grade_all",
+    "make_desk",
+    "merge",
+]
