@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from flatlab.course.rebuild import code, words
-from flatlab.course.rebuild.pieces import Piece
+from flatlab.course.rebuild.pieces import Piece, in_force
 from flatlab.course.rebuild.release import Release, Slot
 
 
@@ -24,6 +24,11 @@ class Answer:
     places: tuple[int, ...]  # indices of the pieces it is made of
     told: dict  # the report's entry
     case: dict | None  # for a person to look at
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The global names it reads and those asked for, less those that it binds."""
+        return (code.needs(self.source) | self.slot.targets) - code.binds(self.source)
 
 
 def find(slot: Slot, pieces: list[Piece], release: Release, early: bool) -> Answer:
@@ -98,11 +103,9 @@ def _exercise(
     """The piece that is graded, and whether it was the only one."""
     good = [i for i in full if code.parses(pieces[i].whole) and _covers(slot, pieces[i])]
     usable = good or [i for i in full if code.parses(pieces[i].whole)] or full
-    check = release.check_of(slot)
-    checks = [i for i, p in enumerate(pieces) if p.slot and p.slot.index == check]
-    before = [i for i in usable if checks and i < checks[-1]]
-    chosen = (before or usable)[-1]
+    chosen, why = in_force(usable, pieces, release.check_of(slot))
     piece = pieces[chosen]
+    usable += [i for i in full if i not in usable and pieces[i].definitions() - piece.definitions()]
     source = _source(slot, piece)
     how = how_found([piece], placed and chosen not in good)
     others = {code.meaning(pieces[i].whole) for i in usable} - {code.meaning(piece.whole)}
@@ -114,15 +117,14 @@ def _exercise(
         reason = "Only a part of it was found, or it is no Python, and the cell was damaged"
         return tell(slot, source, [chosen], "damaged", how, texts, reason=reason)
     if others and [i for i in usable if not how_found([pieces[i]], False)] != [chosen]:
-        rule = words.RULE["before" if before else "after" if checks else "file"]
-        told = {"count": len(others) + 1, "cell": piece.cell, "rule": rule}
+        told = {"count": len(others) + 1, "cell": piece.cell, "rule": words.RULE[why]}
         return tell(slot, source, [chosen], "ambiguous", how, texts, **told)
     return tell(slot, source, [chosen], "recovered" if how else "intact", how)
 
 
 def _covers(slot: Slot, piece: Piece) -> bool:
     """Does ``piece`` define all that the exercise asks for?"""
-    return slot.targets <= code.binds(piece.whole)
+    return slot.targets <= frozenset().union(*map(code.binds, (piece.whole, *piece.others)))
 
 
 def _source(slot: Slot, piece: Piece) -> str:

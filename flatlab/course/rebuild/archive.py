@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+SIGNATURE = b"PK\3\4"
 _SKIPPED = ("__MACOSX", ".ipynb_checkpoints", "__pycache__")
 _CHUNK = 2**20
 
@@ -81,7 +82,7 @@ def _walk(file, limits: Limits, spent: _Spent, above: str, depth: int) -> Iterat
             if info.is_dir() or kind not in (".ipynb", ".zip") or _skipped(path):
                 continue
             data = _read(archive, info, limits, spent, name)
-            if kind == ".ipynb" and data[:4] != b"PK\3\4":
+            if kind == ".ipynb" and not data.startswith(SIGNATURE):
                 yield name, data
             elif depth >= limits.depth:
                 yield name, ArchiveRefused(f"{name} is an archive too deep inside another one.")

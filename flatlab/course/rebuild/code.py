@@ -185,6 +185,25 @@ def is_unwritten(text: str, targets: frozenset[str]) -> bool:
     return bool(asked) and not targets - {n.name for n in asked} and all(map(_only_raises, asked))
 
 
+def written(text: str, targets: frozenset[str]) -> frozenset[tuple[str, str]]:
+    """(name, meaning) of the statements that bind ``targets``, functions not yet written apart."""
+    return frozenset(
+        (name, meaning(source))
+        for source, node in statements(text)
+        if not (isinstance(node, ast.FunctionDef) and _only_raises(node))
+        for name in binds(source) & targets
+    )
+
+
+def without_stubs(text: str, targets: frozenset[str]) -> str:
+    """``text`` without those functions of ``targets`` that are not yet written."""
+    lines = text.split("\n")
+    for _, node in reversed(statements(text)):
+        if isinstance(node, ast.FunctionDef) and node.name in targets and _only_raises(node):
+            del lines[node.lineno - 1 : node.end_lineno]
+    return "\n".join(lines).strip("\n") if len(lines) < text.count("\n") + 1 else text
+
+
 def _only_raises(node: ast.FunctionDef) -> bool:
     body = [step for step in node.body if not _is_text(step)]
     if not body:
@@ -236,9 +255,9 @@ def returns(text: str, targets: frozenset[str]) -> bool:
     return all(_concludes(node.body) for node in functions if node.name in targets)
 
 
-def functions(text: str) -> frozenset[str]:
-    """The names of the functions that ``text`` defines at its left margin."""
-    return frozenset(n.name for _, n in statements(text) if isinstance(n, ast.FunctionDef))
+def functions(text: str) -> tuple[str, ...]:
+    """The names of the functions that ``text`` defines at its left margin, in order."""
+    return tuple(n.name for _, n in statements(text) if isinstance(n, ast.FunctionDef))
 
 
 def _concludes(body: list[ast.stmt]) -> bool:

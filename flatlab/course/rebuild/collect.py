@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from flatlab.course.rebuild import code
-from flatlab.course.rebuild.archive import ArchiveRefused, Limits, notebooks
+from flatlab.course.rebuild.archive import SIGNATURE, ArchiveRefused, Limits, notebooks
 from flatlab.course.rebuild.reading import Cell, read
 from flatlab.course.rebuild.release import Release, marker_key
 
@@ -85,7 +85,9 @@ def sender(path: str, chapters: Mapping[str, Release]) -> Handed:
             late = bool(match["late"])
             user, name = match["user"], match["name"] or ""
             return Handed(path, b"", user, name, "canvas", match["number"], late)
-    return Handed(path, b"", _folder_name(parts[-2]) if len(parts) > 1 else "")
+    files = [i for i, part in enumerate(parts) if part.lower().endswith((".zip", ".ipynb"))]
+    above = parts[files[0] - 1 :] if files and files[0] else parts[-2:]  # not a folder in a zip
+    return Handed(path, b"", _folder_name(above[0]) if len(parts) > 1 else "")
 
 
 def chapter_of(cells: tuple[Cell, ...], path: str, releases: Mapping[str, Release]) -> str:
@@ -134,14 +136,20 @@ def _files(source: Path, limits: Limits | None) -> Iterator[tuple[str, bytes | A
                 continue
             if path.is_symlink() or not path.resolve().is_relative_to(source.resolve()):
                 yield told, ArchiveRefused(f"{told} is a symbolic link: refused.")
-            elif path.suffix.lower() == ".zip":
+            elif _is_archive(path):
                 yield from _archive(path, told, limits)
             else:
                 yield told, path.read_bytes()
-    elif source.suffix.lower() == ".zip":
+    elif _is_archive(source):
         yield from notebooks(str(source), limits)
     else:
         yield source.name, source.read_bytes()
+
+
+def _is_archive(path: Path) -> bool:
+    """By its name, or by its first bytes: some rename an archive to .ipynb."""
+    with path.open("rb") as file:
+        return path.suffix.lower() == ".zip" or file.read(len(SIGNATURE)) == SIGNATURE
 
 
 def _archive(path: Path, told: str, limits: Limits | None) -> Iterator[tuple]:

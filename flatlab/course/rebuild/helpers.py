@@ -34,6 +34,7 @@ def own_cells(
     """The student's own cells in order, the report's lines on them, and cases for a person."""
     used = {place for answer in answers for place in answer.places}
     kept, supplies, dropped = [], [], []
+    locked = {piece.cell for piece in pieces if piece.slot and piece.slot.is_locked}
     anchor = -1
     for place, piece in enumerate(pieces):
         if piece.slot is not None:
@@ -43,9 +44,9 @@ def own_cells(
         if place in used:
             supplies += _supplies(piece, release) if piece.kind != "code" or piece.own else []
             continue
-        if piece.own and _is_kept(piece, release):
+        if piece.own and piece.cell not in locked and _is_kept(piece, release):
             kept.append(Own(anchor, piece.kind, piece.text, piece.cell))
-            if piece.kind == "code":
+            if piece.kind == "code" and code.repaired(piece.text) == piece.text:
                 continue
         elif piece.own:
             dropped.append(piece.cell)
@@ -75,7 +76,7 @@ def _incomplete(
     """The case of an answer that reads a name which nothing defines: a cell may have been lost."""
     texts = [own.text for own in kept if own.kind == "code"]
     texts += [other.source for other in answers if other.slot.kind == "exercise"]
-    if answer.slot.kind != "exercise" or any("import *" in text for text in texts):
+    if answer.slot.kind != "exercise" or answer.case or any("import *" in t for t in texts):
         return None
     known = release.bound.union(*map(code.binds, texts))
     needed, pending = set(), [answer.source]
@@ -105,14 +106,18 @@ def _is_kept(piece: Piece, release: Release) -> bool:
 
 
 def _supplies(piece: Piece, release: Release) -> list[Supply]:
-    """The statements of ``piece`` that are the student's and define no exercise."""
+    """The statements of ``piece`` that are the student's and define no exercise.
+
+    Own pieces may: they hold what ``part_own`` took for the rest of one.
+    """
     slot = piece.slot
+    asked = release.targets if slot else frozenset()
     known = {code.meaning(text) for text, _ in code.statements(slot.source)} if slot else set()
     return [
         Supply(text, piece.cell)
         for part in code.paragraphs(code.repaired(piece.whole))
         for text, _ in code.statements(part)
-        if code.binds(text) and not code.binds(text) & release.targets
+        if code.binds(text) and not code.binds(text) & asked
         if code.meaning(text) not in known
     ]
 
@@ -134,9 +139,7 @@ def _in_time(
         if not code.binds(text) & release.targets
     ]
     now = code.names(answer.source)[1]
-    pending = [
-        (name, slot.index if name in now else check) for name in _sorted_needs(answer.source)
-    ]
+    pending = [(name, slot.index if name in now else check) for name in sorted(answer.needs)]
     moved: list[Own] = []
     done: set[str] = set()
     while pending:

@@ -149,9 +149,13 @@ def _grown(piece: Piece, text: str, parts: list[Piece]) -> Piece:
 
 
 def _finished(text: str, targets: frozenset) -> bool:
-    """Does ``text`` define ``targets`` (for own code: a function), each ending with its result?"""
-    asked = targets or code.functions(text)
-    return bool(asked & code.binds(text)) and code.returns(text, asked)
+    """Does ``text`` define ``targets`` (for own code: a function), each ending with its result?
+
+    The last function counts too, whatever its name: it is what an indented line would continue.
+    """
+    functions = code.functions(text)
+    asked = targets or frozenset(functions)
+    return bool(asked & code.binds(text)) and code.returns(text, asked.union(functions[-1:]))
 
 
 def _join_strays(found: list[Piece], release: Release, known: frozenset) -> list[Piece]:
@@ -172,7 +176,7 @@ def _join_strays(found: list[Piece], release: Release, known: frozenset) -> list
         if not fits:
             return result
         *_, place, home, text = max(fits)
-        result[home] = _grown(result[home], text, [result[-place]])
+        result[home] = replace(_grown(result[home], text, [result[-place]]), far=True)
         del result[-place]
 
 

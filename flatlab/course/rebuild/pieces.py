@@ -9,7 +9,7 @@ from flatlab.course.rebuild import code, conflicts
 from flatlab.course.rebuild.reading import Cell
 from flatlab.course.rebuild.release import Release, Slot
 
-FENCE = re.compile(r"#{0,6}\s*(```|~~~)\w*\s*$")
+FENCE = re.compile(r"#{0,6}\s*(`{1,3}|~{1,3})\w*\s*$")  # or what a cut left of it
 
 _CODE_WORDS = "def|class|if|for|while|with|try|return|raise|import|from|assert|else|elif|lambda|not"
 _PROSE = re.compile(rf"(?!\s*(?:{_CODE_WORDS})\b)[^\n=]*[A-Za-z]+,? [A-Za-z]+,? [A-Za-z]+")
@@ -28,6 +28,8 @@ class Piece:
     conflict: bool = False  # it held git's markers, or stands on one side of them
     above: str = ""  # what stood above the marker in the same cell
     joined: tuple[int, ...] = ()  # cells whose text was added
+    far: bool = False  # some of them stood elsewhere
+    others: tuple[str, ...] = ()  # own cells with the rest of the exercise's functions
 
     @property
     def exact(self) -> bool:
@@ -43,6 +45,11 @@ class Piece:
     def whole(self) -> str:
         """All its text but the marker."""
         return f"{self.above}\n{self.text}" if self.above else self.text
+
+    def definitions(self) -> frozenset[tuple[str, str]]:
+        """(name, meaning) of the exercise's functions as they are written here and in ``others``."""
+        texts = (self.whole, *self.others)
+        return frozenset().union(*(code.written(text, self.slot.targets) for text in texts))
 
 
 def pieces(cells: tuple[Cell, ...], release: Release) -> list[Piece]:
@@ -73,7 +80,7 @@ def _aligned(first: list[Piece], second: list[Piece]) -> list[Piece]:
 def _cell_pieces(cell: Cell, text: str, release: Release) -> list[Piece]:
     cut = _cut_at_markers(cell, text, release)
     cut = _with_id(cut, release.by_id(cell.grade_id), release)
-    cut = [_unfenced(piece) for piece in _with_text_above(cut)]
+    cut = [_unfenced(piece) for piece in _with_text_above(cut, release)]
     cut = [part for piece in cut for part in _without_prose(piece)]
     cut = [part for piece in cut for part in _cut_at_definitions(piece, release)]
     cut = [part for piece in cut for part in _without_prose(piece)]
@@ -148,14 +155,14 @@ def _with_id(found: list[Piece], slot: Slot | None, release: Release) -> list[Pi
     return found
 
 
-def _with_text_above(found: list[Piece]) -> list[Piece]:
-    """Code that stands right above an exercise's marker belongs to the exercise."""
+def _with_text_above(found: list[Piece], release: Release) -> list[Piece]:
+    """Code that stands right above an exercise's marker belongs to the exercise, not to a stub."""
     if len(found) < 2 or found[0].kind != "code" or not found[0].own:
         return found
     above, piece, *rest = found
     if piece.slot is None or piece.slot.kind != "exercise" or not code.parses(above.text):
         return found
-    if code.is_empty(above.text) and code.meaning(above.text) != "":
+    if release.is_stub(piece.slot, piece.text):  # what stands above may be the answer
         return found
     return [replace(piece, above=above.text), *rest]
 
@@ -221,40 +228,14 @@ def _cut_at_definitions(piece: Piece, release: Release) -> list[Piece]:
     return parts
 
 
-def part_merged(found: list[Piece], release: Release) -> list[Piece]:
-    """``found`` with the answers taken apart that stand in the cell of another exercise.
+def in_force(places: list[int], found: list[Piece], check: int) -> tuple[int, str]:
+    """Which of the pieces at ``places`` a run from the top would have used, and why.
 
-    Only where an exercise has no other: else a second definition is the student's own business.
+    The last one before the cell ``check`` (why: before), else the last (after; file: no check).
     """
-    for slot in release.answers:
-        mine = [p for p in found if p.slot is slot and not release.is_stub(slot, p.whole)]
-        if mine or not slot.targets:
-            continue
-        for place, piece in enumerate(found):
-            if piece.slot is None or piece.slot is slot or not piece.slot.targets:
-                continue
-            if not code.defines(piece.whole, slot.targets):
-                continue
-            rest, part = _part(piece, slot)
-            if part is not None:
-                found = [*found[:place], rest, part, *found[place + 1 :]]
-                break
-    return found
-
-
-def _part(piece: Piece, slot: Slot) -> tuple[Piece, Piece | None]:
-    """``piece`` without the definitions of ``slot``, and these as a piece of their own."""
-    lines, targets = piece.whole.split("\n"), slot.targets | piece.slot.targets
-    starts = code.first_definitions(piece.whole, targets)
-    edges = [0, *(line for line, _ in starts[1:]), len(lines)]
-    taken, kept = [], []
-    for (_, name), begin, end in zip(starts, edges, edges[1:], strict=False):
-        (taken if name in slot.targets else kept).append("\n".join(lines[begin:end]).strip("\n"))
-    text = "\n\n".join(taken)
-    if not text:
-        return piece, None
-    rest = replace(piece, text="\n\n".join(kept), above="")
-    return rest, replace(piece, text=text, slot=slot, how=("name",), above="")
+    checks = [i for i, p in enumerate(found) if p.slot and p.slot.index == check]
+    before = [i for i in places if checks and i < checks[-1]]
+    return (before or places)[-1], "before" if before else "after" if checks else "file"
 
 
 def _extends(text: str, name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import warnings
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
@@ -18,6 +19,7 @@ from flatlab.course.rebuild.words import Note
 MOST_CELLS = 5000
 _MOST_ALIGNED = 1000
 _KINDS = ("code", "markdown", "raw")
+_SCRIPT = re.compile(r"(?m)^(def |class |import |from |# (exercise|%%))")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def read(data: bytes) -> Read:
     value, more, early = _parse(text)
     notes += more
     raw = _raw_cells(value, notes)
-    if not raw and "{" not in text[:2000]:
+    if not raw and "{" not in text[:2000] and _SCRIPT.search(text):
         raw = [{"cell_type": "code", "source": text}]
         notes.append(Note("script"))
     cells = tuple(_cell(number, item) for number, item in enumerate(raw[:MOST_CELLS], 1))

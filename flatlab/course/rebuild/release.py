@@ -45,6 +45,11 @@ class Slot:
         return self.source.split("\n", 1)[-1] if self.marker else self.source
 
     @property
+    def is_locked(self) -> bool:
+        """Is it not the student's to change?"""
+        return self.kind in ("check", "setup", "settings")
+
+    @property
     def label(self) -> str:
         """What reports call it."""
         return f"{self.kind} {self.name}" if self.name else self.kind

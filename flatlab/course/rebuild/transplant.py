@@ -16,11 +16,10 @@ from flatlab.course.rebuild import archive, code, prose, words
 from flatlab.course.rebuild.answers import Answer, find
 from flatlab.course.rebuild.helpers import Own, own_cells
 from flatlab.course.rebuild.joining import join
-from flatlab.course.rebuild.pieces import Piece, part_merged, pieces
+from flatlab.course.rebuild.parting import part_merged, part_own
+from flatlab.course.rebuild.pieces import Piece, pieces
 from flatlab.course.rebuild.reading import Read, read
 from flatlab.course.rebuild.release import ANSWERS, Release, Slot
-
-_LOCKED = ("check", "setup", "settings")
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,8 @@ def rebuild(data: bytes | Path, release: NotebookNode | Path | Release) -> Rebui
     if isinstance(data, str | Path):
         data = Path(data).read_bytes()
     found = _read(data)
-    parts = part_merged(join(pieces(found.cells, release), release), release)
+    parts = join(pieces(found.cells, release), release)
+    parts = part_own(part_merged(parts, release), release)
     early = found.ended_early
     answers = [find(s, parts, release, early) for s in release.answers if s.kind == "exercise"]
     scrambled = _is_scrambled(parts, answers, release)
@@ -69,15 +69,15 @@ def rebuild(data: bytes | Path, release: NotebookNode | Path | Release) -> Rebui
         *told,
     ]
     manual = [answer.case for answer in answers if answer.case]
-    sewn = any(p.joined or (p.slot and p.slot.kind in _LOCKED and not p.exact) for p in parts)
+    sewn = any(p.joined or (p.slot and p.slot.is_locked and not p.exact) for p in parts)
     manual += [*cases, *strays]
-    manual += _unfinished(answers, own, parts) if strays or sewn else []
+    manual += _unfinished(answers, own, parts, bool(strays)) if strays or sewn else []
     return Rebuilt(_assemble(release, answers, parts, own), report, manual)
 
 
 def _read(data: bytes) -> Read:
     """The cells of a notebook, or of the only notebook in a zip archive."""
-    if data[:4] != b"PK\3\4":
+    if not data.startswith(archive.SIGNATURE):
         return read(data)
     try:
         return read(archive.only_notebook(data))
@@ -127,12 +127,15 @@ def _is_prediction(text: str) -> bool:
 
 def _other_cells(parts: list[Piece], release: Release) -> list[dict]:
     """The report's lines on cells that hold no answer: missing ones and changed ones."""
+    added = {piece.cell for piece in parts if piece.own}
+    grown = {p.slot.index for p in parts if p.slot and p.slot.is_locked and p.cell in added}
     exact = {piece.slot.index for piece in parts if piece.exact}
     touched = {piece.slot.index for piece in parts if piece.slot}
     touched |= {slot.index for p in parts if p.own and (slot := release.resembles(p.text))}
     others = [slot for slot in release.slots if slot.kind not in (*ANSWERS, "predict")]
     missing = [slot for slot in others if slot.index not in exact | touched]
-    edited = [slot for slot in others if slot.index in touched - exact and slot.kind in _LOCKED]
+    changed = touched - exact | grown
+    edited = [slot for slot in others if slot.index in changed and slot.is_locked]
     told = [words.cells("missing", _labels(missing))] if missing else []
     return told + ([words.cells("edited", _labels(edited))] if edited else [])
 
@@ -153,20 +156,23 @@ def _is_scrambled(parts: list[Piece], answers: list[Answer], release: Release) -
     return order != sorted(order) or bool(gone) or odd or halves
 
 
-def _unfinished(answers: list[Answer], own: list[Own], parts: list[Piece]) -> list[dict]:
+def _unfinished(
+    answers: list[Answer], own: list[Own], parts: list[Piece], strays: bool
+) -> list[dict]:
     """Exercises that may lack a piece, in a notebook of pieces: functions without a result."""
     cases = []
     for answer in answers:
         if answer.slot.kind != "exercise" or answer.case:
             continue
-        used = [o.text for o in own if code.binds(o.text) & code.needs(answer.source)]
+        used = [o.text for o in own if code.binds(o.text) & answer.needs]
         texts = [answer.source, *used]
         seen = [p.whole for p in parts if p.slot is answer.slot and not p.exact]
         begun = not answer.places and not any("NotImplementedError" in text for text in seen)
         whole = all(code.parses(text) and code.returns(text, code.binds(text)) for text in texts)
-        if whole and not begun:
+        far = any(parts[place].far for place in answer.places) and strays
+        if whole and not begun and not far:
             continue
-        text = "It is no Python or ends without a result, and cells were split or changed."
+        text = "It may lack a piece: it is no Python, has no result, or stood in pieces."
         cases.append(words.case("exercise", answer.slot.name, "damaged", text, texts))
     return cases
 

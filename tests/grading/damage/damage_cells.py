@@ -1,4 +1,4 @@
-"""Damage to a notebook's cells, as students, editors and platforms do it.
+"""Cells deleted, duplicated, split, merged and reordered, as students and editors do it.
 
 An operator takes a ``Sheet`` and a ``random.Random`` and gives the damaged ``Sheet``, which says
 what can no longer be found.
@@ -32,6 +32,10 @@ def each(sheet: Sheet, chosen: set[int], change) -> Sheet:
     """``sheet`` with ``change`` applied to the chosen cells."""
     cells = (change(c) if i in chosen else c for i, c in enumerate(sheet.cells))
     return replace(sheet, cells=tuple(cells))
+
+
+def everywhere(sheet: Sheet, change) -> Sheet:
+    return each(sheet, set(range(len(sheet.cells))), change)
 
 
 def delete_other_cells(sheet: Sheet, rng: random.Random) -> Sheet:
@@ -142,16 +146,16 @@ def split_other_cells(sheet: Sheet, rng: random.Random) -> Sheet:
     return sheet.having(cells)
 
 
-def _merged(cells: list[C]) -> C:
+def merged(cells: list[C]) -> C:
     """``cells`` as JupyterLab merges them: the first one's kind and metadata, an empty line."""
     text = "\n\n".join(cell.source for cell in cells)
     return replace(cells[0], source=text, holds=tuple(h for cell in cells for h in cell.holds))
 
 
-def _frayed(sheet: Sheet, merged: list[list[C]]) -> Sheet:
+def frayed(sheet: Sheet, groups: list[list[C]]) -> Sheet:
     """``sheet``; in doubt are the answers whose lines were cut in two by a merge's empty line."""
     keys = {
-        k.removeprefix(OWN) for cells in merged for c in cells[1:] if c.frayed for k, *_ in c.holds
+        k.removeprefix(OWN) for cells in groups for c in cells[1:] if c.frayed for k, *_ in c.holds
     }
     return replace(sheet, unsure=sheet.unsure | keys)
 
@@ -162,7 +166,7 @@ def _merge(sheet: Sheet, rng: random.Random, share: float, size: int) -> Sheet:
         count = size if rng.random() < share else 1
         groups.append(list(sheet.cells[i : i + count]))
         i += count
-    return _frayed(sheet.having(map(_merged, groups)), groups)
+    return frayed(sheet.having(map(merged, groups)), groups)
 
 
 def merge_pairs(sheet: Sheet, rng: random.Random) -> Sheet:
@@ -177,51 +181,11 @@ def merge_answers(sheet: Sheet, rng: random.Random) -> Sheet:
     """Answer cells moved together and merged, two by two."""
     places = [i for i in answers(sheet) if not sheet.cells[i].grade_id.startswith("open-")]
     code = [sheet.cells[i] for i in places]
-    pairs = [_merged(code[i : i + 2]) for i in range(0, len(code), 2)]
+    pairs = [merged(code[i : i + 2]) for i in range(0, len(code), 2)]
     at = {place: pair for place, pair in zip(places[::2], pairs, strict=True)}
     return sheet.apart(
         at.get(i, cell) for i, cell in enumerate(sheet.cells) if i in at or i not in places
     )
-
-
-def retype_answers(sheet: Sheet, rng: random.Random) -> Sheet:
-    kinds = {"code": ("markdown", "raw"), "markdown": ("code", "raw"), "raw": ("code", "markdown")}
-    chosen = some(answers(sheet), rng, 0.7)
-    return each(sheet, chosen, lambda c: replace(c, kind=rng.choice(kinds[c.kind])))
-
-
-def retype_all_to_markdown(sheet: Sheet, rng: random.Random) -> Sheet:
-    return each(sheet, set(range(len(sheet.cells))), lambda c: replace(c, kind="markdown"))
-
-
-def retype_to_heading(sheet: Sheet, rng: random.Random) -> Sheet:
-    """JupyterLab's keys 1 to 6: Markdown, with #s before the first line in place of its own.
-
-    Half a cell that begins inside a block or a line would lose its beginning: left out.
-    """
-
-    def change(c: C) -> C:
-        if c.source[:1].isspace() or c.frayed:
-            return c
-        return replace(
-            c, kind="markdown", source=f"{'#' * rng.randint(1, 6)} {c.source.lstrip('# ')}"
-        )
-
-    return each(sheet, some(answers(sheet), rng, 0.7), change)
-
-
-def retype_with_fence(sheet: Sheet, rng: random.Random) -> Sheet:
-    """Code pasted into a text cell, between fences."""
-
-    def change(c: C) -> C:
-        if c.kind != "code":
-            return c
-        marker, _, body = c.source.partition("\n")
-        if not marker.startswith("# "):
-            marker, body = "", c.source
-        return replace(c, kind="markdown", source=f"{marker}\n```python\n{body}\n```".strip("\n"))
-
-    return each(sheet, some(answers(sheet), rng), change)
 
 
 def reorder_all(sheet: Sheet, rng: random.Random) -> Sheet:
@@ -238,81 +202,3 @@ def reorder_some(sheet: Sheet, rng: random.Random) -> Sheet:
     for _ in range(5):
         cells.insert(rng.randrange(len(cells)), cells.pop(rng.randrange(len(cells))))
     return sheet.apart(cells)
-
-
-def edit_tests(sheet: Sheet, rng: random.Random) -> Sheet:
-    def change(c: C) -> C:
-        marker = c.source.split("\n", 1)[0]
-        edits = (f"{marker}\nprint('passed')", c.source + "\nassert True", "pass", f"# {c.source}")
-        return replace(c, source=rng.choice(edits))
-
-    chosen = {i for i, c in enumerate(sheet.cells) if c.grade_id.startswith("check-")}
-    return each(sheet, chosen, change)
-
-
-def edit_setup_and_settings(sheet: Sheet, rng: random.Random) -> Sheet:
-    def change(c: C) -> C:
-        return replace(c, source=c.source.replace("5", "7") + "\nimport random\n\nrandom.seed(0)")
-
-    chosen = {i for i, c in enumerate(sheet.cells) if c.grade_id in ("setup", "settings")}
-    return each(sheet, chosen, change)
-
-
-def helpers_into_setup(sheet: Sheet, rng: random.Random) -> Sheet:
-    """The student's own cells, pasted into the locked setup cell."""
-    mine = [c for c in sheet.cells if any(key.startswith(OWN) for key, *_ in c.holds)]
-    cells = [c for c in sheet.cells if c not in mine]
-    merged = (_merged([c, *mine]) if c.grade_id == "setup" else c for c in cells)
-    return _frayed(sheet.having(merged), [[sheet.cells[0], *mine]])
-
-
-def edit_other_cells(sheet: Sheet, rng: random.Random) -> Sheet:
-    def change(c: C) -> C:
-        lines = c.source.split("\n")
-        if len(lines) > 2:
-            lines.insert(
-                rng.randrange(2, len(lines) + 1), rng.choice(["", "# my note", "print(1)"])
-            )
-        return replace(c, source="\n".join(lines))
-
-    plain = [i for i in others(sheet) if not sheet.cells[i].grade_id]
-    return each(sheet, some(plain, rng), change)
-
-
-def conflict_with_the_stub(sheet: Sheet, rng: random.Random) -> Sheet:
-    """A merge conflict in one cell: the student's text on one side, the release's on the other."""
-    return _conflict(sheet, rng, "\n    raise NotImplementedError()", "YOUR ANSWER HERE")
-
-
-def conflict_of_two_answers(sheet: Sheet, rng: random.Random) -> Sheet:
-    """The same with an older answer: nothing tells which of the two is meant."""
-    return _conflict(sheet, rng, "\n    return 17", "An older answer.", unsure=True)
-
-
-def _conflict(sheet: Sheet, rng: random.Random, body: str, words: str, unsure=False) -> Sheet:
-    fitting = [
-        i
-        for i in answers(sheet)
-        if sheet.cells[i].grade_id in sheet.keys
-        and sheet.cells[i].source.count("\n")
-        and "<<<<<<<" not in sheet.cells[i].source
-        and sheet.cells[i].source.startswith(("# exercise", "<!-- open"))
-        and sheet.cells[i].holds[0][1:] == (0.0, 1.0)
-        and len(sheet.cells[i].holds) == 1
-    ]
-    if not fitting:
-        return sheet
-    place = rng.choice(fitting)
-    cell = sheet.cells[place]
-    key = cell.grade_id
-    marker, text = cell.source.split("\n", 1)
-    other = words if key.startswith("open-") else f"def {key}(*args):{body}"
-    sides = [text, other] if rng.random() < 0.5 else [other, text]
-    lines = [marker, "<<<<<<< HEAD", sides[0], "=======", sides[1], ">>>>>>> 3f2a91c"]
-    changed = each(sheet, {place}, lambda c: replace(c, source="\n".join(lines)))
-    is_stub = "NotImplementedError" in text or "YOUR ANSWER HERE" in text
-    if unsure and not is_stub:
-        changed = replace(changed, unsure=changed.unsure | {key})
-    elif unsure:
-        changed = replace(changed, destroyed=changed.destroyed | {key})
-    return changed

@@ -1,4 +1,7 @@
-"""Damage to a notebook's metadata and formats, and to the bytes of its file."""
+"""Damage to the bytes of a notebook's file, and what platforms do to its name.
+
+Operators as in damage_cells; each sets the sheet's ``data``, so that it comes last.
+"""
 
 from __future__ import annotations
 
@@ -11,112 +14,8 @@ import zipfile
 from dataclasses import replace
 
 import nbformat
-from damage_cells import each, some
-from damage_notebooks import OWN, WHOLE, C, Sheet
-
-
-def everywhere(sheet: Sheet, change) -> Sheet:
-    return each(sheet, set(range(len(sheet.cells))), change)
-
-
-def _without(cell: C, *keys: str) -> C:
-    return replace(cell, metadata={k: v for k, v in cell.metadata.items() if k not in keys})
-
-
-def _with_id(cell: C, identity: str) -> C:
-    nbgrader = {**cell.metadata.get("nbgrader", {}), "grade_id": identity}
-    return replace(cell, metadata={**cell.metadata, "nbgrader": nbgrader})
-
-
-def strip_nbgrader_metadata(sheet: Sheet, rng: random.Random) -> Sheet:
-    return everywhere(sheet, lambda c: _without(c, "nbgrader"))
-
-
-def strip_all_metadata(sheet: Sheet, rng: random.Random) -> Sheet:
-    return replace(
-        everywhere(sheet, lambda c: replace(c, metadata={}, id="")), metadata={}, minor=4
-    )
-
-
-def remove_markers(sheet: Sheet, rng: random.Random) -> Sheet:
-    return everywhere(sheet, _unmarked)
-
-
-def _unmarked(cell: C) -> C:
-    if not re.match(
-        r"(#|<!--) ?(exercise|check|open|experiment|predict|widget|setup)", cell.source
-    ):
-        return cell
-    return replace(cell, source=cell.source.partition("\n")[2])
-
-
-def remove_markers_and_metadata(sheet: Sheet, rng: random.Random) -> Sheet:
-    return strip_all_metadata(remove_markers(sheet, rng), rng)
-
-
-def _lied(sheet: Sheet, places: set[int]) -> Sheet:
-    """``sheet``; half a cell has nothing but its id, so that a wrong one leaves it in doubt."""
-    halves = [share for i in places for share in sheet.cells[i].holds if share[1:] != WHOLE]
-    return replace(sheet, unsure=sheet.unsure | {key.removeprefix(OWN) for key, *_ in halves})
-
-
-def duplicate_ids(sheet: Sheet, rng: random.Random) -> Sheet:
-    """Cells pasted over others: a third of the named cells carry the id of another one."""
-    names = [c.grade_id for c in sheet.cells if c.grade_id]
-    named = [i for i, c in enumerate(sheet.cells) if c.grade_id]
-    chosen = some(named, rng, 0.3)
-    return _lied(each(sheet, chosen, lambda c: _with_id(c, rng.choice(names))), chosen)
-
-
-def rename_ids(sheet: Sheet, rng: random.Random) -> Sheet:
-    named = [i for i, c in enumerate(sheet.cells) if c.grade_id]
-    return each(
-        sheet, some(named, rng, 0.7), lambda c: _with_id(c, f"cell-{rng.getrandbits(32):x}")
-    )
-
-
-def swap_ids(sheet: Sheet, rng: random.Random) -> Sheet:
-    """The ids of all answer cells, dealt out anew."""
-    mine = [i for i, c in enumerate(sheet.cells) if c.grade_id in sheet.keys]
-    names = [sheet.cells[i].grade_id for i in mine]
-    deal = dict(zip(mine, rng.sample(names, len(names)), strict=True))
-    cells = [_with_id(c, deal[i]) if i in deal else c for i, c in enumerate(sheet.cells)]
-    return _lied(replace(sheet, cells=tuple(cells)), set(mine))
-
-
-def duplicate_cell_ids(sheet: Sheet, rng: random.Random) -> Sheet:
-    return everywhere(sheet, lambda c: replace(c, id="a1b2"))
-
-
-def saved_by_colab(sheet: Sheet, rng: random.Random) -> Sheet:
-    """nbformat 4.0 without cell ids, an id of its own in the metadata, a form title on top."""
-
-    def change(c: C) -> C:
-        source = "#@title\n" + c.source if c.kind == "code" and rng.random() < 0.3 else c.source
-        kept = {**_without(c, "nbgrader", "tags", "editable", "deletable").metadata}
-        return replace(c, source=source, metadata={**kept, "id": f"{rng.getrandbits(40):x}"}, id="")
-
-    metadata = {"colab": {"provenance": []}, "kernelspec": {"name": "python3", "display_name": "P"}}
-    return replace(everywhere(sheet, change), metadata=metadata, minor=0)
-
-
-def saved_by_vs_code(sheet: Sheet, rng: random.Random) -> Sheet:
-    """nbformat 4.2 without cell ids, a language id in each cell, outputs kept."""
-    output = {"output_type": "stream", "name": "stdout", "text": ["# exercise: none\n"]}
-
-    def change(c: C) -> C:
-        metadata = {**c.metadata, "vscode": {"languageId": "python"}}
-        return replace(c, metadata=metadata, id="", outputs=(output,))
-
-    return replace(everywhere(sheet, change), minor=2)
-
-
-def older_minor(sheet: Sheet, rng: random.Random) -> Sheet:
-    return replace(everywhere(sheet, lambda c: replace(c, id="")), minor=rng.randrange(5))
-
-
-def carriage_returns_in_cells(sheet: Sheet, rng: random.Random) -> Sheet:
-    return everywhere(sheet, lambda c: replace(c, source=c.source.replace("\n", "\r\n")))
+from damage_cells import everywhere
+from damage_notebooks import Sheet
 
 
 def nbformat_3(sheet: Sheet, rng: random.Random) -> Sheet:
@@ -208,10 +107,42 @@ def conflict_in_the_file(sheet: Sheet, rng: random.Random) -> Sheet:
     return replace(sheet, data=text.encode())
 
 
-def zipped(sheet: Sheet, rng: random.Random) -> Sheet:
-    """As a platform delivers it, with what macOS adds."""
+_NAMES = ("Untitled3.ipynb", "homework final (2).ipynb", "Kopie von Aufgabe-1.IPYNB")
+
+
+def renamed(sheet: Sheet, rng: random.Random) -> Sheet:
+    """Under another name, another chapter's among them, in the student's folder."""
+    name = rng.choice([*_NAMES, *sheet.chapters])
+    return replace(sheet, data=sheet.bytes(), path=f"jdoe/{name}", student="jdoe")
+
+
+def _zip(files: dict[str, bytes]) -> bytes:
+    """An archive of ``files`` and of what macOS adds."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("Jane Doe_4711_assignsubmission_file_/renamed (1).ipynb", sheet.bytes())
-        archive.writestr("__MACOSX/._renamed (1).ipynb", b"\0\0")
-    return replace(sheet, data=buffer.getvalue())
+        for name, data in files.items():
+            archive.writestr(name, data)
+            archive.writestr(f"__MACOSX/._{name}", b"\0\0")
+    return buffer.getvalue()
+
+
+def zipped_by_the_student(sheet: Sheet, rng: random.Random) -> Sheet:
+    """One's own archive, in one's folder; named as a notebook now and then."""
+    ending = rng.choice(["zip", "ipynb"])
+    data = _zip({f"work/{rng.choice(_NAMES)}": sheet.bytes(), "work/data.csv": b"1,2"})
+    return replace(sheet, data=data, path=f"jdoe/work.{ending}", student="jdoe")
+
+
+def zipped_by_moodle(sheet: Sheet, rng: random.Random) -> Sheet:
+    """All submissions of a class, with folders or without."""
+    edge = rng.choice(["/", ""])
+    name = f"Zoë O'Neil_4711_assignsubmission_file_{edge}{rng.choice(_NAMES)}"
+    data = _zip({name: sheet.bytes()})
+    return replace(sheet, data=data, path="CS1-Exercise 3-99.zip", student="Zoë-O-Neil")
+
+
+def zipped_by_canvas(sheet: Sheet, rng: random.Random) -> Sheet:
+    """All submissions of a class: name, late or not, user, attachment, file."""
+    user = rng.choice(["doejane_93", "doejane_LATE_93", "LATE_93", "93"])
+    data = _zip({f"{user}_120934_{rng.choice(_NAMES)}": sheet.bytes()})
+    return replace(sheet, data=data, path="submissions.zip", student="93")

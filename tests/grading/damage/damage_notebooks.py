@@ -54,7 +54,8 @@ class Sheet:
 
     ``destroyed``: answers that nobody could find in it; ``unsure``: those of which two versions
     stand there with nothing to tell which is meant, or of which the pieces are strewn about.
-    ``data``: the file, once it is bytes.
+    ``data``: the file, once it is bytes; ``path``: where it was handed in, once it was, and
+    ``student``: by whom. ``chapters``: the names that the chapters' notebooks have.
     """
 
     cells: tuple[C, ...]
@@ -64,6 +65,9 @@ class Sheet:
     destroyed: frozenset[str] = frozenset()
     unsure: frozenset[str] = frozenset()
     data: bytes | None = None
+    path: str = ""
+    student: str = ""
+    chapters: tuple[str, ...] = ()
     stubs: dict = field(default_factory=dict, compare=False)  # grade id -> the release's text
 
     def having(self, cells) -> Sheet:
@@ -102,8 +106,8 @@ def covered(key: str, held: list) -> bool:
     return reach >= 1.0
 
 
-def students(layout: Layout, chapter: str) -> dict[str, tuple[Sheet, dict[str, str]]]:
-    """Submissions of a chapter by student, each with the answers that are in it by grade id.
+def students(layout: Layout, chapter: str) -> dict[str, Sheet]:
+    """Submissions of a chapter by student.
 
     ``right`` hands in the solutions, ``mixed`` a misconception, a solution and a stub in turn,
     ``helpers`` the solutions with every second one in an own cell that the answer calls.
@@ -121,11 +125,13 @@ def students(layout: Layout, chapter: str) -> dict[str, tuple[Sheet, dict[str, s
     own = {name: _with_helper(name, right[name]) for name in names[::2]}
     helped = right | {name: answer for name, (_, answer) in own.items()}
     helpers = {name: helper for name, (helper, _) in own.items()}
-    return {
+    filled = {
         "right": _fill(release, right | words, {}),
         "mixed": _fill(release, mixed | dict.fromkeys(words, ""), {}),
         "helpers": _fill(release, helped | words, helpers),
     }
+    files = tuple(f"{name}.ipynb" for name in layout.chapters())
+    return {student: replace(sheet, chapters=files) for student, sheet in filled.items()}
 
 
 def _solution(text: str) -> str:
@@ -140,7 +146,7 @@ def _with_helper(name: str, text: str) -> tuple[str, str]:
     return helper, f"def {name}(*args, **kwargs):\n    {call}"
 
 
-def _fill(release, answers: dict[str, str], helpers: dict[str, str]) -> tuple[Sheet, dict]:
+def _fill(release, answers: dict[str, str], helpers: dict[str, str]) -> Sheet:
     cells, answers = [], {key: text.strip("\n") for key, text in answers.items()}
     for cell in release.cells:
         key = cell.metadata.get("nbgrader", {}).get("grade_id", "")
@@ -158,15 +164,15 @@ def _fill(release, answers: dict[str, str], helpers: dict[str, str]) -> tuple[Sh
     stubs = {
         c.metadata.nbgrader.grade_id: c.source for c in release.cells if "nbgrader" in c.metadata
     }
-    return Sheet(tuple(cells), metadata, keys, stubs=stubs), answers
+    return Sheet(tuple(cells), metadata, keys, stubs=stubs)
 
 
-def meaning(notebook, key: str) -> object:
+def meaning(notebook, key: str, stubs: dict[str, str]) -> object:
     """What stands for ``key`` in a notebook, so that equal means graded alike.
 
     For a question in words its text without spaces. For an exercise the syntax trees of all that
-    its function would run, told from the cells above its check as a run from the top would bind
-    them.
+    its functions would run, told from the cells above its check as a run from the top would bind
+    them. Functions that another exercise asks for are left out: the checks lend right ones.
     """
     place = {
         c.metadata.get("nbgrader", {}).get("grade_id"): i for i, c in enumerate(notebook.cells)
@@ -182,7 +188,14 @@ def meaning(notebook, key: str) -> object:
                 chained = wraps and name in read
                 bound[name] = (*(bound.get(name, ()) if chained else ()), dump)
                 uses[name] = (uses.get(name, frozenset()) if chained else frozenset()) | read
-    return _closure(key, bound, uses)
+    asked = {name: _asked(text) for name, text in stubs.items() if f"check-{name}" in stubs}
+    elsewhere = set().union(*asked.values()) - asked[key]
+    return _closure(asked[key], elsewhere, bound, uses)
+
+
+def _asked(stub: str) -> set[str]:
+    """The functions that an exercise's stub leaves open."""
+    return {name for names, *_ in _facts(stub) for name in names}
 
 
 @cache
@@ -222,11 +235,11 @@ def _dump(node: ast.stmt) -> str:
     return ast.dump(node)
 
 
-def _closure(key: str, bound: dict, uses: dict) -> dict:
-    reached, pending = {}, [key]
+def _closure(names: set[str], elsewhere: set[str], bound: dict, uses: dict) -> dict:
+    reached, pending = {}, sorted(names)
     while pending:
         name = pending.pop()
-        if name not in reached and name in bound:
+        if name not in reached and name in bound and name not in elsewhere:
             reached[name] = bound[name]
             pending += sorted(uses[name])
     return reached

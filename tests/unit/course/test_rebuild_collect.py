@@ -1,0 +1,224 @@
+"""Folders and zips as learning platforms deliver them: who, which chapter, what is refused."""
+
+import io
+import os
+import stat
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+from tiny_chapter import NAME, SOURCE
+
+from flatlab.course.assemble import assemble
+from flatlab.course.rebuild import ArchiveRefused, Limits, Release, collect
+from flatlab.course.rebuild.archive import notebooks, only_notebook
+from flatlab.course.rebuild.collect import chapter_of, sender
+from flatlab.course.rebuild.reading import read
+from flatlab.course.source import CODE_KINDS, TEXT_KINDS, parse
+
+OTHER = "01-other"
+
+
+def built(name: str, source: str) -> nbformat.NotebookNode:
+    return assemble(parse(source, name, {**CODE_KINDS, **TEXT_KINDS}))
+
+
+@pytest.fixture(scope="module")
+def chapters() -> dict[str, Release]:
+    other = SOURCE.replace("gradient_step", "other_step").replace("tiny", "other")
+    other = other.replace('"why"', '"other"').replace("walk", "run")
+    return {NAME: Release(built(NAME, SOURCE)), OTHER: Release(built(OTHER, other))}
+
+
+@pytest.fixture(scope="module")
+def data(chapters) -> bytes:
+    return nbformat.writes(chapters[NAME].notebook).encode()
+
+
+def zipped(files: dict[str, bytes], **options) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, **options) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("path", "student", "name", "platform", "number", "late"),
+    [
+        (f"jdoe/{NAME}/{NAME}.ipynb", "jdoe", "", "nbgrader", "", False),
+        (
+            "Jane Doe_4711_assignsubmission_file_/renamed.ipynb",
+            *("Jane-Doe", "Jane Doe", "moodle", "4711", False),
+        ),
+        (
+            "Zoë O'Neil_12_assignsubmission_file_00-tiny (1).ipynb",
+            *("Zoë-O-Neil", "Zoë O'Neil", "moodle", "12", False),
+        ),
+        (
+            "Jane Doe_4711_assignsubmission_file/work.zip/a/b.ipynb",
+            *("Jane-Doe", "Jane Doe", "moodle", "4711", False),
+        ),
+        ("doejane_93_1234_00-tiny.ipynb", "93", "doejane", "canvas", "1234", False),
+        ("doejane_LATE_93_1234_00-tiny-2.ipynb", "93", "doejane", "canvas", "1234", True),
+        ("anon_x9_1234_00-tiny.ipynb", "anon_x9", "", "canvas", "1234", False),
+        ("LATE_anon_x9_1234_00-tiny.ipynb", "anon_x9", "", "canvas", "1234", True),
+        ("Jane Doe/00-tiny.ipynb", "Jane-Doe", "", "", "", False),
+        ("00-tiny.ipynb", "", "", "", "", False),
+    ],
+)
+def test_names_of_platforms(path, student, name, platform, number, late, chapters):
+    found = sender(path, chapters)
+    assert (found.student, found.name, found.platform) == (student, name, platform)
+    assert (found.number, found.late) == (number, late)
+
+
+def test_the_content_says_the_chapter_whatever_the_name_says(data, chapters):
+    cells = read(data).cells
+    assert chapter_of(cells, f"{OTHER}.ipynb", chapters) == NAME
+    assert chapter_of(cells, "homework.ipynb", chapters) == NAME
+
+
+@pytest.mark.parametrize("name", [f"{OTHER} (2).ipynb", "01_OTHER-final.ipynb", "hw 01.ipynb"])
+def test_the_name_says_the_chapter_where_the_content_does_not(name, chapters):
+    assert chapter_of((), name, chapters) == OTHER
+    assert chapter_of((), "homework.ipynb", chapters) == ""
+
+
+def test_a_moodle_zip(tmp_path, data, chapters):
+    path = tmp_path / "class.zip"
+    files = {
+        "Ann Lee_1_assignsubmission_file_/a.ipynb": data,
+        "Ann Lee_2_assignsubmission_file_/a.ipynb": data,
+        "Bo Ek_3_assignsubmission_file_/work.zip": zipped({"x/y.ipynb": data}),
+        "Bo Ek_3_assignsubmission_file_/notes.txt": b"-",
+        "Cy Oh_4_assignsubmission_file_/.ipynb_checkpoints/a-checkpoint.ipynb": data,
+        "__MACOSX/Cy Oh_4_assignsubmission_file_/._a.ipynb": b"\0",
+        "Di Fo_5_assignsubmission_file_/broken.ipynb": b"not a notebook",
+    }
+    path.write_bytes(zipped(files))
+    found = collect(path, chapters)
+    told = [(h.student, h.number, h.chapter, bool(h.problem)) for h in found]
+    assert told == [
+        ("Ann-Lee-1", "1", NAME, False),
+        ("Ann-Lee-2", "2", NAME, False),
+        ("Bo-Ek", "3", NAME, False),
+        ("Di-Fo", "5", "", True),
+    ]
+    assert all(h.data == data for h in found[:3])
+
+
+def test_canvas_attempts_the_last_one_counts(tmp_path, data, chapters):
+    newer = data.replace(b"A tiny chapter", b"A new chapter")
+    for name, content in (("d_7_55_a-1.ipynb", newer), ("d_7_9_a.ipynb", data)):
+        (tmp_path / name).write_bytes(content)
+    (found,) = collect(tmp_path, chapters)
+    assert found.data == newer
+    assert found.earlier == ("d_7_9_a.ipynb",)
+
+
+def test_an_nbgrader_folder_and_one_file(tmp_path, data, chapters):
+    path = tmp_path / "ann" / NAME / "renamed by ann.ipynb"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(data)
+    (found,) = collect(tmp_path, chapters)
+    assert (found.student, found.chapter, found.platform) == ("ann", NAME, "nbgrader")
+    (found,) = collect(path, chapters)
+    assert found.chapter == NAME and "whose" in found.problem
+    with pytest.raises(FileNotFoundError, match="give a notebook"):
+        collect(tmp_path / "none", chapters)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../evil.ipynb", "/etc/evil.ipynb", "a/../../evil.ipynb", "..\\evil.ipynb", "C:/e.ipynb"],
+)
+def test_zip_slips_are_refused_before_anything_is_read(name, data):
+    with pytest.raises(ArchiveRefused, match="zip slip"):
+        list(notebooks(zipped({"good.ipynb": data, name: data})))
+
+
+def test_links_are_refused(tmp_path, data, chapters):
+    info = zipfile.ZipInfo("link.ipynb")
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(info, "/etc/passwd")
+    with pytest.raises(ArchiveRefused, match="symbolic link"):
+        list(notebooks(buffer.getvalue()))
+    (tmp_path / "ann").mkdir()
+    secret = tmp_path.parent / "secret.ipynb"
+    secret.write_bytes(data)
+    os.symlink(secret, tmp_path / "ann" / "00-tiny.ipynb")
+    (found,) = collect(tmp_path, chapters)
+    assert "symbolic link" in found.problem and found.data == b""
+
+
+def test_bombs_are_refused_while_they_unpack():
+    bomb = zipped({"a.ipynb": bytes(8 * 2**20)})
+    assert len(bomb) < 20_000
+    with pytest.raises(ArchiveRefused, match="bomb"):
+        list(notebooks(bomb))
+    with pytest.raises(ArchiveRefused, match="more than 0 MiB"):
+        list(notebooks(zipped({"a.ipynb": os.urandom(3000)}), Limits(entry=1000)))
+    many = zipped({f"{i}.ipynb": b"{}" for i in range(30)})
+    with pytest.raises(ArchiveRefused, match="more than 20 entries"):
+        list(notebooks(many, Limits(entries=20)))
+
+
+def test_the_size_of_all_entries_together_is_limited():
+    files = zipped({f"{i}.ipynb": os.urandom(1000) for i in range(10)})
+    with pytest.raises(ArchiveRefused, match="too large"):
+        list(notebooks(files, Limits(total=5000)))
+
+
+def test_one_students_bomb_does_not_stop_the_class(tmp_path, data, chapters):
+    path = tmp_path / "class.zip"
+    files = {
+        "A B_1_assignsubmission_file_/bomb.zip": zipped({"a.ipynb": bytes(8 * 2**20)}),
+        "A C_2_assignsubmission_file_/slip.zip": zipped({"../a.ipynb": data}),
+        "A D_3_assignsubmission_file_/deep.zip": zipped({"z.zip": zipped({"a.ipynb": data})}),
+        "A E_4_assignsubmission_file_/broken.zip": b"PK\3\4 nothing",
+        "A F_5_assignsubmission_file_/good.ipynb": data,
+    }
+    path.write_bytes(zipped(files))
+    found = {h.student: h for h in collect(path, chapters)}
+    assert [bool(found[s].problem) for s in ("A-B", "A-C", "A-D", "A-E", "A-F")] == [True] * 4 + [
+        False
+    ]
+    assert "bomb" in found["A-B"].problem and "zip slip" in found["A-C"].problem
+    assert "too deep" in found["A-D"].problem and "cannot be read" in found["A-E"].problem
+
+
+def test_broken_and_encrypted_archives_say_so(data):
+    good = zipped({"a.ipynb": data})
+    for broken in (good[: len(good) // 2], b"PK\3\4", b"text"):
+        with pytest.raises(ArchiveRefused, match="cannot be read"):
+            list(notebooks(broken))
+    torn = bytearray(good)
+    torn[60:80] = bytes(20)
+    with pytest.raises(ArchiveRefused, match="cannot be"):
+        list(notebooks(bytes(torn)))
+    locked = bytearray(good)
+    locked[6] |= 1
+    at = locked.index(b"PK\1\2")
+    locked[at + 8] |= 1
+    with pytest.raises(ArchiveRefused, match="encrypted"):
+        list(notebooks(bytes(locked)))
+
+
+def test_only_notebook_wants_one(data):
+    assert only_notebook(zipped({"a.ipynb": data, "b.txt": b""})) == data
+    for files in ({}, {"a.ipynb": data, "b.ipynb": data}):
+        with pytest.raises(ArchiveRefused, match="one is needed"):
+            only_notebook(zipped(files))
+
+
+def test_nothing_is_written(tmp_path, data, chapters, monkeypatch):
+    path = tmp_path / "class.zip"
+    path.write_bytes(zipped({"A B_1_assignsubmission_file_/a.ipynb": data}))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(zipfile.ZipFile, "extractall", None)
+    collect(path, chapters)
+    assert sorted(p.name for p in Path(tmp_path).rglob("*")) == ["class.zip"]
