@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -46,3 +48,75 @@ def build(chapters: tuple[str, ...], check: bool, no_execute: bool) -> None:
     for problem in problems:
         click.echo(problem, err=True)
     sys.exit(bool(problems))
+
+
+@main.command()
+@click.argument("submitted", type=click.Path(exists=True, path_type=Path))
+@click.option("-j", "--jobs", type=click.IntRange(1), help="At a time; as many as there are cores.")
+@click.option("--chapter", "chapters", multiple=True, metavar="NAME", help="Only this; repeatable.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("graded"),
+    show_default=True,
+    help="Folder for records, gradebook, tables, pages and feedback; a run that was killed goes on.",
+)
+@click.option(
+    "--gradebook", default="", metavar="ADDRESS", help="SQLAlchemy URL [OUT/gradebook.db]."
+)
+@click.option("--no-sandbox", is_flag=True, help="Run submissions as you, under limits alone.")
+@click.option("--backend", type=click.Choice(["loky", "dask"]), default="loky", show_default=True)
+@click.option("--scheduler", metavar="ADDRESS", help="Of the Dask cluster: tcp://host:8786.")
+@click.option(
+    "--platform-columns",
+    "platform",
+    type=click.Choice(["moodle", "canvas"]),
+    default=None,
+    help="Also a table that the learning platform imports.",
+)
+@click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Such as memory=2048.")
+def grade(submitted: Path, jobs: int | None, limits: tuple[str, ...], **given) -> None:
+    """Grade what is in SUBMITTED: a folder, a learning platform's zip, or one notebook."""
+    from flatlab.course.batch.many import Way
+    from flatlab.course.batch.run import Options, run
+
+    try:
+        way = Way(jobs or _cores(), given["backend"], given["scheduler"])
+        chosen = _limits(limits)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    options = Options(
+        submitted,
+        given["out"],
+        given["chapters"],
+        given["gradebook"],
+        not given["no_sandbox"],
+        given["platform"] or "",
+        chosen,
+        way,
+    )
+    problems = run(options, click.echo)
+    for problem in problems:
+        click.echo(problem, err=True)
+    sys.exit(bool(problems))
+
+
+def _cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def _limits(given: tuple[str, ...]):
+    """``NAME=VALUE`` texts as ``Limits``; raises ``ValueError`` for an unknown name or no number."""
+    from flatlab.course.grading.limits import Limits
+
+    known, found = Limits().as_dict(), {}
+    for text in given:
+        name, _, value = text.partition("=")
+        if name not in known:
+            raise ValueError(f"No limit is called {name!r}; there are: {', '.join(known)}.")
+        try:
+            found[name] = type(known[name])(value)
+        except ValueError as error:
+            raise ValueError(f"The limit {name} is {value!r}: give a number.") from error
+    return Limits(**found)

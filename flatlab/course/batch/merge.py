@@ -208,6 +208,22 @@ def _new_submission(book: Gradebook, chapter: str, student: str) -> SubmittedAss
     return submission
 
 
+def by_hand(address: str, chapters: Iterable[str]) -> dict[tuple[str, str], dict[str, float]]:
+    """(student, chapter) -> grade id -> the points that a person gave, extra credit included."""
+    given: dict[tuple[str, str], dict[str, float]] = {}
+    with opened(address) as book:
+        for chapter in chapters:
+            for notebook in book.notebook_submissions(chapter, chapter):
+                points = {
+                    grade.cell.name: float(grade.score)
+                    for grade in notebook.grades
+                    if grade.manual_score is not None or grade.extra_credit
+                }
+                if points:
+                    given[notebook.student.id, chapter] = points
+    return given
+
+
 def told_to_student(record: Mapping, cell: str) -> str | None:
     """The comment on an answer's cell: the visible check's message, of a hidden one its aim.
 

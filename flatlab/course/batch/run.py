@@ -1,0 +1,180 @@
+"""``flatlab grade``: collect, grade, merge, report, and say what a person has to look at."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from tqdm import tqdm
+
+from flatlab.course import reports
+from flatlab.course.batch.desk import make_desk, releases
+from flatlab.course.batch.journal import Busy, Journal, write
+from flatlab.course.batch.many import Way, grade_all
+from flatlab.course.batch.merge import Merged, by_hand, merge
+from flatlab.course.grading import GradingRefused, Limits, available
+from flatlab.course.layout import Layout, Refused
+from flatlab.course.rebuild import ArchiveRefused, Handed, collect
+
+MOST_LINES = 20  # of what a person has to look at; the class page holds all
+Echo = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    submitted: Path
+    out: Path
+    chapters: tuple[str, ...] = ()  # all that are built
+    gradebook: str = ""  # SQLAlchemy address; empty: gradebook.db in ``out``
+    sandbox: bool = True
+    platform: str = ""
+    limits: Limits = field(default_factory=Limits)
+    way: Way = field(default_factory=Way)
+
+
+def run(options: Options, echo: Echo) -> list[str]:
+    """Grade everything in ``options.submitted``; the problems, where nothing could be graded."""
+    try:
+        _run(options, Layout.find(), echo)
+    except Refused as refused:
+        return refused.problems
+    except (ArchiveRefused, Busy, FileNotFoundError, GradingRefused) as error:
+        return [str(error)]
+    except (ArgumentError, SQLAlchemyError) as error:
+        address = options.gradebook or "gradebook.db"
+        return [f"The gradebook {address} cannot be used: {str(error).splitlines()[0]}"]
+    return []
+
+
+def _run(options: Options, layout: Layout, echo: Echo) -> None:
+    begin, out = time.monotonic(), options.out
+    if options.sandbox and (reason := available()):
+        raise GradingRefused(reason)
+    isolated = "each submission in bubblewrap" if options.sandbox else "no sandbox: they run as you"
+    echo(f"sandbox: {isolated}; limits: {_told(options.limits)}")
+    handed = _collect(options, layout, echo)
+    with Journal(out).held() as journal:
+        bar = tqdm(total=len(handed), desc="grading", unit="submission")
+        new: list[dict] = []
+
+        def tell(record: dict, made: bool) -> None:
+            new.extend([record] if made else [])
+            bar.update()
+
+        with bar:
+            records = grade_all(
+                handed,
+                journal,
+                layout=layout,
+                limits=options.limits,
+                sandbox=options.sandbox,
+                way=options.way,
+                tell=tell,
+            )
+        taken = time.monotonic() - begin
+        echo(f"graded {len(new)}, kept {len(records) - len(new)} as they were, in {taken:.0f} s")
+        desks = {
+            chapter: make_desk(layout, chapter)
+            for chapter in sorted({item.chapter for item in handed if item.chapter})
+        }
+        for record in records:
+            _keep_notebook(out, record)
+        address = options.gradebook or f"sqlite:///{out.resolve() / 'gradebook.db'}"
+        merged = merge(records, address, desks)
+        _say_merged(merged, address, echo)
+        hand = by_hand(address, desks)
+        paths = reports.write(records, out, layout=layout, platform=options.platform, by_hand=hand)
+        _say_paths(paths, out, echo)
+        _say_looks(records, merged, echo)
+
+
+def _collect(options: Options, layout: Layout, echo: Echo) -> list[Handed]:
+    """What was handed in for the chapters asked for."""
+    known = releases(layout, layout.chapters())
+    if not known:
+        raise Refused(["No chapter is built: run `flatlab build` first."])
+    handed = collect(options.submitted, known)
+    if not handed:
+        raise Refused([f"{options.submitted} holds no notebook and no zip archive."])
+    wanted = layout.select(list(options.chapters)) if options.chapters else list(known)
+    if len(wanted) == 1:  # what tells nothing of its chapter is taken for the one asked for
+        handed = [
+            replace(item, chapter=wanted[0]) if item.data and not item.chapter else item
+            for item in handed
+        ]
+    chosen = [item for item in handed if not item.chapter or item.chapter in wanted]
+    if len(chosen) < len(handed):
+        echo(f"left out: {len(handed) - len(chosen)} notebooks of other chapters")
+    for chapter in sorted({item.chapter for item in chosen}):
+        count = sum(item.chapter == chapter for item in chosen)
+        echo(f"{chapter or 'of no known chapter'}: {count} submissions")
+    return chosen
+
+
+def _told(limits: Limits) -> str:
+    return (
+        f"{limits.cell_seconds:g} s a cell, {limits.total_seconds:g} s and "
+        f"{limits.total_memory:g} MB in all (change them with --limit)"
+    )
+
+
+def _keep_notebook(out: Path, record: Mapping) -> None:
+    """The executed notebook where nbgrader's formgrader looks for it."""
+    chapter, text = record["chapter"], record["notebook"]
+    path = out / "autograded" / record["student"] / chapter / f"{chapter}.ipynb"
+    if text and not (path.is_file() and path.read_text(encoding="utf-8") == text):
+        write(path, text)
+
+
+def _say_merged(merged: Merged, address: str, echo: Echo) -> None:
+    counts = f"{merged.new} new, {merged.changed} changed, {merged.same} as they were"
+    echo(f"gradebook: {counts}: {_without_password(address)}")
+
+
+def _without_password(address: str) -> str:
+    from sqlalchemy.engine import make_url
+
+    return make_url(address).render_as_string(hide_password=True)
+
+
+def _say_paths(paths: Sequence[Path], out: Path, echo: Echo) -> None:
+    pages = [path for path in paths if "feedback" not in path.relative_to(out).parts]
+    for path in pages:
+        echo(f"wrote {path}")
+    if len(pages) < len(paths):
+        echo(
+            f"wrote {out / 'feedback'}/: {len(paths) - len(pages)} pages, one a student and chapter"
+        )
+
+
+def _say_looks(records: Iterable[Mapping], merged: Merged, echo: Echo) -> None:
+    """A line for each submission that a person has to look at."""
+    lines = [f"{r['student']}, {r['chapter']}: {why}" for r in records if (why := look(r))]
+    lines += merged.left
+    echo(f"a person has to look at {len(lines)} submissions" + (":" if lines else ""))
+    for line in lines[:MOST_LINES]:
+        echo(f"  {line}")
+    if len(lines) > MOST_LINES:
+        echo(f"  … and {len(lines) - MOST_LINES} more: the class pages name them all")
+
+
+def look(record: Mapping) -> str:
+    """Why a person has to look at ``record``, open questions aside; empty where nobody has to."""
+    why = []
+    if record["status"] == "manual":
+        why.append("not graded")
+    for name, entry in record["scores"].items():
+        if entry["needs_look"] and record["status"] != "manual":
+            both = f"nbgrader {_points(entry['nbgrader'])}, decided {_points(entry['decided'])}"
+            why.append(f"{name} ({both})" if entry["decided"] is not None else name)
+    why += [f"{case['where']}: {case['text']}" for case in record["manual"][:2]]
+    return "; ".join(" ".join(part.split())[:160] for part in why)
+
+
+def _points(value: float | None) -> str:
+    return "none" if value is None else f"{value:g}"
