@@ -1,0 +1,106 @@
+"""One submission as the reports see it: its record beside its chapter's questions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flatlab.course.reports.questions import Question, Questions
+
+# How an answer came out, in the order of charts and tables -> what it is called
+STATES = {
+    "full": "full points",
+    "part": "some points",
+    "none": "no points",
+    "unwritten": "not written",
+    "by hand": "for a person to grade",
+    "unscored": "no score",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one question of one submission earned."""
+
+    question: Question
+    score: float | None
+    nbgrader: float | None
+    decided: float | None
+    needs_look: bool
+    failed: tuple[Mapping, ...]  # the verdict's failed checks
+
+    @property
+    def state(self) -> str:
+        """One of ``STATES``."""
+        if self.score is None:
+            return "by hand" if self.question.by_hand else "unscored"
+        if self.score > 0:
+            return "full" if self.score >= self.question.points else "part"
+        unwritten = any(failed["kind"] == "unwritten" for failed in self.failed)
+        return "unwritten" if unwritten else "none"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One submission."""
+
+    record: Mapping
+    questions: Questions
+    answers: tuple[Answer, ...]
+
+    @property
+    def student(self) -> str:
+        """The student's folder name; empty where the path did not say whose it is."""
+        return self.record.get("student") or ""
+
+    @property
+    def shown_name(self) -> str:
+        """What a person knows the student by; for the instructor's side only."""
+        name = self.record.get("name") or self.student
+        return name or f"unknown: {self.record.get('path', '')}"
+
+    @property
+    def is_graded(self) -> bool:
+        """False where nothing could be run: then it has no points, and not 0."""
+        return self.record["status"] == "graded"
+
+    @property
+    def total(self) -> float | None:
+        """The points so far; None where nothing could be run."""
+        return sum(a.score or 0.0 for a in self.answers) if self.is_graded else None
+
+    @property
+    def is_settled(self) -> bool:
+        """Has every exercise a score that no person has to look at?"""
+        return self.is_graded and not any(
+            answer.needs_look or answer.state == "unscored" for answer in self.answers
+        )
+
+    @property
+    def to_look_at(self) -> tuple[str, ...]:
+        """The names of the exercises that a person has to look at."""
+        named = {a.question.name for a in self.answers if a.needs_look or a.state == "unscored"}
+        named |= {flag["exercise"] or "code" for flag in self.record.get("flags", ())}
+        order = [a.question.name for a in self.answers]
+        return tuple(sorted(named, key=lambda n: (order.index(n) if n in order else 99, n)))
+
+    @property
+    def by_hand(self) -> tuple[str, ...]:
+        """The names of the open questions that wait for a person."""
+        return tuple(a.question.name for a in self.answers if a.state == "by hand")
+
+
+def row(record: Mapping, questions: Questions, given: Mapping[str, float] | None = None) -> Row:
+    """The row of ``record``; ``given``: grade id -> points that a person gave since."""
+    given = given or {}
+    scores, exercises = record.get("scores") or {}, record.get("exercises") or {}
+    answers = []
+    for question in questions.all:
+        found = scores.get(question.grade_id) or {}
+        by_person = given.get(question.grade_id)
+        failed = (exercises.get(question.name) or {}).get("failed") or ()
+        score = found.get("score") if by_person is None else by_person
+        look = bool(found.get("needs_look")) and by_person is None and not question.by_hand
+        numbers = found.get("nbgrader"), found.get("decided")
+        answers.append(Answer(question, score, *numbers, look, tuple(failed)))
+    return Row(record, questions, tuple(answers))
