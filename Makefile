@@ -7,6 +7,8 @@ PYTEST_ARGS ?=
 CHAPTERS ?=
 JOBS ?= 2
 CLAIM ?=
+SUBMITTED ?= submitted
+GRADE_ARGS ?=
 
 # Threads that wait without spinning: with another busy program on the same cores, PyTorch's
 # default is slower by a factor of five and more.
@@ -18,13 +20,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SLOW := slow or notebooks or grading or browser or peers
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-fast lint build bench reproduce clean
+.PHONY: help lab test test-fast lint build grade bench reproduce clean
 
 help:
 	@echo "make lab        open the course in JupyterLab      (LAB_ARGS: passed on to it)"
 	@echo "make test       lint, then run every test          (PYTEST_ARGS, JOBS)"
 	@echo "make test-fast  the tests that take seconds        (PYTEST_ARGS, JOBS)"
 	@echo "make build      build and execute chapters         (CHAPTERS=\"00 01\"; all by default)"
+	@echo "make grade      grade what was handed in           (SUBMITTED, JOBS, CHAPTERS, GRADE_ARGS)"
 	@echo "make bench      run the benchmarks in bench/"
 	@echo "make reproduce  run the slides' claims, write docs/reproduction.md  (CLAIM=\"gd-0.5 ...\")"
 	@echo "make lint       ruff: check and format"
@@ -50,6 +53,9 @@ lint: $(VENV)/.dev
 build: $(VENV)/.course
 	$(BIN)/flatlab build $(CHAPTERS)
 	$(BIN)/python docs/figures.py
+
+grade: $(VENV)/.course
+	$(BIN)/flatlab grade $(SUBMITTED) -j $(JOBS) $(addprefix --chapter ,$(CHAPTERS)) $(GRADE_ARGS)
 
 bench: $(VENV)/.dev
 	@for script in $(filter-out bench/reproduce.py,$(wildcard bench/*.py)); do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
