@@ -22,6 +22,8 @@ _HOME = {
     "non_uniformity_bound": "stability",
     "is_linearly_stable": "stability",
     "plot_stability_region": "stability",
+    "sample_stable": "tails",
+    "tail_index": "tails",
     "load_dataset": "data",
     "fit": "training",
 }
@@ -29,6 +31,7 @@ _MODULES = {
     "checkpoints",
     "curvature",
     "stability",
+    "tails",
     "data",
     "models",
     "training",

@@ -1,0 +1,15 @@
+"""Heavy tails: symmetric stable laws, the tail index of gradient noise, first exits from a well."""
+
+from flatlab.tails.exits import Exits, first_exits, levy_step
+from flatlab.tails.index import gradient_noise, matched_gaussian, tail_index
+from flatlab.tails.stable import sample_stable
+
+__all__ = [
+    "Exits",
+    "first_exits",
+    "gradient_noise",
+    "levy_step",
+    "matched_gaussian",
+    "sample_stable",
+    "tail_index",
+]

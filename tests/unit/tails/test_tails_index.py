@@ -1,0 +1,103 @@
+"""The tail index of samples whose law is known, its invariances, and its control."""
+
+import math
+
+import pytest
+import torch
+
+from flatlab.tails import gradient_noise, matched_gaussian, sample_stable, tail_index
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("alpha", [0.6, 1.0, 1.4, 1.8, 2.0])
+def test_stable_samples_have_their_index(alpha):
+    assert tail_index(sample_stable(alpha, 1_000_000, generator())) == pytest.approx(
+        alpha, rel=0.02
+    )
+
+
+def test_a_hand_computed_case():
+    x = torch.tensor([1.0, 3.0, -2.0, -2.0])
+    slope = (math.log(4) + math.log(4)) / 2 - (math.log(3) + 2 * math.log(2)) / 4
+    assert tail_index(x, k1=2) == pytest.approx(math.log(2) / slope)
+    assert tail_index(x) == tail_index(x, k1=2)  # the largest divisor of 4 up to 2
+
+
+def test_the_default_block_is_the_largest_divisor_up_to_the_root():
+    x = sample_stable(1.5, 72, generator(2))  # 8 divides 72, 8.49 is the root
+    assert tail_index(x) == tail_index(x, k1=8) != tail_index(x, k1=6)
+
+
+def test_scale_and_shape_do_not_matter_and_x_stays():
+    x = sample_stable(1.2, (20, 30), generator(1))
+    before = x.clone()
+    assert tail_index(1e6 * x) == pytest.approx(tail_index(x))
+    assert tail_index(x.flatten()) == tail_index(x)
+    assert torch.equal(x, before)
+
+
+def test_coordinates_of_different_scale_look_heavy_and_the_control_shows_it():
+    """Gaussian noise, coordinate j of scale exp(2 z_j): no tail at all, and an estimate far below 2."""
+    scales = (2 * torch.randn(2000, generator=generator(3))).exp()
+    noise = scales * torch.randn(60, 2000, generator=generator(4))
+    estimate, control = tail_index(noise), tail_index(matched_gaussian(noise, generator(5)))
+    assert estimate < 1.5
+    assert control == pytest.approx(estimate, rel=0.05)
+
+
+def test_the_control_keeps_each_coordinates_mean_square():
+    noise = torch.tensor([0.0, 1.0, 10.0]) * sample_stable(1.9, (4000, 3), generator()).clamp(-9, 9)
+    control = matched_gaussian(noise, generator(1))
+    assert control.shape == noise.shape and control.dtype == noise.dtype
+    torch.testing.assert_close(
+        control.square().mean(0), noise.square().mean(0), rtol=0.1, atol=1e-12
+    )
+    assert (control[:, 0] == 0).all()
+
+
+def test_gradient_noise_is_what_the_full_gradient_leaves():
+    gradients = torch.tensor([[1.0, 2.0], [3.0, 6.0]])
+    assert torch.equal(gradient_noise(gradients), torch.tensor([[-1.0, -2.0], [1.0, 2.0]]))
+    assert torch.equal(gradient_noise(gradients, torch.ones(2)), gradients - 1)
+
+
+@pytest.mark.parametrize(
+    ("x", "k1", "message"),
+    [
+        (torch.randn(12), 5, "divisor of the number of entries, 12"),
+        (torch.randn(12), 12, "from 2 to 6"),
+        (torch.randn(12), 1, "from 2 to 6"),
+        (torch.randn(12), True, "give a divisor"),
+        (torch.randn(13), None, "13 entries.*drop an entry"),
+        (torch.zeros(12), None, "zero everywhere"),
+        (torch.ones(12), None, "all 12 entries of x are equal"),
+        (torch.tensor([1.0, 0.0, 2.0, 3.0]), None, "1 of 4 entries of x are exactly 0"),
+        (torch.tensor([1.0, -1.0, 2.0, 3.0]), None, "cancel to exactly 0"),
+        (torch.tensor([1.0, math.nan, 2.0, 3.0]), None, "NaN or infinity"),
+    ],
+)
+def test_bad_samples_are_refused(x, k1, message):
+    with pytest.raises(ValueError, match=message):
+        tail_index(x, k1)
+
+
+@pytest.mark.parametrize(
+    ("gradients", "full", "message"),
+    [
+        (torch.ones(3), None, r"shape \(3,\)"),
+        (torch.ones(1, 3), None, "at least two minibatches"),
+        (torch.ones(2, 3), torch.ones(2), "rows have 3 entries"),
+        (torch.full((2, 3), math.inf), None, "did the run diverge"),
+    ],
+)
+def test_bad_gradients_are_refused(gradients, full, message):
+    with pytest.raises(ValueError, match=message):
+        gradient_noise(gradients, full)
+
+
+def test_a_control_needs_a_matrix():
+    with pytest.raises(ValueError, match="minibatches, parameters"):
+        matched_gaussian(torch.ones(3))
