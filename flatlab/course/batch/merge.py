@@ -34,6 +34,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from flatlab.course.batch.desk import Desk
 from flatlab.course.layout import Refused
+from flatlab.course.reports.wording import of_exercise
 
 COURSE = "flatlab"  # nbgrader_config.py's course_id
 _KINDS = (
@@ -225,7 +226,7 @@ def by_hand(address: str, chapters: Iterable[str]) -> dict[tuple[str, str], dict
 
 
 def told_to_student(record: Mapping, cell: str) -> str | None:
-    """The comment on an answer's cell: the visible check's message, of a hidden one its aim.
+    """The comment on an answer's cell: what the feedback says of its failed checks.
 
     As nbgrader's own for an answer that is missing. It is a code block, because nbgrader shows
     comments as markdown and a message may hold text of the student's.
@@ -237,11 +238,7 @@ def told_to_student(record: Mapping, cell: str) -> str | None:
     failed = record["exercises"].get(cell, {}).get("failed", [])
     if not failed:
         return None
-    first = failed[0]
-    words = first["message"]
-    if first["hidden"]:
-        words = f"✗ {first['check']}\n  A hidden check did not pass. It looks at: {first['aim']}."
-    words = words.encode("utf-8", "replace").decode("utf-8").replace("\0", "")
+    words = "\n".join(of_exercise(failed)) or "Not written yet."
     fence = "`" * 3
     while fence in words:
         fence += "`"

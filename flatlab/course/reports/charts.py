@@ -19,7 +19,7 @@ FILLS = {
     "by hand": ("#ffffff", "M0 4 H8"),
     "unscored": (COLORS["amber"], "M4 0 V8"),
 }
-_WIDTH, _BAR = 640, 26
+_WIDTH, _BAR = 420, 24
 
 
 def patterns() -> Markup:
@@ -32,7 +32,7 @@ def patterns() -> Markup:
             f'<rect width="8" height="8" fill="{color}"/>{line if path else ""}</pattern>'
         )
     return Markup(
-        f'<svg width="0" height="0" aria-hidden="true"><defs>{"".join(made)}</defs></svg>'
+        f'<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs>{"".join(made)}</defs></svg>'
     )
 
 
@@ -66,7 +66,7 @@ def histogram(bins: Sequence[tuple[str, int]]) -> Markup:
         if count:
             parts.append(_number(middle, 95 - tall, count, plain=True))
         parts.append(
-            f'<text x="{middle:.1f}" y="116" text-anchor="middle" font-size="12">{escape(name)}</text>'
+            f'<text x="{middle:.1f}" y="116" text-anchor="middle" font-size="11">{escape(name)}</text>'
         )
     parts.append(f'<path d="M0 100.5 H{_WIDTH}" stroke="currentColor"/>')
     words = ", ".join(f"{count} with {name}" for name, count in bins if count)

@@ -98,7 +98,7 @@ def class_page(questions: Questions, rows: Sequence[Row]) -> str:
             waiting=", ".join(open_names),
             spreads=spreads,
             shown_states=shown,
-            mistakes=summary.mistakes(rows),
+            mistakes=summary.mistakes(questions, rows),
             looks=looks,
             repairs=summary.repairs(rows),
             seconds=summary.seconds(rows),

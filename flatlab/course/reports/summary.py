@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import statistics
 from collections import Counter, defaultdict
@@ -34,7 +35,6 @@ class Spread:
 class Mistake:
     """What a check said of several answers."""
 
-    question: Question
     message: str
     hidden: bool
     students: tuple[str, ...]
@@ -65,33 +65,27 @@ def spreads(questions: Questions, rows: Sequence[Row]) -> list[Spread]:
     return found
 
 
-def mistakes(rows: Sequence[Row]) -> list[Mistake]:
-    """What the checks said, most frequent first in each question.
+def mistakes(questions: Questions, rows: Sequence[Row]) -> list[tuple[Question, list[Mistake]]]:
+    """What the checks said of each question, most frequent first; questions without any left out.
 
     Of an answer its first failed check counts. Messages that differ in numbers alone are one: the
     inputs are drawn anew for each run.
     """
-    first: dict[tuple, str] = {}
-    students: dict[tuple, list[str]] = defaultdict(list)
-    places: dict[tuple, tuple[int, Answer]] = {}
-    for row in rows:
-        for place, answer in enumerate(row.answers):
-            failed = [f for f in answer.failed if f["kind"] not in _SILENT]
-            if not failed:
-                continue
-            said = _said(failed[0])
-            key = (answer.question.name, _NUMBERS.sub("#", said))
-            first.setdefault(key, said)
-            students[key].append(row.shown_name)
-            places.setdefault(key, (place, answer))
     found = []
-    for key, names in students.items():
-        place, answer = places[key]
-        hidden = next(f for f in answer.failed if f["kind"] not in _SILENT)["hidden"]
-        found.append(
-            (place, -len(names), Mistake(answer.question, first[key], hidden, tuple(names)))
-        )
-    return [mistake for *_, mistake in sorted(found, key=lambda item: (*item[:2], item[2].message))]
+    for place, question in enumerate(questions.all):
+        said: dict[str, tuple[str, bool]] = {}
+        students: dict[str, list[str]] = defaultdict(list)
+        for row in rows:
+            failed = [f for f in row.answers[place].failed if f["kind"] not in _SILENT]
+            if failed:
+                message = _said(failed[0])
+                key = _NUMBERS.sub("#", message)
+                said.setdefault(key, (message, failed[0]["hidden"]))
+                students[key].append(row.shown_name)
+        made = [Mistake(*said[key], tuple(names)) for key, names in students.items()]
+        made.sort(key=lambda mistake: (-len(mistake.students), mistake.message))
+        found += [(question, made)] if made else []
+    return found
 
 
 def _said(failed: dict) -> str:
@@ -144,13 +138,14 @@ def repairs(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
 
 
 def totals(questions: Questions, rows: Sequence[Row]) -> list[tuple[str, int]]:
-    """Up to ten bins of totals from 0 to the most points: (from–to, submissions)."""
-    values = [row.total for row in rows if row.total is not None]
-    most = questions.points or 1.0
-    bins = max(1, min(10, int(most)))
-    counts = Counter(min(int(value / most * bins), bins - 1) for value in values)
-    edges = [most * i / bins for i in range(bins + 1)]
-    return [(f"{edges[i]:.3g}–{edges[i + 1]:.3g}", counts[i]) for i in range(bins)]
+    """At most ten bins of whole points from 0 to the most: (from–to, submissions)."""
+    values = [int(row.total) for row in rows if row.total is not None]
+    wide = math.ceil((math.floor(questions.points) + 1) / 10)
+    counts = Counter(value // wide for value in values)
+    starts = range(0, math.floor(questions.points) + 1, wide)
+    ends = [min(start + wide - 1, math.floor(questions.points)) for start in starts]
+    names = [f"{s}–{e}" if e > s else f"{s}" for s, e in zip(starts, ends, strict=True)]
+    return [(name, counts[place]) for place, name in enumerate(names)]
 
 
 def seconds(rows: Sequence[Row]) -> dict[str, float]:

@@ -94,7 +94,7 @@ def of_exercise(failed: Sequence[Mapping]) -> list[str]:
     visible = [one for one in failed if not one["hidden"]]
     told = [f"{_aim(visible[0])}{_visible(visible[0])}"] if visible else []
     others = "; ".join(dict.fromkeys(one["aim"] for one in visible[1:]))
-    told += [f"Other checks that failed look at: {others}."] if others else []
+    told += [f"Other checks failed too: {others}."] if others else []
     told += [_hidden(one) for one in failed if one["hidden"]]
     return list(dict.fromkeys(told))
 
@@ -115,7 +115,7 @@ def _visible(failed: Mapping) -> str:
 
 def _hidden(failed: Mapping) -> str:
     told = _HIDDEN_ENDED.get(failed["kind"], "")
-    return f"A hidden check that looks at {failed['aim']} failed. {told}".rstrip()
+    return f"A hidden check failed. It looks at {failed['aim']}. {told}".rstrip()
 
 
 def course_words(text: str) -> str:
