@@ -86,13 +86,15 @@ def supervise(
     *,
     ancestors: int,
     on_disk: bool,
+    passed: tuple[int, ...] = (),
 ) -> Outcome:
     """Run ``words`` and watch until the end.
 
     Their last word is made the number of the pipe to write to; the key is on their stdin.
     ``ancestors`` is how many processes stand between this one and the submission's kernel, which
     memory limits may end and process limits may not: bubblewrap's two, and the worker. ``on_disk``:
-    the files below ``folder`` are counted, since no memory-backed folder bounds them.
+    the files below ``folder`` are counted, since no memory-backed folder bounds them. ``passed``:
+    open files that they get besides.
     """
     reader, writer = os.pipe()
     try:
@@ -103,7 +105,7 @@ def supervise(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=(writer,),
+            pass_fds=(*passed, writer),
             start_new_session=True,
         )
     except BaseException:

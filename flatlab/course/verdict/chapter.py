@@ -48,11 +48,13 @@ class Planned:
     def measured(self, inputs: dict, outputs: dict) -> list[str]:
         """The keys of right ``outputs`` that say what happened in the sandbox.
 
-        They are named in ``MEASURED`` or in the check's ``measured``, or are an input as it went in.
+        They are named in ``MEASURED`` or in the check's ``measured``, or are an input as it went in;
+        ``result`` is what a function returned.
         """
         names = MEASURED.union(getattr(self.check, "measured", ()))
         given = {encode(value) for value in inputs.values() if isinstance(value, list | np.ndarray)}
-        return [key for key in outputs if key in names or encode(outputs[key]) in given]
+        same = {key for key in outputs if key != "result" and encode(outputs[key]) in given}
+        return [key for key in outputs if key in names or key in same]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """One exercise of a submission in a process of its own: runs cells and the checks' ``call`` halves.
 
 Copied into the sandbox as ``_flatlab_child``; imports nothing of flatlab.course. What it tells its
-parent, line by line: ``cell N`` and ``check N`` before it begins one, ``record JSON`` after a check,
-``done 0`` at the end. The student's code runs here and can tell anything.
+parent, line by line: ``cell N`` and ``check N`` before it begins one, ``late N`` after a cell that was
+stopped, ``record JSON`` after a check, ``done 0`` at the end. The student's code runs here and can
+tell anything.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import types
 import warnings
 
 CALLED: list[str] = []  # the topics' functions that were called
+LATE: list[bool] = []  # not empty when the alarm has rung
 
 
 class TimeUp(BaseException):
@@ -81,22 +83,22 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             exec(code, module.__dict__)  # noqa: S102
 
 
-def run(job: dict, topics: list[str], seconds: float, skipped: set[int], say) -> None:
-    """Run the job's cells but ``skipped``, then its checks until one takes too long."""
+def run(job: dict, cells: list[tuple[int, str]], topics: list[str], seconds: float, say) -> None:
+    """Run ``cells``, then the job's checks until one takes too long."""
     silent = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(silent, stream)
     sys.meta_path.insert(0, Finder(job["modules"], topics))
     signal.signal(signal.SIGALRM, _stop)
-    shell = _shell()
-    for number, text in enumerate(job["cells"]):
-        if number not in skipped:
-            say(f"cell {number}")
-            _timed(seconds, lambda text=text: shell.run_cell(text))
+    own = shell()
+    for number, text in cells:
+        say(f"cell {number}")
+        if _timed(seconds, lambda text=text: own.run_cell(text)):
+            say(f"late {number}")
     late = False
     for number, check in enumerate(job["checks"]):
         say(f"check {number}")
-        record = {"kind": "skipped"} if late else observe(check, shell.user_ns, seconds)
+        record = {"kind": "skipped"} if late else observe(check, own.user_ns, seconds)
         late |= record["kind"] == "timeout"
         say(f"record {_line(record)}")
     say("done 0")
@@ -109,8 +111,8 @@ def _line(record: dict) -> str:
     return (data if len(data) <= MOST_BYTES else encode({"kind": "huge"})).decode()
 
 
-def _shell():
-    """An IPython shell as in a notebook, which keeps no history."""
+def shell():
+    """The process's IPython shell, as in a notebook; it keeps no history."""
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets.config import Config
 
@@ -120,11 +122,13 @@ def _shell():
 
 
 def _stop(*_: object) -> None:
+    LATE.append(True)
     raise TimeUp
 
 
-def _timed(seconds: float, action) -> None:
-    """Run a cell; whatever it raises stays with it, as in a notebook."""
+def _timed(seconds: float, action) -> bool:
+    """Run a cell; whatever it raises stays with it, as in a notebook. Was it stopped?"""
+    LATE.clear()
     try:
         signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)
         action()
@@ -132,6 +136,7 @@ def _timed(seconds: float, action) -> None:
         pass
     finally:
         _no_alarm()
+    return bool(LATE)
 
 
 def _no_alarm() -> None:

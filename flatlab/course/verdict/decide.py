@@ -20,6 +20,7 @@ from flatlab.checks.core import Check, explain_text
 from flatlab.course.verdict import cells, job, records, suspicions
 from flatlab.course.verdict import plan as planning
 from flatlab.course.verdict.chapter import Graded
+from flatlab.course.verdict.job import Job
 from flatlab.course.verdict.plan import Drawn, Plan, judged, misfit
 from flatlab.course.verdict.records import Record
 
@@ -61,10 +62,9 @@ def decide(
     wanted = job.jobs(notebook, plan)
     with tempfile.TemporaryDirectory(prefix="flatlab-verdict-", ignore_cleanup_errors=True) as name:
         job.lay_out(Path(name), wanted, plan.chapter, seconds)
-        found = records.read(runner(Path(name)), [len(one.checks) for one in wanted])
+        found = records.read(runner(Path(name)), [len(one.drawn) for one in wanted])
     lasted = time.monotonic() - start
-    places = {one.graded.name: index for index, one in enumerate(wanted)}
-    decided, flags = judge(plan, found, places, seconds)
+    decided, flags = judge(plan, wanted, found, seconds)
     for reason in suspicions.find(cells.student_code(notebook, plan.chapter.release)):
         flags.append({"exercise": "", "check": "", "reason": "code", "detail": reason})
     return {
@@ -77,25 +77,29 @@ def decide(
 
 
 def judge(
-    plan: Plan, found: Mapping[tuple[int, int], Record], places: Mapping[str, int], seconds: float
+    plan: Plan, wanted: Sequence[Job], found: Mapping[tuple[int, int], Record], seconds: float
 ) -> tuple[dict, list[dict]]:
-    """Each exercise's result and the flags, from the records; ``places``: exercise -> its job."""
+    """Each exercise's result and the flags, from the records by job and check."""
     flags: list[dict] = []
+    got: dict[tuple, Record] = {}
+    for index, one in enumerate(wanted):
+        for number, drawn in enumerate(one.drawn):
+            key = one.graded.name, drawn.planned
+            got[key] = found.get((index, number), Record("died"))
     decided = {}
     for graded in plan.chapter.graded:
         drawn = plan.drawn[graded.name]
-        missing = Record("died" if graded.name in places else "absent")
-        got = [found.get((places.get(graded.name, -1), i), missing) for i in range(len(drawn))]
-        decided[graded.name] = _exercise(graded, drawn, got, seconds, flags)
+        seen = [(one, got.get((graded.name, one.planned), Record("absent"))) for one in drawn]
+        decided[graded.name] = _exercise(graded, seen, seconds, flags)
     return decided, flags
 
 
 def _exercise(
-    graded: Graded, drawn: Sequence[Drawn], got: Sequence[Record], seconds: float, flags: list
+    graded: Graded, got: Sequence[tuple[Drawn, Record]], seconds: float, flags: list
 ) -> dict:
     """One exercise's result; what a person should see is added to ``flags``."""
     failed = []
-    for one, record in zip(drawn, got, strict=True):
+    for one, record in got:
         kind, message = _decided(one, record, seconds)
         if message is None:
             continue
@@ -116,7 +120,7 @@ def _exercise(
         if kind in FLAGGED or kind == "absent":
             where = {"exercise": graded.name, "check": planned.aim}
             flags.append({**where, "reason": kind, "detail": record.text or message})
-    trusts = {one.planned.aim: list(one.measured) for one in drawn if one.measured}
+    trusts = {one.planned.aim: list(one.measured) for one, _ in got if one.measured}
     return {
         "earned": 0.0 if failed else graded.points,
         "max": graded.points,

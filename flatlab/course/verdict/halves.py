@@ -30,9 +30,9 @@ def __getattr__(name):
 """
 
 
-def modules(chapter: Chapter, graded: Graded) -> dict[str, tuple[str, bool]]:
-    """The exercise's ``call`` halves, and what stands for the rest of ``flatlab.checks``."""
-    roots = [(check.module, check.kind) for check in graded.checks]
+def modules(chapter: Chapter, graded: Graded, hidden: bool) -> dict[str, tuple[str, bool]]:
+    """``call`` halves of the visible or the hidden checks, and what stands for the other modules."""
+    roots = [(check.module, check.kind) for check in graded.checks if check.hidden == hidden]
     modules = call_halves(ALWAYS + roots, graded.hidden_module)
     modules["flatlab.checks"] = (CHECKS, True)
     for name in [*modules, chapter.checks]:

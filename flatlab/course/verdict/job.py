@@ -1,4 +1,4 @@
-"""What goes into the sandbox: the worker, the package's ground floor, one job for each exercise."""
+"""What goes into the sandbox: the worker, the package's ground floor, two jobs for each exercise."""
 
 from __future__ import annotations
 
@@ -21,17 +21,20 @@ MOST_CODE = 2_000_000  # characters of all of a submission's code
 
 @dataclass(frozen=True)
 class Job:
-    """One exercise of one submission."""
+    """The visible or the hidden checks of one exercise of one submission."""
 
     graded: Graded
+    hidden: bool
     cells: list[str]
     modules: dict[str, tuple[str, bool]]
-    checks: list[dict]
+    drawn: list[Drawn]
 
 
 def jobs(notebook: NotebookNode, plan: Plan) -> list[Job]:
-    """One job for each exercise whose check cell ``notebook`` holds, in the chapter's order.
+    """The jobs of the exercises whose check cell ``notebook`` holds, in the chapter's order.
 
+    All visible checks come first: what a message of theirs repeats was then written before
+    anything of a hidden check was in the sandbox's processes.
     Raises ``NotRebuilt`` where no check cell is there, ``ValueError`` for too much code.
     """
     chapter = plan.chapter
@@ -41,38 +44,55 @@ def jobs(notebook: NotebookNode, plan: Plan) -> list[Job]:
         raise cells.NotRebuilt(f"It holds no check cell of {chapter.name}: rebuild it first.")
     if sum(len(cell.source) for cell in notebook.cells) > MOST_CODE:
         raise ValueError(f"The notebook holds more than {MOST_CODE:,} characters.")
-    return [
-        Job(
-            graded,
-            [text for _, text in before[graded.name]],
-            plan.modules[graded.name],
-            _checks(plan.drawn[graded.name]),
-        )
-        for graded in exercises
-    ]
+    found = []
+    for hidden in (False, True):
+        for graded in exercises:
+            drawn = [one for one in plan.drawn[graded.name] if one.planned.hidden == hidden]
+            texts = [text for _, text in before[graded.name]]
+            modules = plan.modules[graded.name, hidden]
+            found += [Job(graded, hidden, texts, modules, drawn)] if drawn else []
+    return found
 
 
 def lay_out(folder: Path, wanted: list[Job], chapter: Chapter, seconds: float) -> None:
-    """Write into ``folder`` the worker and all that it reads."""
-    (folder / "jobs").mkdir()
+    """Write into ``folder`` the worker and all that it reads.
+
+    ``folder``/jobs holds the jobs, one behind the other; a runner passes it on as an open file.
+    """
     shutil.copyfile(HERE / "worker.py", folder / "worker.py")
     package.lay_out(folder / "package")
     for name in ("codec", "child"):
         shutil.copyfile(HERE / f"{name}.py", folder / "package" / f"_flatlab_{name}.py")
+    texts = list(dict.fromkeys(text for job in wanted for text in job.cells))
+    place = {text: number for number, text in enumerate(texts)}
+    secret, told = [], []
+    first = {job.graded.name: number for number, job in reversed(list(enumerate(wanted)))}
     for number, job in enumerate(wanted):
-        data = {"cells": job.cells, "modules": job.modules, "checks": job.checks}
-        (folder / "jobs" / f"{number:04d}").write_text(json.dumps(data), encoding="utf-8")
+        data = json.dumps({"modules": job.modules, "checks": _checks(job.drawn)}).encode()
+        secret.append(data)
+        after = first[job.graded.name]
+        told.append(
+            {
+                "cells": [place[text] for text in job.cells],
+                "checks": len(job.drawn),
+                "bytes": len(data),
+                "after": after if after < number else None,  # the same exercise's visible checks
+            }
+        )
     common = {
         "topics": package.rooms()[1],
         "prepare": _prepared(chapter.imports),
         "seconds": seconds,
-        "sizes": [(len(job.cells), len(job.checks)) for job in wanted],
+        "cells": texts,
+        "jobs": told,
+        "meters": any(b"TorchDispatchMode" in data for data in secret),
         "confine": None,  # a runner may ask for limits
     }
+    (folder / "jobs").write_bytes(b"".join(secret))
     (folder / "common.json").write_text(json.dumps(common), encoding="utf-8")
 
 
-def _checks(drawn: tuple[Drawn, ...]) -> list[dict]:
+def _checks(drawn: list[Drawn]) -> list[dict]:
     return [
         {
             "module": d.planned.module,

@@ -43,7 +43,8 @@ class Plan:
     chapter: Chapter
     seed: int
     drawn: dict[str, tuple[Drawn, ...]]
-    modules: dict[str, dict[str, tuple[str, bool]]]  # check cell -> what its sandbox imports
+    # (check cell, hidden checks or visible ones) -> what the sandbox imports of flatlab.checks
+    modules: dict[tuple[str, bool], dict[str, tuple[str, bool]]]
 
 
 def make(path: Path, seed: int) -> Plan:
@@ -61,7 +62,7 @@ def _make(text: str, name: str, seed: int) -> Plan:
         graded.name: tuple(_draw(chapter, graded.name, check, seed) for check in graded.checks)
         for graded in chapter.graded
     }
-    halves = {graded.name: modules(chapter, graded) for graded in chapter.graded}
+    halves = {(g.name, h): modules(chapter, g, h) for g in chapter.graded for h in (False, True)}
     return Plan(chapter, seed, drawn, halves)
 
 
@@ -80,6 +81,28 @@ def _draw(chapter: Chapter, cell: str, planned: Planned, seed: int) -> Drawn:
         f"{chapter.name}, check {planned.exercise!r} ({planned.aim}): the chapter's own answer fails "
         f"it on {DRAWS} draws from seed {seed}: {message}"
     )
+
+
+def trusted(path: Path) -> list[dict]:
+    """The checks of the chapter at ``path`` that rest on what the sandbox says of itself.
+
+    A submission that means to can forge the outputs named in ``on`` (calls counted, arguments left
+    alone): no array tells them from true ones. One entry a check, in the chapter's order:
+    ``exercise``, ``aim``, ``hidden``, ``on``, and ``others``, its outputs that are decided outside.
+    """
+    plan = make(path, 0)
+    return [
+        {
+            "exercise": one.planned.exercise,
+            "aim": one.planned.aim,
+            "hidden": one.planned.hidden,
+            "on": list(one.measured),
+            "others": [name for name in one.form if name not in one.measured],
+        }
+        for drawn in plan.drawn.values()
+        for one in drawn
+        if one.measured
+    ]
 
 
 def judged(check: Any, inputs: dict, outputs: dict) -> str | None:

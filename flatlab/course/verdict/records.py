@@ -36,9 +36,9 @@ class Record:
 
 
 def read(lines: Iterable[bytes], sizes: Sequence[int]) -> dict[tuple[int, int], Record]:
-    """The records in ``lines`` (``EXERCISE CHECK JSON``), by exercise and check; never raises.
+    """The records in ``lines`` (``JOB CHECK JSON``), by job and check; never raises.
 
-    ``sizes``: how many checks each exercise has. A line that fits none is dropped; a check with two
+    ``sizes``: how many checks each job has. A line that fits none is dropped; a check with two
     lines is malformed.
     """
     found: dict[tuple[int, int], Record] = {}
@@ -60,9 +60,9 @@ def read(lines: Iterable[bytes], sizes: Sequence[int]) -> dict[tuple[int, int], 
 
 
 def _checked(record: object) -> Record:
-    if not isinstance(record, dict) or record.get("kind") not in KINDS:
+    kind = record.get("kind") if isinstance(record, dict) else None
+    if not isinstance(kind, str) or kind not in KINDS:
         raise Malformed("The record has no known kind.")
-    kind = record["kind"]
     wanted = {"kind"} | ({"text"} if KINDS[kind] else set())
     wanted |= {"outputs"} if kind == "outputs" else set()
     if set(record) != wanted:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import flatlab
 from flatlab.course.grading import limits as limits_module
 from flatlab.course.grading import sandbox
 from flatlab.course.grading.limits import Limits
@@ -17,7 +18,7 @@ from flatlab.course.grading.supervise import supervise
 from flatlab.course.grading.watch import threads_of_user
 from flatlab.course.verdict.decide import Runner
 
-CHECKOUT = Path(__file__).resolve().parents[3]
+PACKAGE = Path(flatlab.__file__).resolve().parent
 
 
 def sandboxed(limits: Limits | None = None) -> Runner:
@@ -50,27 +51,41 @@ def _run(job: Path, limits: Limits, isolate: bool) -> list[bytes]:
     (job / "common.json").write_text(json.dumps(common))
     (job / "passwd").write_text(sandbox.passwd(drop_to))
     _let_read(job)
-    with tempfile.TemporaryDirectory(prefix="flatlab-work-", ignore_cleanup_errors=True) as made:
-        work, environment = Path(made), _environment()
-        environment.pop("PYTHONPATH")
-        python = [sys.executable, "-I"]
-        if not isolate:
-            environment |= {"HOME": made, "TMPDIR": made, "USER": "student"}
-            words = [*python, str(job / "worker.py"), made]
-            run = supervise(words, environment, work, limits, ancestors=1, on_disk=True)
-            return run.lines
-        data = os.environ.get("FLATLAB_DATA")
-        mounts = sandbox.python_mounts(
-            Path(sys.prefix), Path(data) if data else None, hidden=(CHECKOUT,)
-        )
-        words = [*python, f"{sandbox.JOB}/worker.py", sandbox.WORK]
-        line = sandbox.isolated(words, job, mounts, environment, limits)
-        bare = {"PATH": os.defpath}
-        return supervise(line, bare, work, limits, ancestors=3, on_disk=False).lines
+    jobs = os.open(job / "jobs", os.O_RDONLY)
+    (job / "jobs").unlink()
+    try:
+        with tempfile.TemporaryDirectory(
+            prefix="flatlab-work-", ignore_cleanup_errors=True
+        ) as made:
+            return _supervised(job, Path(made), jobs, limits, isolate)
+    finally:
+        os.close(jobs)
+
+
+def _supervised(job: Path, work: Path, jobs: int, limits: Limits, isolate: bool) -> list[bytes]:
+    environment = _environment()
+    environment.pop("PYTHONPATH")
+    python = [sys.executable, "-I"]
+    if not isolate:
+        environment |= {"HOME": str(work), "TMPDIR": str(work), "USER": "student"}
+        words = [*python, str(job / "worker.py"), str(work), str(jobs)]
+        options = {"ancestors": 1, "on_disk": True, "passed": (jobs,)}
+        return supervise(words, environment, work, limits, **options).lines
+    data = os.environ.get("FLATLAB_DATA")
+    mounts = sandbox.python_mounts(Path(sys.prefix), Path(data) if data else None, _hidden())
+    words = [*python, f"{sandbox.JOB}/worker.py", sandbox.WORK, str(jobs)]
+    line = sandbox.isolated(words, job, mounts, environment, limits)
+    options = {"ancestors": 3, "on_disk": False, "passed": (jobs,)}
+    return supervise(line, {"PATH": os.defpath}, work, limits, **options).lines
+
+
+def _hidden() -> tuple[Path, ...]:
+    """The installed package, of which the job has what it may use, and the checkout around it."""
+    checkout = PACKAGE.parent
+    return (PACKAGE, checkout) if (checkout / "nbgrader_config.py").is_file() else (PACKAGE,)
 
 
 def _let_read(job: Path) -> None:
-    """All but the jobs may be read by the submission, which runs as another user where it can."""
+    """The submission, which runs as another user where it can, may read the job."""
     for path in [job, *job.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
-    (job / "jobs").chmod(0o700)

@@ -1,12 +1,13 @@
-"""Runs in the sandbox, beside the submission: ``python -I JOB/worker.py WORK PIPE``.
+"""Runs in the sandbox, beside the submission: ``python -I JOB/worker.py WORK JOBS PIPE``.
 
-The first process imports what is slow and forks one for each exercise, so that an answer finds
-neither another exercise's checks nor what an earlier one changed. It never runs the student's code
-itself. Each check's record goes to the file descriptor PIPE as a line ``EXERCISE CHECK JSON``, led by
-the key that came on stdin.
-Nothing here is trusted: the grader reads these lines as a stranger's.
+The first process imports what is slow and forks one for each job, so that an answer finds neither
+another exercise's checks nor what an earlier one changed. It never runs the student's code itself.
+The jobs, from the open file JOBS, are nowhere that the student's code could read: a job is in the
+memory of its own process alone, and the hidden checks' jobs come when every visible check is told.
+Each check's record goes to the file descriptor PIPE as a line ``JOB CHECK JSON``, led by the key that
+came on stdin. Nothing here is trusted: the grader reads these lines as a stranger's.
 
-This file is copied into the job, beside the folders ``jobs`` (one file an exercise) and ``package``.
+This file is copied beside ``common.json`` and the folder ``package``.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ from pathlib import Path
 
 GRACE = 3.0  # seconds between asking a cell to stop and killing its process
 START = 60.0  # seconds until a process has begun its first cell
-MOST_STARTS = 6  # of one exercise: each cell that kills its process costs one
+MOST_STARTS = 6  # of one job: each cell that kills its process costs one
 MOST_LINE = 4 * 2**20 + 100
 DUMPABLE, SUBREAPER, NO_NEW_PRIVILEGES = 4, 36, 38  # prctl(2)
 
 
-def main(job: Path, work: Path, out: int) -> None:
+def main(job: Path, work: Path, given: int, out: int) -> None:
     os.set_inheritable(out, False)
     way = Way(out, bytearray(sys.stdin.readline().strip().encode()))
     sys.dont_write_bytecode = True
     common = json.loads((job / "common.json").read_bytes())
-    jobs = [bytearray(path.read_bytes()) for path in sorted((job / "jobs").iterdir())]
+    secrets = _secrets(given, [one["bytes"] for one in common["jobs"]])
     _forget_installed_flatlab(job)
     _confine(common["confine"])
     for path in job.glob("fontlist-*.json"):  # matplotlib else makes its list of fonts anew
@@ -45,18 +46,34 @@ def main(job: Path, work: Path, out: int) -> None:
     os.environ |= {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
     os.environ |= {"IPYTHONDIR": str(work), "MPLCONFIGDIR": str(work)}
     _prctl(SUBREAPER, 1)
-    _prepare(common["prepare"], any(b"TorchDispatchMode" in job for job in jobs))
-    for index, (cells, checks) in enumerate(common["sizes"]):
-        Exercise(jobs, index, cells, checks, common, way).supervise()
-        jobs[index][:] = bytes(len(jobs[index]))
+    _prepare(common["prepare"], common["meters"])
+    bad: set[int] = set()
+    lost: set[int] = set()
+    for index, about in enumerate(common["jobs"]):
+        running = Running(index, about, secrets, common, way, bad)
+        if about["after"] in lost or not running.supervise():
+            lost.add(index)
+            running.skip()
+        secrets[index][:] = bytes(len(secrets[index]))
+
+
+def _secrets(given: int, sizes: list[int]) -> list[bytearray]:
+    """The jobs, read so that no second copy of them is left in memory; the file is closed."""
+    found, at = [], 0
+    for size in sizes:
+        found.append(bytearray(size))
+        if os.preadv(given, [found[-1]], at) != size:
+            raise OSError("The file with the jobs is too short.")
+        at += size
+    os.close(given)
+    return found
 
 
 def _forget_installed_flatlab(job: Path) -> None:
     """Only the copy in ``job`` is imported, whether flatlab is installed or not."""
     finders = [f for f in sys.meta_path if "__editable__" not in str(getattr(f, "__module__", ""))]
     sys.meta_path[:] = finders
-    others = [path for path in sys.path if not (Path(path or ".") / "flatlab" / "course").is_dir()]
-    sys.path[:] = [str(job / "package"), *(path for path in others if path != str(job))]
+    sys.path[:] = [str(job / "package"), *(path for path in sys.path if path != str(job))]
 
 
 def _confine(confine: dict | None) -> None:
@@ -81,11 +98,11 @@ def _prctl(option: int, value: int) -> None:
 
 def _prepare(names: list[str], meters: bool) -> None:
     """Import once, before any fork, what the setup cell will import."""
-    import _flatlab_child  # noqa: F401
+    import _flatlab_child
     import _flatlab_codec  # noqa: F401
-    import IPython.core.interactiveshell  # noqa: F401
     import torch
 
+    _flatlab_child.shell()
     torch.set_num_threads(1)
     for name in names:
         with contextlib.suppress(Exception):
@@ -118,37 +135,46 @@ class Way:
         self.key[:] = bytes(len(self.key))
 
 
-class Exercise:
-    """One exercise: its processes, one after another until every check has its record."""
+class Running:
+    """One job: its processes, one after another until every check has its record."""
 
     def __init__(
-        self, jobs: list[bytearray], index: int, cells: int, checks: int, common: dict, way: Way
+        self,
+        index: int,
+        about: dict,
+        secrets: list[bytearray],
+        common: dict,
+        way: Way,
+        bad: set[int],
     ) -> None:
-        self.jobs, self.index, self.cells, self.checks = jobs, index, cells, checks
-        self.common, self.way = common, way
+        self.index, self.cells, self.checks = index, about["cells"], about["checks"]
+        self.secrets, self.common, self.way = secrets, common, way
+        self.bad = bad  # cells that killed a process or were stopped: no job runs them again
         self.recorded: set[int] = set()
         self.reaped = False
 
-    def supervise(self) -> None:
-        skipped: set[int] = set()
+    def supervise(self) -> bool:
+        """Run it; False where a check killed its process or hung."""
         for _ in range(MOST_STARTS):
-            kind, number, how = self._process(skipped)
-            if kind == "cell":
-                skipped.add(number)
-            elif kind == "check":  # the exercise is lost: the rest would only take time
-                self._tell(number, _plain(how))
-                for rest in range(number + 1, self.checks):
-                    self._tell(rest, _plain("skipped"))
-                return
-            else:
-                return
+            kind, number, how = self._process()
+            if kind != "cell":
+                break
+            self.bad.add(number)
+        if kind == "check":
+            self._tell(number, _plain(how))
+        return kind != "check"
+
+    def skip(self) -> None:
+        """Tell of the checks without a record that they were not run."""
+        for number in range(self.checks):
+            self._tell(number, _plain("skipped"))
 
     def _tell(self, number: int, record: str) -> None:
         if number not in self.recorded and number < self.checks:
             self.recorded.add(number)
             self.way.tell(f"{self.index} {number} {record}\n")
 
-    def _process(self, skipped: set[int]) -> tuple[str, int, str]:
+    def _process(self) -> tuple[str, int, str]:
         """Fork and watch: what it did last (cell, check, done), and whether it died or hung."""
         reading, writing = os.pipe()
         _prctl(DUMPABLE, 0)
@@ -157,7 +183,7 @@ class Exercise:
             words = os.fdopen(os.dup(2), "w")  # the child's own is silent
             try:
                 os.close(reading)
-                self._run(writing, skipped)
+                self._run(writing)
             except BaseException:  # noqa: BLE001 - said where a person may read it
                 traceback.print_exc(file=words)
             finally:
@@ -171,13 +197,13 @@ class Exercise:
             os.close(reading)
             _end(child, self.reaped)
 
-    def _run(self, writing: int, skipped: set[int]) -> None:
+    def _run(self, writing: int) -> None:
         """In the child: of all jobs its own is left in memory, and no way out but its pipe."""
         import _flatlab_child
 
         os.setsid()
         self.way.close()
-        for number, other in enumerate(self.jobs):
+        for number, other in enumerate(self.secrets):
             if number != self.index:
                 other[:] = bytes(len(other))
         _prctl(DUMPABLE, 1)
@@ -187,9 +213,10 @@ class Exercise:
             while data:
                 data = data[os.write(writing, data) :]
 
-        job = json.loads(bytes(self.jobs[self.index]))
-        topics, seconds = self.common["topics"], self.common["seconds"]
-        _flatlab_child.run(job, topics, seconds, skipped, say)
+        job = json.loads(bytes(self.secrets[self.index]))
+        texts, topics, seconds = (self.common[name] for name in ("cells", "topics", "seconds"))
+        cells = [(number, texts[number]) for number in self.cells if number not in self.bad]
+        _flatlab_child.run(job, cells, topics, seconds, say)
 
     def _watch(self, child: int, reading: int) -> tuple[str, int, str]:
         kind, at, steps, partial, ended = "start", 0, 0, b"", False
@@ -208,11 +235,14 @@ class Exercise:
                 word, _, rest = line.decode("utf-8", "replace").partition(" ")
                 if word == "record":
                     self._tell(at, rest) if kind == "check" else None
+                elif word == "late":
+                    self.bad |= {at} if kind == "cell" else set()
                 elif word in ("cell", "check", "done") and rest[:6].isdigit():
                     steps += 1
-                    if steps > self.cells + self.checks + 1:  # no endless story
+                    if steps > len(self.cells) + self.checks + 1:  # no endless story
                         return kind, at, "died"
                     kind, at = word, int(rest[:6])
+                    self.way.tell(f"{word} {at}\n")  # no record: a sign of life
                     deadline = time.monotonic() + self.common["seconds"] + GRACE
                 if kind == "done":
                     return kind, 0, ""
@@ -242,4 +272,4 @@ def _end(child: int, reaped: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(__file__).resolve().parent, Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(__file__).resolve().parent, Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
