@@ -13,7 +13,7 @@ from flatlab.course.reports.questions import Question, Questions
 from flatlab.course.reports.rows import STATES, Answer, Row
 from flatlab.course.reports.sheets import points
 
-_NUMBERS = re.compile(r"[\[(]?-?\d[\d.,e+\-…\s]*[\])]?(?<=[\d\])])")
+_NUMBERS = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|-?\b(?:inf|nan)\b")
 _SILENT = {"unwritten", "skipped", "absent"}  # no mistake that could be told apart
 
 

@@ -12,17 +12,17 @@ import io
 from functools import lru_cache
 from pathlib import Path
 
+import nbformat
 import numpy as np
 
 from flatlab.course.batch.told import misconception
 from flatlab.course.layout import Layout
 from flatlab.course.reports import questions
 from flatlab.course.source import read_cases
-from flatlab.course.verdict import child
+from flatlab.course.verdict import child, decide, job
 from flatlab.course.verdict import plan as planning
-from flatlab.course.verdict.decide import judge
+from flatlab.course.verdict.codec import encode
 from flatlab.course.verdict.plan import Drawn, Plan
-from flatlab.course.verdict.records import Record, printable
 
 LAYOUT = Layout(Path(__file__).resolve().parents[3])
 CHAPTERS = [name for name in LAYOUT.chapters() if LAYOUT.release(name).is_file()]
@@ -49,13 +49,17 @@ def records(chapter: str) -> dict[str, dict]:
 
 def record(chapter: str, student: str, answers: dict[str, str]) -> dict:
     """The record of one student, who wrote ``answers`` (exercise -> code) and nothing else."""
-    made = plan(chapter)
-    found, places = {}, {}
-    for job, graded in enumerate(made.chapter.graded):
-        places[graded.name] = job
-        for number, drawn in enumerate(made.drawn[graded.name]):
-            found[job, number] = _seen(drawn, made, answers.get(graded.name))
-    exercises, flags = judge(made, found, places, 60.0)
+    made, notebook = plan(chapter), nbformat.read(LAYOUT.release(chapter), as_version=4)
+    for cell in notebook.cells:
+        name = cell.metadata.get("nbgrader", {}).get("grade_id", "")
+        cell.source = f"# exercise: {name}\n{answers[name]}" if name in answers else cell.source
+    lines = [
+        f"{number} {place} {encode(_seen(drawn, made, answers.get(one.graded.name))).decode()}".encode()
+        for number, one in enumerate(job.jobs(notebook, made))
+        for place, drawn in enumerate(one.drawn)
+    ]
+    verdict = decide(notebook, LAYOUT.source(chapter), lambda folder: lines, SEED)
+    exercises, flags = verdict["exercises"], verdict["flags"]
     scores = {}
     for question in questions.read(LAYOUT.release(chapter)).all:
         earned = None if question.by_hand else exercises[question.name]["earned"]
@@ -92,15 +96,13 @@ def record(chapter: str, student: str, answers: dict[str, str]) -> dict:
     }
 
 
-def _seen(drawn: Drawn, made: Plan, answer: str | None) -> Record:
+def _seen(drawn: Drawn, made: Plan, answer: str | None) -> dict:
     """What the sandbox would send of one check."""
     if answer is None:
-        return Record("unwritten")
+        return {"kind": "unwritten"}
     names = dict(made.chapter.namespace)
     with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
         exec(answer, names)  # noqa: S102 - our own cases
         student = eval(drawn.planned.argument, names)
         told, topic = child._called(drawn.planned.check, student, drawn.inputs)
-    if topic:
-        return Record("topic", topic)
-    return Record(told["kind"], printable(told.get("text", "")), told.get("outputs"))
+    return {"kind": "topic", "text": topic} if topic else told
