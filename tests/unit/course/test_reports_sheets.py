@@ -149,7 +149,7 @@ def test_messages_that_differ_in_numbers_are_one_mistake(tmp_path):
         record["exercises"]["gradient_step"]["failed"] = [failed[0] | {"message": said}]
     write([first, second], tmp_path, layout=LAYOUT)
     page = Page((tmp_path / f"{CHAPTER}.html").read_text("utf-8"))
-    assert "2 Name of wrong-1, B From w it goes to [1, -2e-05, 3]; w is 2.5." in page.text
+    assert "2 B, Name of wrong-1 From w it goes to [0.25, 7, 8.5]; w is 2.5." in page.text
 
 
 HOSTILE = "</td><script>alert('x')</script><img src=x onerror=alert(1)>"
