@@ -53,9 +53,11 @@ def make_release(notebook: NotebookNode, name: str, config_file: Path) -> str:
 
     Raises ``Refused`` with nbgrader's own words where nbgrader refuses.
     """
-    log, words = _logger()
+    log, words = quiet_log()
     with tempfile.TemporaryDirectory(prefix="flatlab-release-") as folder:
-        config = _config(config_file, Path(folder))
+        config = course_config(config_file, Path(folder))
+        config.GenerateAssignment.no_database = True
+        config.SaveCells.enabled = False
         coursedir = CourseDirectory(config=config, log=log)
         source = Path(folder) / coursedir.source_directory / name / f"{name}.ipynb"
         source.parent.mkdir(parents=True)
@@ -73,17 +75,15 @@ def make_release(notebook: NotebookNode, name: str, config_file: Path) -> str:
         return (made / source.name).read_text(encoding="utf-8")
 
 
-def _config(config_file: Path, root: Path) -> Config:
-    """The course's nbgrader settings, for a course at ``root`` without a gradebook (--no-db)."""
+def course_config(config_file: Path, root: Path) -> Config:
+    """The course's nbgrader settings, for a course at ``root``."""
     loader = PyFileConfigLoader(config_file.name, path=str(config_file.parent))
     config = loader.load_config()
     config.CourseDirectory.root = str(root)
-    config.GenerateAssignment.no_database = True
-    config.SaveCells.enabled = False
     return config
 
 
-def _logger() -> tuple[logging.Logger, io.StringIO]:
+def quiet_log() -> tuple[logging.Logger, io.StringIO]:
     """A logger that keeps warnings and errors to itself, and the text they make."""
     words = io.StringIO()
     log = logging.Logger("flatlab.release", logging.ERROR)  # noqa: LOG001 (not shared)

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from nbgrader.api import (
     Assignment,
     Comment,
@@ -28,11 +26,10 @@ from nbgrader.api import (
     SubmittedAssignment,
     SubmittedNotebook,
 )
-from nbgrader.dbutil import ALEMBIC_DIR
-from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from flatlab.course.batch.desk import Desk
+from flatlab.course.grading.stamp import stamp
 from flatlab.course.layout import Refused
 from flatlab.course.reports.wording import of_exercise
 
@@ -85,31 +82,9 @@ def merge(records: Iterable[dict], address: str, desks: Mapping[str, Desk]) -> M
 @contextmanager
 def opened(address: str) -> Iterator[Gradebook]:
     """The gradebook at ``address``, made where it is missing or where its making was cut short."""
-    _stamp(address)
+    stamp(address)
     with Gradebook(address, COURSE) as book:
         yield book
-
-
-def _stamp(address: str) -> None:
-    """Write the schema's version first, from nbgrader's own scripts.
-
-    nbgrader writes it last, into a database that had no table at all, by a command that has to be on
-    the path.
-    """
-    engine = create_engine(address)
-    try:
-        with engine.begin() as connection:
-            if not inspect(connection).has_table("alembic_version"):
-                columns = "version_num VARCHAR(32) NOT NULL"
-                connection.execute(text(f"CREATE TABLE alembic_version ({columns})"))
-            if connection.execute(text("SELECT count(*) FROM alembic_version")).scalar() == 0:
-                config = Config()
-                config.set_main_option("script_location", ALEMBIC_DIR)
-                version = ScriptDirectory.from_config(config).get_current_head()
-                insert = text("INSERT INTO alembic_version (version_num) VALUES (:version)")
-                connection.execute(insert, {"version": version})
-    finally:
-        engine.dispose()
 
 
 def _write_chapter(book: Gradebook, desk: Desk) -> None:

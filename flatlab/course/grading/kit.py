@@ -7,16 +7,19 @@ submission's code can read them. The solutions are not.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from nbgrader.converters import GenerateAssignment
+from nbgrader.converters.base import NbGraderException
+from nbgrader.coursedir import CourseDirectory
+
+from flatlab.course.grading.stamp import stamp
 from flatlab.course.layout import Layout, Refused
+from flatlab.course.release import course_config, quiet_log
 
 _MARK = "BEGIN SOLUTION"
 
@@ -59,15 +62,16 @@ def make_kit(layout: Layout, chapter: str) -> Kit:
 
 
 def _generate(root: Path, chapter: str) -> None:
-    tools = Path(sys.executable).parent  # nbgrader calls alembic by name
-    path = f"{tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    words = [sys.executable, "-m", "nbgrader", "generate_assignment", chapter]
-    environment = {**os.environ, "PATH": path}
-    done = subprocess.run(
-        words, cwd=root, env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise Refused([f"{chapter}: nbgrader refused it: {done.stderr[-2000:]}"])
+    """nbgrader's generate_assignment by the settings in ``root``, gradebook and all."""
+    stamp(f"sqlite:///{root / 'gradebook.db'}")
+    log, words = quiet_log()
+    config = course_config(root / "nbgrader_config.py", root)
+    coursedir = CourseDirectory(config=config, log=log)
+    coursedir.assignment_id = chapter
+    try:
+        GenerateAssignment(coursedir=coursedir, config=config, log=log).start()
+    except (NbGraderException, SystemExit) as error:
+        raise Refused([f"{chapter}: nbgrader refused it: {words.getvalue()[-2000:]}"]) from error
 
 
 def _refuse_solutions(book: Path, chapter: str) -> None:

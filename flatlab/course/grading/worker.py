@@ -71,8 +71,6 @@ def autograde(
     job: Path, work: Path, settings: dict, limits: Limits, tell, words: io.StringIO
 ) -> None:
     """nbgrader's autograde in a course of its own below ``work``."""
-    # jsonschema compiles a grammar for a check that notebooks have no use for: 1.5 s of each run.
-    sys.modules.setdefault("rfc3987_syntax", None)
     from nbgrader.api import Gradebook
     from nbgrader.converters import Autograde
     from nbgrader.coursedir import CourseDirectory
