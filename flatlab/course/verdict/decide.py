@@ -25,7 +25,7 @@ from flatlab.course.verdict.plan import Drawn, Plan, judged, misfit
 from flatlab.course.verdict.records import Record
 
 Runner = Callable[[Path], Iterable[bytes]]
-SECONDS = 60.0  # for one cell and for one check
+SECONDS = 120.0  # for one cell and for one check, as for a cell of the notebook
 FLAGGED = {"malformed", "huge", "died", "timeout"}  # a person should see these
 
 
