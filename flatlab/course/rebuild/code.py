@@ -129,6 +129,14 @@ def ends_oddly(text: str, known: frozenset[str]) -> bool:
     return word is not None and word[0] in needs(text) - known
 
 
+def continues_a_line(text: str) -> bool:
+    """Does ``text`` begin with what no statement begins with, so that it was cut in mid-line?"""
+    return (
+        re.match(r"\s*([*/|&^<>=,.:)\]}]|(if|else|and|or|in|is|for)\b.*[^:\s]\s*(\n|$))", text)
+        is not None
+    )
+
+
 def oddness(text: str, known: frozenset[str]) -> int:
     """How unlikely it is that ``text`` was written so: unknown names, statements of no effect."""
     found = _python(text)
@@ -138,7 +146,14 @@ def oddness(text: str, known: frozenset[str]) -> int:
         if isinstance(node, ast.Expr)
         and not isinstance(node.value, ast.Call | ast.Constant | ast.Await | ast.Yield)
     ]
-    return len(needs(text) - known) + len(idle)
+    bare = [
+        node
+        for node in (ast.walk(found[1]) if found else ())
+        if isinstance(node, ast.FunctionDef)
+        and isinstance(node.body[-1], ast.Return)
+        and node.body[-1].value is None
+    ]
+    return len(needs(text) - known) + len(idle) + len(bare)
 
 
 def paragraphs(text: str) -> list[str]:

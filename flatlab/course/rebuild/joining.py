@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import product
 
 from flatlab.course.rebuild import code
-from flatlab.course.rebuild.pieces import Piece
+from flatlab.course.rebuild.pieces import Piece, cut_at_definitions
 from flatlab.course.rebuild.release import Release
 
 _FARTHEST = 8  # pieces looked at together
@@ -18,7 +18,10 @@ def join(found: list[Piece], release: Release) -> list[Piece]:
     """``found`` with halves of split cells joined: neighbours first, then those far apart."""
     found = [p for i, p in enumerate(found) if not _is_echo(p, found[i - 1] if i else None)]
     known = release.bound.union(*(code.binds(piece.whole) for piece in found if not piece.exact))
-    return _join_strays(_join_neighbours(found, release, known), release, known)
+    found = _join_neighbours(found, release, known)
+    known = known.union(*(code.binds(piece.whole) for piece in found if piece.joined))
+    found = _join_strays(found, release, known)
+    return [part for p in found for part in (cut_at_definitions(p, release) if p.joined else [p])]
 
 
 def _is_echo(piece: Piece, before: Piece | None) -> bool:
@@ -85,7 +88,11 @@ def _extend(piece: Piece, after: list[Piece], release: Release, known: frozenset
         and _finished(text, targets)
         and (
             release.resembles(other.text)
-            or (other.text[:1].isspace() and (piece.slot is None or other.slot is not piece.slot))
+            or (
+                other.text[:1].isspace()
+                and not code.continues_a_line(other.text)
+                and (piece.slot is None or other.slot is not piece.slot)
+            )
         )
     ):
         return piece, 0  # what stands behind its last return would never run

@@ -12,16 +12,16 @@ from flatlab.course.rebuild.release import Release, Slot
 def part_merged(found: list[Piece], release: Release) -> list[Piece]:
     """``found`` with the answers taken apart that stand in the cell of another exercise.
 
-    Only where an exercise has no other: else a second definition is the student's own business.
+    Only what an exercise has nowhere else: a second definition is the student's own business.
     """
     for slot in release.answers:
         mine = [p for p in found if p.slot is slot and not release.is_stub(slot, p.whole)]
-        if mine or not slot.targets:
-            continue
+        there = frozenset().union(*(code.defines(p.whole, slot.targets) for p in mine))
+        missing = slot.targets - there if len(slot.targets) > 1 or not mine else frozenset()
         for place, piece in enumerate(found):
             if piece.slot is None or piece.slot is slot or not piece.slot.targets:
                 continue
-            if not code.defines(piece.whole, slot.targets):
+            if not code.defines(piece.whole, missing):
                 continue
             rest, part = _part(piece, slot)
             if part is not None:
@@ -83,5 +83,6 @@ def _with_others(
             result.append(piece)
         elif i == home or written[i] or not code.parses(piece.whole):  # else a part of the stub
             bare = code.without_stubs(piece.text, missing)
-            result.append(replace(piece, text=bare, others=others))
+            far = piece.far or any(found[maker].far for maker in makers)
+            result.append(replace(piece, text=bare, others=others, far=far))
     return result

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from flatlab.course.rebuild import code, conflicts
 from flatlab.course.rebuild.reading import Cell
-from flatlab.course.rebuild.release import Release, Slot
+from flatlab.course.rebuild.release import ANSWERS, Release, Slot
 
 FENCE = re.compile(r"#{0,6}\s*(`{1,3}|~{1,3})\w*\s*$")  # or what a cut left of it
 
+_HEADED = re.compile(r"\A#{1,6}[ \t]+(?=(async[ \t]+def|def|class)[ \t])")
 _CODE_WORDS = "def|class|if|for|while|with|try|return|raise|import|from|assert|else|elif|lambda|not"
 _PROSE = re.compile(rf"(?!\s*(?:{_CODE_WORDS})\b)[^\n=]*[A-Za-z]+,? [A-Za-z]+,? [A-Za-z]+")
 
@@ -80,9 +81,9 @@ def _aligned(first: list[Piece], second: list[Piece]) -> list[Piece]:
 def _cell_pieces(cell: Cell, text: str, release: Release) -> list[Piece]:
     cut = _cut_at_markers(cell, text, release)
     cut = _with_id(cut, release.by_id(cell.grade_id), release)
-    cut = [_unfenced(piece) for piece in _with_text_above(cut, release)]
+    cut = [_unheaded(_unfenced(piece)) for piece in _with_text_above(cut, release)]
     cut = [part for piece in cut for part in _without_prose(piece)]
-    cut = [part for piece in cut for part in _cut_at_definitions(piece, release)]
+    cut = [part for piece in cut for part in cut_at_definitions(piece, release)]
     cut = [part for piece in cut for part in _without_prose(piece)]
     if cell.cut and cut:
         cut[-1] = replace(cut[-1], cut=True)
@@ -129,13 +130,15 @@ def _cut_at_markers(cell: Cell, text: str, release: Release) -> list[Piece]:
 
 def _is_wrong_id(piece: Piece, slot: Slot, release: Release) -> bool:
     """Does the text say otherwise than the id: prose for an exercise, code for a question?"""
-    python = code.parses(piece.text)
+    python, like = code.parses(piece.text), release.resembles(piece.text)
+    if slot.kind not in ANSWERS:
+        return not python and like is not slot
+    if like is not None and like.kind not in ANSWERS:
+        return True
     if slot.kind == "exercise":
         return piece.kind == "markdown" and not python and bool(_PROSE.match(piece.text))
-    if slot.kind == "open":
-        indented = piece.text[:1].isspace() and not _PROSE.match(piece.text)
-        return piece.kind == "code" and (bool(code.binds(piece.text)) or indented)
-    return not python and release.resembles(piece.text) is not slot
+    indented = piece.text[:1].isspace() and not _PROSE.match(piece.text)
+    return piece.kind == "code" and (bool(code.binds(piece.text)) or indented)
 
 
 def _with_id(found: list[Piece], slot: Slot | None, release: Release) -> list[Piece]:
@@ -171,7 +174,7 @@ def _unfenced(piece: Piece) -> Piece:
     """A text cell's code without the fences around it."""
     lines = piece.text.split("\n")
     fences = sum(bool(FENCE.match(line)) for line in lines)
-    if piece.exact or len(lines) < 2 or not (piece.own or piece.slot.kind == "exercise"):
+    if piece.exact or not (piece.own or piece.slot.kind == "exercise"):
         return piece
     bare = "\n".join(line for line in lines if not FENCE.match(line))
     if fences and not code.parses(piece.text) and code.parses(bare):
@@ -179,6 +182,12 @@ def _unfenced(piece: Piece) -> Piece:
     first = int(bool(FENCE.match(lines[0])))
     last = len(lines) - int(bool(FENCE.match(lines[-1])) and (first > 0 or fences % 2 > 0))
     return replace(piece, text="\n".join(lines[first:last])) if fences else piece
+
+
+def _unheaded(piece: Piece) -> Piece:
+    """A text cell's code without a heading's # before its first line."""
+    bare = _HEADED.sub("", piece.text) if piece.kind == "markdown" and not piece.exact else ""
+    return replace(piece, text=bare) if bare else piece
 
 
 def _without_prose(piece: Piece) -> list[Piece]:
@@ -197,7 +206,7 @@ def _without_prose(piece: Piece) -> list[Piece]:
     ]
 
 
-def _cut_at_definitions(piece: Piece, release: Release) -> list[Piece]:
+def cut_at_definitions(piece: Piece, release: Release) -> list[Piece]:
     """A piece whose slot is not an exercise it defines: one piece for each exercise it defines."""
     if piece.exact or (piece.slot and piece.slot.kind == "open"):
         return [piece]

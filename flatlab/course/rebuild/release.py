@@ -125,7 +125,7 @@ class Release:
         if all(line.strip() in _STUB for line in lines):
             return self.answers[0]
         shared = [
-            (len([line for line in lines if line in known]) / len(lines), -slot.index)
+            (_shared(lines, known, slot.is_code) / len(lines), -slot.index)
             for slot, known in zip(self.slots, self._lines, strict=True)
             if slot.kind not in ANSWERS
         ]
@@ -136,8 +136,9 @@ class Release:
     def is_stub(self, slot: Slot, text: str) -> bool:
         """Is ``text`` what the release shows for this answer, or less?"""
         if slot.kind == "open":
-            bare = " ".join(text.lstrip("# ").split())  # a heading's # is no answer
-            return not bare or bare == " ".join(slot.body.split())
+            parts = re.split(r"\n\s*\n", text.lstrip("# "))  # a heading's # is no answer
+            rest = [part for part in parts if not self.resembles(part)] or parts
+            return " ".join(" ".join(rest).split()) in " ".join(slot.body.split())
         return code.is_empty(text) or code.is_unwritten(text, slot.targets)
 
     def bound_before(self, index: int) -> frozenset[str]:
@@ -168,6 +169,16 @@ class Release:
 def _solid(text: str) -> list[str]:
     """The lines that say something, without the space behind them."""
     return [line.rstrip() for line in text.split("\n") if line.strip()]
+
+
+def _shared(lines: list[str], known: frozenset[str], is_code: bool) -> int:
+    """How many of ``lines`` are ``known``; of a text also those that were cut at its edges."""
+    count = sum(line in known for line in lines)
+    if not is_code and lines[0] not in known and len(lines[0]) >= _SHORTEST:
+        count += any(line.endswith(lines[0]) or line.startswith(lines[0]) for line in known)
+    if not is_code and len(lines) > 1 and lines[-1] not in known and len(lines[-1]) >= _SHORTEST:
+        count += any(line.startswith(lines[-1]) for line in known)
+    return count
 
 
 def _targets(stub: str, name: str) -> frozenset[str]:

@@ -69,7 +69,7 @@ def rebuild(data: bytes | Path, release: NotebookNode | Path | Release) -> Rebui
         *told,
     ]
     manual = [answer.case for answer in answers if answer.case]
-    sewn = any(p.joined or (p.slot and p.slot.is_locked and not p.exact) for p in parts)
+    sewn = any(p.joined or _is_broken(p) for p in parts)
     manual += [*cases, *strays]
     manual += _unfinished(answers, own, parts, bool(strays)) if strays or sewn else []
     return Rebuilt(_assemble(release, answers, parts, own), report, manual)
@@ -161,6 +161,7 @@ def _unfinished(
 ) -> list[dict]:
     """Exercises that may lack a piece, in a notebook of pieces: functions without a result."""
     cases = []
+    strewn = sum(piece.far for piece in parts) > 1  # two halves may have changed places
     for answer in answers:
         if answer.slot.kind != "exercise" or answer.case:
             continue
@@ -169,12 +170,19 @@ def _unfinished(
         seen = [p.whole for p in parts if p.slot is answer.slot and not p.exact]
         begun = not answer.places and not any("NotImplementedError" in text for text in seen)
         whole = all(code.parses(text) and code.returns(text, code.binds(text)) for text in texts)
-        far = any(parts[place].far for place in answer.places) and strays
+        far = any(parts[place].far for place in answer.places) and (strays or strewn)
         if whole and not begun and not far:
             continue
         text = "It may lack a piece: it is no Python, has no result, or stood in pieces."
         cases.append(words.case("exercise", answer.slot.name, "damaged", text, texts))
     return cases
+
+
+def _is_broken(piece: Piece) -> bool:
+    """A locked cell that was changed, or code of the student's own that is no Python."""
+    if piece.own:
+        return piece.kind == "code" and not code.parses(piece.text)
+    return piece.slot.is_locked and not piece.exact
 
 
 def _strays(parts: list[Piece], answers: list[Answer], release: Release) -> list[dict]:

@@ -1,11 +1,13 @@
 """Is a damaged submission rebuilt? Each answer is right, or named where damage made it doubtful."""
 
 import ast
+import re
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nbformat
+from damage_contents import NOTES
 from damage_notebooks import OWN, Sheet, meaning
 
 from flatlab.course.rebuild import Handed, Release, collect, rebuild
@@ -39,7 +41,7 @@ def judge(
     """What is wrong with the rebuilt sheet, and counts in the order of the table's columns.
 
     What can be recovered must be; what is in doubt or destroyed must be right or named for a
-    person; or what is left looks as if the student had handed it in so.
+    person, unless there was nothing, or what is left looks as if it had been handed in so.
     """
     wrong, data, release = [], sheet.bytes(), releases[chapter]
     if sheet.path:
@@ -57,7 +59,8 @@ def judge(
         kind = "recoverable"
         if key in sheet.destroyed:
             kind = "destroyed"
-            if not right and name not in named and not _plausible(sheet, key):
+            blank = meaning(release.notebook, key, sheet.stubs) == meant
+            if not (right or blank or name in named or _plausible(sheet, key)):
                 wrong.append(f"{key}: destroyed, and not named ({outcome})")
         elif key in sheet.unsure:
             kind = "in doubt"
@@ -73,8 +76,12 @@ def judge(
 
 def _same(found: object, truth: object, key: str, sheet: Sheet) -> bool:
     """Is it what was handed in? An answer in words: all of it, other text beside it or not."""
-    if found == truth or not key.startswith("open-") or truth == "YOURANSWERHERE":
+    if found == truth or not key.startswith("open-"):
         return found == truth
+    if truth == "YOURANSWERHERE":
+        for note in NOTES:  # by the operators: for a person to read, wherever it stands
+            found = found.replace("".join(note.split()), "")
+        return re.sub(r"\*\(.*?:\)\*", "", found) in ("", truth)
     cells = [c.source for c in sheet.cells for name, *_ in c.holds if name == key]
     parts = ["".join(line.split()) for text in cells for line in text.split("\n")]
     return all(part in found for part in parts if part and part in truth)
