@@ -66,7 +66,7 @@ def histogram(bins: Sequence[tuple[str, int]]) -> Markup:
         if count:
             parts.append(_number(middle, 95 - tall, count, plain=True))
         parts.append(
-            f'<text x="{middle:.1f}" y="116" text-anchor="middle" font-size="11">{escape(name)}</text>'
+            f'<text x="{middle:.1f}" y="116" text-anchor="middle" font-size="11" fill="currentColor">{escape(name)}</text>'
         )
     parts.append(f'<path d="M0 100.5 H{_WIDTH}" stroke="currentColor"/>')
     words = ", ".join(f"{count} with {name}" for name, count in bins if count)

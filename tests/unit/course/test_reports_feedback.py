@@ -203,23 +203,26 @@ def test_visible_messages_reach_the_student_word_by_word(chapter):
             lines = [line.strip() for line in visible[0]["message"].split("\n")[1:]]
             assert told == f"{visible[0]['aim']}: {' '.join(lines)}"
             count += 1
-    assert count >= 6
+    assert count >= 4
 
 
 def pieces(chapter: str) -> set[str]:
-    """What only the hidden checks hold: lines of their code, their texts, and their messages."""
+    """What only the hidden checks hold or say: lines of their code, their texts, their messages."""
     secret, public = set(), LAYOUT.release(chapter).read_text("utf-8")
     for path in sorted((LAYOUT.root / "flatlab" / "checks").rglob("*.py")):
         public += path.read_text("utf-8")
     for graded in plan(chapter).chapter.graded:
         secret |= {line.strip() for line in graded.hidden_module.split("\n")}
         secret |= set(re.findall(r'"([^"\n{}]{12,})"', graded.hidden_module))
+        public += " ".join(check.aim for check in graded.checks)
     for record in records(chapter).values():
         for exercise in record["exercises"].values():
-            hidden = [f for f in exercise["failed"] if f["hidden"] and f["kind"] != "unwritten"]
-            secret |= {line.strip() for f in hidden for line in f["message"].split("\n")}
-    aims = {c.aim for g in plan(chapter).chapter.graded for c in g.checks}
-    return {s for s in secret if len(s) > 11 and s not in public and s not in aims}
+            for failed in exercise["failed"]:
+                if failed["hidden"]:
+                    secret |= {line.strip() for line in failed["message"].split("\n")}
+                else:  # an error may be the same in both
+                    public += failed["message"]
+    return {piece for piece in secret if len(piece) > 11 and piece not in public}
 
 
 @pytest.mark.slow
