@@ -26,6 +26,7 @@ _HOME = {
     "tail_index": "tails",
     "load_dataset": "data",
     "fit": "training",
+    "sweep": "sweeps",
 }
 _MODULES = {
     "checkpoints",
@@ -35,6 +36,7 @@ _MODULES = {
     "data",
     "models",
     "training",
+    "sweeps",
     "plots",
     "widgets",
     "notebook",

@@ -17,12 +17,23 @@ def checked_count(name: str, value: object, most: int | None = None) -> int:
     return value
 
 
-def checked_limit(steps: int | None, epochs: int | None, per_epoch: int) -> tuple[int, str]:
+def checked_limit(steps: int | None, epochs: int | None, per_epoch: int | None) -> tuple[int, str]:
     if (steps is None) == (epochs is None):
         raise ValueError("give exactly one of steps and epochs: it bounds the run")
     if steps is not None:
         return checked_count("steps", steps), "steps"
+    if per_epoch is None:
+        raise ValueError("batch_size is a schedule: bound the run by steps, not by epochs")
     return checked_count("epochs", epochs) * per_epoch, "epochs"
+
+
+def checked_interval(evaluate_every: int | None, per_epoch: int | None) -> int:
+    """Steps between evaluations: by default an epoch, or 10 steps of the full batch."""
+    if evaluate_every is None:
+        if per_epoch is None:
+            raise ValueError("batch_size is a schedule: say in evaluate_every how many steps apart")
+        return 10 if per_epoch == 1 else per_epoch
+    return checked_count("evaluate_every", evaluate_every)
 
 
 def checked_generator(generator: torch.Generator | None) -> torch.Generator:

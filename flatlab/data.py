@@ -131,7 +131,7 @@ def load_dataset(
         kept = checked_classes(classes, source.classes)
     train, y_train = _select(source.train, kept, n_train, "training")
     test, y_test = _select(source.test, kept, n_test, "test")
-    y_train, relabeled = _add_label_noise(y_train, label_noise, len(kept), generator)
+    y_train, relabeled = relabel(y_train, label_noise, len(kept), generator)
 
     def images(split: Split, index: Tensor) -> Tensor:
         X = split.read(index)
@@ -227,9 +227,10 @@ def _select(
     return index[:n], labels[index[:n]]
 
 
-def _add_label_noise(
+def relabel(
     y: Tensor, fraction: float, classes: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
+    """``y`` (n,) with exactly round(fraction n) labels each replaced by another class, and which."""
     noisy = torch.randperm(len(y), generator=generator)[: round(fraction * len(y))]
     if len(noisy) == 0:
         return y, noisy

@@ -1,6 +1,7 @@
 """What a training run leaves behind, and what a callback sees of it while it runs."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,6 +68,19 @@ class TrainingState:
         return History(
             **own, metrics=columns, stopped=stopped, last_finite_step=self.last_finite_step
         )
+
+    def add_row(self, measured: Sequence[float], metrics: Mapping[str, float]) -> None:
+        """Append an evaluation: train loss and accuracy, test loss and accuracy, learning rate."""
+        row = (self.step, self.epoch, *measured, self.seconds)
+        self.rows.append(dict(zip(COLUMNS, row, strict=True)) | dict(metrics))
+
+    def judge(self, train_loss: float, stop_loss: float) -> None:
+        """End the run where its training loss says so."""
+        if not math.isfinite(train_loss):
+            self.last_finite_step = min(self.last_finite_step, self.step - 1)
+            self.stop("diverged")
+        elif train_loss <= stop_loss and self.stop_reason is None:
+            self.stop("stop_loss")
 
     def stop(self, reason: str = "callback") -> None:
         """End the run before the next update; ``reason`` becomes ``History.stopped``."""

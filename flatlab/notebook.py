@@ -5,8 +5,9 @@ while nbgrader validates or autogrades, because a grader's cell has 30 seconds a
 result; ``laptop`` gives real results on two CPU cores; ``paper`` is the slides' full setting.
 """
 
+import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -92,14 +93,37 @@ def progress(
     The bar goes to stdout, since nbgrader gives no points to a cell that writes to stderr. It is
     off while nbgrader runs and where ``FLATLAB_PROGRESS=off``.
     """
-    if is_grading() or os.environ.get("FLATLAB_PROGRESS") == "off":
+    if not _shows_progress():
         return items
+    return _watched(items, _bar(items, description, total))
+
+
+@contextlib.contextmanager
+def progress_of(
+    total: int, description: str, shown: bool = True
+) -> Iterator[Callable[[int], object]]:
+    """A progress bar as ``progress`` shows, moved on by calling what it gives: ``tick(updates)``."""
+    if not (shown and _shows_progress()):
+        yield lambda updates: None
+        return
+    bar = _bar(None, description, total)
+    try:
+        yield bar.update
+    finally:
+        bar.total = bar.n
+        bar.close()
+
+
+def _shows_progress() -> bool:
+    return not is_grading() and os.environ.get("FLATLAB_PROGRESS") != "off"
+
+
+def _bar(items: Iterable | None, description: str, total: int | None) -> Any:
     import sys
 
     from tqdm.auto import tqdm
 
-    bar = tqdm(items, desc=description, total=total, file=sys.stdout, leave=False)
-    return _watched(items, bar)
+    return tqdm(items, desc=description, total=total, file=sys.stdout, leave=False)
 
 
 def _watched(items: Iterable[Item], bar: Any) -> Iterator[Item]:

@@ -10,7 +10,7 @@ per step than draw, differentiate, test the loss for NaN and update.
 import inspect
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,12 +19,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from flatlab.arguments import (
-    checked_count,
     checked_generator,
+    checked_interval,
     checked_limit,
     checked_optimizer,
     checked_scheduler,
 )
+from flatlab.batches import Batches, BatchSize
 from flatlab.evaluation import (
     Batch,
     Evaluation,
@@ -35,7 +36,7 @@ from flatlab.evaluation import (
     evaluate,
     evaluate_tensors,
 )
-from flatlab.history import COLUMNS, History, TrainingState
+from flatlab.history import History, TrainingState
 from flatlab.isolation import gradients_restored, modes_restored, random_state
 from flatlab.notebook import progress as progress_bar
 
@@ -56,7 +57,7 @@ def fit(
     momentum: float = 0.0,
     optimizer: Optimizer | None = None,
     scheduler: LRScheduler | Callable[[Optimizer], LRScheduler] | None = None,
-    batch_size: int | None = None,
+    batch_size: BatchSize = None,
     steps: int | None = None,
     epochs: int | None = None,
     stop_loss: float | None = None,
@@ -79,7 +80,8 @@ def fit(
             Stepped after every update; ``ReduceLROnPlateau`` at every evaluation instead, with
             the training loss.
         batch_size: None for the full batch. Minibatches run through a new permutation in each
-            epoch; a smaller last batch is kept.
+            epoch; a smaller last batch is kept. A function of the step, counted from 0, is a
+            schedule: give ``steps`` and ``evaluate_every`` with it.
         steps, epochs: the length of the run; exactly one of them.
         stop_loss: stop when the loss over the whole training set is at or below this. Tested at
             every evaluation, and at every step where a full batch gives that loss for nothing.
@@ -104,11 +106,9 @@ def fit(
     X, y = as_tensors(data, model)
     test = None if test_data is None else as_tensors(test_data, model)
     generator = checked_generator(generator)
-    size = len(X) if batch_size is None else checked_count("batch_size", batch_size, len(X))
-    per_epoch = math.ceil(len(X) / size)
-    limit, limit_name = checked_limit(steps, epochs, per_epoch)
-    every = (10 if per_epoch == 1 else per_epoch) if evaluate_every is None else evaluate_every
-    every = checked_count("evaluate_every", every)
+    batches = Batches(len(X), batch_size, [generator], X.device)
+    limit, limit_name = checked_limit(steps, epochs, batches.per_epoch)
+    every = checked_interval(evaluate_every, batches.per_epoch)
     if stop_loss is not None and not stop_loss >= 0:
         raise ValueError(f"stop_loss is {stop_loss}: give a loss of 0 or more, or None")
     evaluate(model, loss_fn, (X[:1], y[:1]))  # refuses a loss_fn that returns no number
@@ -118,13 +118,13 @@ def fit(
     state = TrainingState(model, optimizer)
     run = _Run(
         state, loss_fn, (X, y), test, scheduler, metrics or {}, callbacks,
-        -math.inf if stop_loss is None else stop_loss, per_epoch, every,
+        -math.inf if stop_loss is None else stop_loss, batches, every,
     )  # fmt: skip
     bar = progress_bar(range(limit), description, limit) if progress else range(limit)
     with modes_restored(model), gradients_restored(model), random_state(generator, X.device):
         model.train()
         try:
-            run.go(bar, limit, _index_batches(len(X), size, generator, X.device))
+            run.go(bar, limit)
         finally:
             getattr(bar, "close", lambda: None)()  # a run that stops early leaves no half bar
     state.stop_reason = state.stop_reason or limit_name
@@ -134,6 +134,11 @@ def fit(
             "stopped there. A smaller learning rate is the usual remedy."
         )
     return state.history
+
+
+def is_mode_free(model: nn.Module) -> bool:
+    """Whether the model surely computes the same in training and evaluation mode."""
+    return all(type(module) in _MODE_FREE for module in model.modules())
 
 
 @dataclass
@@ -148,7 +153,7 @@ class _Run:
     metrics: Mapping[str, Callable[[nn.Module], float]]
     callbacks: Sequence[Callable[[TrainingState], None]]
     stop_loss: float
-    per_epoch: int
+    batches: Batches
     every: int
 
     def __post_init__(self) -> None:
@@ -156,19 +161,17 @@ class _Run:
         self.parameters = list(self.model.parameters())
         self.labels = class_labels(self.train[1])
         self.test_labels = None if self.test is None else class_labels(self.test[1])
-        self.free_loss = self.per_epoch == 1 and all(
-            type(module) in _MODE_FREE for module in self.model.modules()
-        )
+        self.free_loss = self.batches.per_epoch == 1 and is_mode_free(self.model)
         self.plateau = isinstance(self.scheduler, ReduceLROnPlateau)
         closure = inspect.signature(self.optimizer.step).parameters.get("closure")
         self.needs_closure = closure is not None and closure.default is inspect.Parameter.empty
         self.began = time.perf_counter()
 
-    def go(self, steps: Iterable[int], limit: int, batches: Iterator[Tensor | None]) -> None:
+    def go(self, steps: Iterable[int], limit: int) -> None:
         """At most ``limit`` updates, and the record of the state in which they end."""
         state = self.state
         for step in steps:
-            batch = self.select(next(batches))
+            batch = self.select(self.batches.draw())
             prediction, loss = self.differentiate(*batch)
             self.arrive(step, loss.item())
             free_stop = self.free_loss and state.loss <= self.stop_loss
@@ -188,7 +191,9 @@ class _Run:
 
     def select(self, index: Tensor | None) -> Batch:
         X, y = self.train
-        return (X, y) if index is None else (X.index_select(0, index), y.index_select(0, index))
+        if index is None:
+            return X, y
+        return X.index_select(0, index[0]), y.index_select(0, index[0])
 
     def differentiate(self, X: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         for parameter in self.parameters:
@@ -200,7 +205,7 @@ class _Run:
 
     def arrive(self, step: int, loss: float) -> None:
         state = self.state
-        state.step, state.epoch, state.loss = step, step / self.per_epoch, loss
+        state.step, state.epoch, state.loss = step, self.batches.epochs(step), loss
         state.seconds = time.perf_counter() - self.began
         if math.isfinite(loss):
             state.last_finite_step = step
@@ -221,26 +226,16 @@ class _Run:
         finite = math.isfinite(train.loss)
         metrics = {k: float(f(self.model)) if finite else math.nan for k, f in self.metrics.items()}
         self.model.train()
-        row = (state.step, state.epoch, train.loss, train.accuracy, test.loss, test.accuracy)
-        row += (float(self.optimizer.param_groups[0]["lr"]), state.seconds)
-        state.rows.append(dict(zip(COLUMNS, row, strict=True)) | metrics)
-        self.judge(train.loss)
-
-    def judge(self, train_loss: float) -> None:
-        """End the run where the training loss says so."""
-        state = self.state
-        if not math.isfinite(train_loss):
-            if state.step == 0:
-                raise ValueError(
-                    f"the training loss is {train_loss} before the first step: look for NaN or inf "
-                    "in the data and the parameters, or a loss_fn that overflows"
-                )
-            state.last_finite_step = min(state.last_finite_step, state.step - 1)
-            state.stop("diverged")
-        elif train_loss <= self.stop_loss and state.stop_reason is None:
-            state.stop("stop_loss")
-        elif self.plateau:
-            self.scheduler.step(train_loss)
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        state.add_row((train.loss, train.accuracy, test.loss, test.accuracy, rate), metrics)
+        if state.step == 0 and not finite:
+            raise ValueError(
+                f"the training loss is {train.loss} before the first step: look for NaN or inf "
+                "in the data and the parameters, or a loss_fn that overflows"
+            )
+        state.judge(train.loss, self.stop_loss)
+        if self.plateau and state.stop_reason is None:
+            self.scheduler.step(train.loss)
 
     def call_back(self) -> None:
         if not self.callbacks or self.state.stop_reason == "diverged":
@@ -262,13 +257,3 @@ class _Run:
             self.optimizer.step()
         if self.scheduler is not None and not self.plateau:
             self.scheduler.step()
-
-
-def _index_batches(
-    n: int, batch_size: int, generator: torch.Generator, device: torch.device
-) -> Iterator[Tensor | None]:
-    """Endless batches of sample indices, a new permutation in each epoch; None is all samples."""
-    while batch_size == n:
-        yield None
-    while True:
-        yield from torch.randperm(n, generator=generator).to(device).split(batch_size)

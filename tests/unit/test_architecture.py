@@ -14,8 +14,9 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "flatlab"
 GROUND_FLOOR = {
-    *("archives", "arguments", "checkpoints", "data", "evaluation", "folders", "history"),
-    *("isolation", "models", "notebook", "plots", "sources", "training", "widgets"),
+    *("archives", "arguments", "batches", "checkpoints", "data", "evaluation", "folders"),
+    *("history", "isolation", "models", "notebook", "plots", "sources", "sweeps", "training"),
+    "widgets",
 }
 BESIDE = {"checks", "course", "__main__", "__init__"}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -1,0 +1,279 @@
+"""Several runs of one architecture trained in lockstep: stacked parameters, one graph a step.
+
+Runs that share batch sizes take their steps together. Every tensor holds the runs side by side, (runs,
+...), and ``torch.func.vmap`` sends them through the layers as batched matrix products; since the runs
+share nothing but the code, the gradient of the sum of their losses is each run's own. A run that
+stops is taken out of the stack, so it neither costs nor disturbs.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+
+from flatlab.batches import Batches, BatchSize
+from flatlab.evaluation import Batch, LossFn, class_labels
+from flatlab.history import TrainingState
+from flatlab.training import is_mode_free
+
+CHUNK = 4096  # samples in one evaluation forward pass, as for a single run
+_RANDOM = (nn.Dropout, nn.AlphaDropout, nn.FeatureAlphaDropout, nn.RNNBase)
+_RANDOM += (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.MultiheadAttention)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What all runs of a sweep share."""
+
+    steps: int
+    limit: str  # "steps" or "epochs": the name of the bound that `steps` stands for
+    every: int
+    stop_loss: float = -math.inf
+    metrics: Mapping[str, Callable[[nn.Module], float]] | None = None
+
+
+def can_run(model: nn.Module) -> bool:
+    """Whether lockstep computes the same as single runs: nothing random inside, one dtype."""
+    trained = [p for p in model.parameters()]
+    return (
+        not any(isinstance(module, _RANDOM) for module in model.modules())
+        and all(p.requires_grad for p in trained)
+        and len({(p.dtype, p.device) for p in trained}) == 1
+    )
+
+
+class Lockstep:
+    """Runs that take their steps together.
+
+    ``models``: one for each run, of one architecture; they are read, not changed. ``train``: X
+    (n, ...) and y (n, ...), or y (runs, n, ...) where ``own_labels``. ``rates(step)``: the learning rates
+    (runs,) of the update at ``step``. ``momentum`` (runs,). ``generators``: as ``fit`` draws its
+    permutations from.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[nn.Module],
+        loss_fn: LossFn,
+        train: Batch,
+        test: Batch | None,
+        rates: Callable[[int], Sequence[float]],
+        momentum: Sequence[float],
+        batch_size: BatchSize,
+        generators: Sequence[torch.Generator],
+        own_labels: bool = False,
+    ) -> None:
+        self.base = copy.deepcopy(models[0])
+        self.loss_fn, (self.X, self.y), self.test = loss_fn, train, test
+        self.own = own_labels
+        labels = self.y[0] if own_labels else self.y
+        self.labelled = class_labels(labels) is not None
+        parameters, buffers = stack_module_state(list(models))
+        self.parameters = {k: v.detach().clone() for k, v in parameters.items()}
+        self.buffers = {k: v.detach().clone() for k, v in buffers.items()}
+        self.speed: dict[str, Tensor] | None = None
+        if any(momentum):
+            self.speed = {k: torch.zeros_like(v) for k, v in self.parameters.items()}
+        self.rates, self.momentum = rates, list(momentum)
+        for generator in generators:  # `fit` seeds dropout with this draw
+            torch.randint(2**62, (), generator=generator)
+        self.batches = Batches(len(self.X), batch_size, generators, self.X.device)
+        self.active = list(range(len(models)))
+        self.free_loss = self.batches.per_epoch == 1 and is_mode_free(self.base)
+
+    # One step
+
+    def differentiate(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """Each run's loss (runs,) on its next batch, and the gradients of its parameters."""
+        index = self.batches.draw()
+        X, y, of_run = self.X, self.y, None
+        if index is not None:
+            X = X.index_select(0, index.reshape(-1)).unflatten(0, index.shape)
+            if self.own:
+                rows = torch.arange(len(index), device=index.device).unsqueeze(1)
+                y = self.y[rows, index]
+            else:
+                y = self.y.index_select(0, index.reshape(-1)).unflatten(0, index.shape)
+            of_run = 0
+        dims = (0, 0, of_run, 0 if self.own or index is not None else None)
+        self.base.train()
+        with torch.enable_grad():
+            leaves = {k: v.requires_grad_() for k, v in self.parameters.items()}
+            losses = vmap(self._loss, in_dims=dims)(leaves, self.buffers, X, y)
+            gradients = torch.autograd.grad(losses.sum(), list(leaves.values()))
+        for value in leaves.values():
+            value.requires_grad_(False)
+        return losses.detach(), dict(zip(leaves, gradients, strict=True))
+
+    def update(self, step: int, gradients: Mapping[str, Tensor]) -> None:
+        """w <- w - eta m with m <- mu m + gradient, each run with its own eta and mu."""
+        all_rates = self.rates(step)
+        rates = self._column([all_rates[run] for run in self.active])
+        if self.speed is not None:
+            momentum = self._column([self.momentum[run] for run in self.active])
+        for name, value in self.parameters.items():
+            change = gradients[name]
+            shape = (-1, *[1] * (value.ndim - 1))
+            if self.speed is not None:
+                change = self.speed[name].mul_(momentum.view(shape)).add_(change)
+            value.sub_(rates.view(shape) * change)
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Go on with the runs at these places among the active ones."""
+        if len(places) == len(self.active):
+            return
+        index = torch.tensor(places, device=self.X.device)
+        for stack in (self.parameters, self.buffers, self.speed or {}):
+            for name in stack:
+                stack[name] = stack[name].index_select(0, index)
+        if self.own:
+            self.y = self.y.index_select(0, index)
+        self.batches.keep(places)
+        self.active = [self.active[place] for place in places]
+
+    # Looking at the runs
+
+    @torch.no_grad()
+    def evaluate(self, data: Batch, own: bool) -> tuple[list[float], list[float]]:
+        """Each active run's mean loss and accuracy over ``data``, in evaluation mode."""
+        X, y = data
+        self.base.eval()
+        loss = torch.zeros(len(self.active), dtype=torch.float64, device=X.device)
+        right = torch.zeros_like(loss)
+        for start in range(0, len(X), CHUNK):
+            part = slice(start, start + CHUNK)
+            targets = y[:, part] if own else y[part]
+            dims = (0, 0, None, 0 if own else None)
+            losses, hits = vmap(self._look, in_dims=dims)(
+                self.parameters, self.buffers, X[part], targets
+            )
+            loss += len(X[part]) * losses.double()
+            right += hits.double()
+        accuracy = right / len(X) if self.labelled else torch.full_like(right, math.nan)
+        return (loss / len(X)).tolist(), accuracy.tolist()
+
+    def module(self, place: int) -> nn.Module:
+        """The run at ``place`` among the active ones as a module of its own, in evaluation mode."""
+        model = copy.deepcopy(self.base)
+        model.load_state_dict(self.state(place))
+        return model.eval()
+
+    def state(self, place: int) -> dict[str, Tensor]:
+        """Its parameters and buffers, copies."""
+        stacks = {**self.parameters, **self.buffers}
+        return {name: value[place].clone() for name, value in stacks.items()}
+
+    def _loss(self, parameters: dict, buffers: dict, X: Tensor, y: Tensor) -> Tensor:
+        return self.loss_fn(functional_call(self.base, (parameters, buffers), (X,)), y)
+
+    def _look(self, parameters: dict, buffers: dict, X: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        prediction = functional_call(self.base, (parameters, buffers), (X,))
+        hits = torch.zeros((), device=X.device)
+        if self.labelled and prediction.ndim == 2 and prediction.shape[1] > 1:
+            labels = y if y.ndim == 1 else y.argmax(1)
+            hits = (prediction.argmax(1) == labels).sum()
+        return self.loss_fn(prediction, y), hits
+
+    def _column(self, values: Iterable[float]) -> Tensor:
+        value = next(iter(self.parameters.values()))
+        return torch.tensor(list(values), dtype=value.dtype, device=value.device)
+
+
+def go(
+    runs: Lockstep, rules: Rules, tick: Callable[[int], None] = lambda steps: None
+) -> list[tuple[TrainingState, dict[str, Tensor]]]:
+    """All runs to their ends: each one's record, as ``fit`` keeps it, and its last parameters.
+
+    ``tick(updates)`` is called after every step with the number of updates made, and of those that
+    a stopped run will not make.
+    """
+    return _Watch(runs, rules, tick).go()
+
+
+class _Watch:
+    """The loop of ``fit``, for all runs at once."""
+
+    def __init__(self, runs: Lockstep, rules: Rules, tick: Callable[[int], None]) -> None:
+        self.runs, self.rules, self.tick = runs, rules, tick
+        self.states = [TrainingState(None, None) for _ in runs.active]
+        self.ends: dict[int, dict[str, Tensor]] = {}
+        self.began = time.perf_counter()
+
+    def go(self) -> list[tuple[TrainingState, dict[str, Tensor]]]:
+        runs, rules = self.runs, self.rules
+        for step in range(rules.steps):
+            losses, gradients = runs.differentiate()
+            losses = losses.tolist()
+            self._arrive(step, losses)
+            below = [runs.free_loss and loss <= rules.stop_loss for loss in losses]
+            bad = [self._of(place).stop_reason is not None for place in range(len(losses))]
+            if step % rules.every == 0:
+                self._record(range(len(losses)))
+            elif any(below) or any(bad):
+                self._record([i for i in range(len(losses)) if below[i] or bad[i]])
+            kept = self._take_out()
+            gone = len(losses) - len(kept)
+            self.tick(len(kept) + gone * (rules.steps - step))
+            if not kept:
+                break
+            if gone:
+                index = torch.tensor(kept, device=runs.X.device)
+                gradients = {k: g.index_select(0, index) for k, g in gradients.items()}
+            runs.update(step, gradients)
+        else:
+            self._arrive(rules.steps, [0.0] * len(runs.active))
+            self._record(range(len(runs.active)))
+            for place in range(len(runs.active)):
+                self._of(place).stop_reason = self._of(place).stop_reason or rules.limit
+            self._take_out()
+        return [(state, self.ends[run]) for run, state in enumerate(self.states)]
+
+    def _of(self, place: int) -> TrainingState:
+        return self.states[self.runs.active[place]]
+
+    def _arrive(self, step: int, losses: Sequence[float]) -> None:
+        for place, loss in enumerate(losses):
+            state = self._of(place)
+            state.step, state.loss = step, loss
+            state.epoch = self.runs.batches.epochs(step)
+            state.seconds = time.perf_counter() - self.began
+            if math.isfinite(loss):
+                state.last_finite_step = step
+            else:
+                state.stop("diverged")
+
+    def _record(self, places: Iterable[int]) -> None:
+        """A row for each of these runs; all are evaluated, since that costs no more."""
+        runs, rules = self.runs, self.rules
+        train = runs.evaluate((runs.X, runs.y), runs.own)
+        nothing = [math.nan] * len(runs.active)
+        test = (nothing, nothing) if runs.test is None else runs.evaluate(runs.test, False)
+        for place in places:
+            state = self._of(place)
+            numbers = [column[place] for column in (*train, *test)]
+            metrics = {}
+            for name, metric in (rules.metrics or {}).items():
+                known = math.isfinite(numbers[0])
+                metrics[name] = float(metric(runs.module(place))) if known else math.nan
+            rate = float(runs.rates(state.step)[runs.active[place]])
+            state.add_row([*numbers, rate], metrics)
+            state.judge(numbers[0], rules.stop_loss)
+
+    def _take_out(self) -> list[int]:
+        """The places of the runs that go on; the others' parameters are put by."""
+        kept = []
+        for place, run in enumerate(self.runs.active):
+            if self.states[run].stop_reason is None:
+                kept.append(place)
+            else:
+                self.ends[run] = self.runs.state(place)
+        if kept:
+            self.runs.keep(kept)
+        return kept

@@ -1,0 +1,113 @@
+"""What a run of a sweep is, and grids of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, fields, replace
+
+import torch
+from torch import Tensor, nn
+
+from flatlab.batches import BatchSize
+from flatlab.history import History
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of SGD: w <- w - learning_rate * schedule(step) * gradient of the batch's mean loss.
+
+    ``batch_size``: None for the full batch; a function of the step, counted from 0, is a schedule.
+    ``schedule``: None for 1. ``label_noise``: that fraction of the training labels is replaced, each by
+    another class. ``init_scale`` multiplies the initial weights (parameters of two or more
+    dimensions). ``seed`` draws the initialization, the labels and the order of samples.
+
+    Runs with schedules go over the same steps in lockstep where the schedules compare equal, so
+    give one function object, or dataclasses with ``__call__``, not a new lambda for each run.
+    """
+
+    learning_rate: float = 0.1
+    batch_size: BatchSize = None
+    seed: int = 0
+    momentum: float = 0.0
+    label_noise: float = 0.0
+    init_scale: float = 1.0
+    schedule: Callable[[int], float] | None = None
+
+    def __post_init__(self) -> None:
+        for name, good, wanted in (
+            ("learning_rate", self.learning_rate > 0, "a positive number"),
+            ("init_scale", self.init_scale > 0, "a positive number"),
+            ("momentum", 0 <= self.momentum < 1, "a number from 0 up to, not including, 1"),
+            ("label_noise", 0 <= self.label_noise <= 1, "a fraction from 0 to 1"),
+        ):
+            value = getattr(self, name)
+            if not (good and math.isfinite(value)):
+                raise ValueError(f"{name} is {value!r}: give {wanted}")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise ValueError(f"seed is {self.seed!r}: give a whole number of at least 0")
+
+    def rate(self, step: int) -> float:
+        """The learning rate of the update at ``step``."""
+        return self.learning_rate * (1.0 if self.schedule is None else self.schedule(step))
+
+    def start(
+        self, build: Callable[[torch.Generator], nn.Module]
+    ) -> tuple[nn.Module, torch.Generator]:
+        """The network before its first step, and the generator that goes on with its batches."""
+        generator = torch.Generator().manual_seed(self.seed)
+        model = build(generator)
+        if self.init_scale != 1:
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    if parameter.ndim > 1:
+                        parameter.mul_(self.init_scale)
+        return model, generator
+
+    def told(self) -> str:
+        """What tells this run from a default one, in words."""
+        plain = Run()
+        changed = [f.name for f in fields(self) if getattr(self, f.name) != getattr(plain, f.name)]
+        return ", ".join(f"{name} {getattr(self, name)}" for name in changed) or "default run"
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """How one run ended: its history, and its parameters and buffers, on the CPU."""
+
+    run: Run
+    history: History
+    state: dict[str, Tensor]
+
+    @property
+    def diverged(self) -> bool:
+        return self.history.stopped == "diverged"
+
+    def model(self, build: Callable[[torch.Generator], nn.Module]) -> nn.Module:
+        """The trained network, in evaluation mode."""
+        model, _ = self.run.start(build)
+        model.load_state_dict(self.state)
+        return model.eval()
+
+    def row(self) -> dict[str, object]:
+        """The run's settings and its last evaluation, for a table."""
+        return {**asdict(self.run), **self.history.last(), "stopped": self.history.stopped}
+
+
+def grid(base: Run | None = None, **settings: Iterable) -> list[Run]:
+    """Every combination: ``grid(learning_rate=[0.1, 0.2], seed=range(3))`` is six runs.
+
+    The last setting changes fastest; what is not named is as in ``base``. Raises ValueError for a
+    setting without values or of another name.
+    """
+    known = [f.name for f in fields(Run)]
+    for name in settings:
+        if name not in known:
+            raise ValueError(f"a run has no setting {name!r}: choose from {', '.join(known)}")
+    values = {name: list(given) for name, given in settings.items()}
+    empty = [name for name, given in values.items() if not given]
+    if empty:
+        raise ValueError(f"{' and '.join(empty)} has no values: the grid is empty")
+    combinations = itertools.product(*values.values())
+    return [replace(base or Run(), **dict(zip(values, c, strict=True))) for c in combinations]

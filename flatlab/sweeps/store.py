@@ -1,0 +1,102 @@
+"""Finished runs on disk, so that an interrupted sweep goes on where it stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flatlab.history import COLUMNS, History
+from flatlab.sweeps.runs import Outcome, Run
+
+_RECORD = "record"  # the history as JSON, beside the tensors
+
+
+def key(run: Run, model_state: Mapping[str, Tensor], rest: str) -> str:
+    """A name for the run: of its settings, its network before the first step, and ``rest``."""
+    digest = hashlib.sha256(rest.encode())
+    for field in fields(Run):
+        digest.update(f"{field.name}={told(getattr(run, field.name))};".encode())
+    for name, value in model_state.items():
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(_bytes(value))
+    return digest.hexdigest()[:24]
+
+
+def told(value: object) -> str:
+    """A setting in words; a function by its name and text, so that a changed one is another."""
+    if not inspect.isroutine(value):
+        return repr(value)
+    try:
+        text = inspect.getsource(value)
+    except (OSError, TypeError):
+        text = ""
+    return f"{value.__qualname__}: {text}"
+
+
+def digest_of(*tensors: Tensor | None) -> str:
+    """sha256 of the tensors' shapes, dtypes and contents."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        if tensor is not None:
+            digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(_bytes(tensor))
+    return digest.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+
+
+def write(folder: Path, name: str, outcome: Outcome) -> None:
+    """FOLDER/NAME.npz, whole or not at all."""
+    history = outcome.history
+    record = {
+        "columns": {k: getattr(history, k).tolist() for k in COLUMNS},
+        "metrics": {k: v.tolist() for k, v in history.metrics.items()},
+        "stopped": history.stopped,
+        "last_finite_step": history.last_finite_step,
+        "run": outcome.run.told(),
+    }
+    arrays = {f"state.{k}": v.cpu().numpy() for k, v in outcome.state.items()}
+    text = np.frombuffer(json.dumps(record).encode(), dtype=np.uint8)
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, made = tempfile.mkstemp(dir=folder, prefix=f".{name}-", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **{_RECORD: text}, **arrays)
+        os.replace(made, folder / f"{name}.npz")
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(made)
+        raise
+
+
+def read(folder: Path, name: str, run: Run) -> Outcome | None:
+    """What ``write`` put there; None where there is nothing or it is damaged."""
+    try:
+        with np.load(folder / f"{name}.npz", allow_pickle=False) as stored:
+            record = json.loads(stored[_RECORD].tobytes())
+            state = {
+                k.removeprefix("state."): torch.from_numpy(stored[k].copy())
+                for k in stored.files
+                if k != _RECORD
+            }
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    columns = {k: np.array(v) for k, v in record["columns"].items()}
+    metrics = {k: np.array(v) for k, v in record["metrics"].items()}
+    stopped, last = record["stopped"], record["last_finite_step"]
+    history = History(**columns, metrics=metrics, stopped=stopped, last_finite_step=last)
+    return Outcome(run, history, state)

@@ -1,0 +1,286 @@
+"""``sweep``: many runs of one architecture, in lockstep where that is faster."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from joblib import Parallel, delayed, effective_n_jobs
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from flatlab.arguments import checked_interval, checked_limit
+from flatlab.batches import Batches
+from flatlab.data import relabel
+from flatlab.evaluation import Batch, LossFn, as_tensors, class_labels, evaluate
+from flatlab.history import TrainingState
+from flatlab.notebook import progress_of
+from flatlab.sweeps import lockstep, store
+from flatlab.sweeps.runs import Outcome, Run
+from flatlab.sweeps.trial import copied, is_faster
+from flatlab.training import fit
+
+Build = Callable[[torch.Generator], nn.Module]
+MOST_TOGETHER = 64  # runs in one stack
+
+
+class AllDiverged(RuntimeError):
+    """Every run of the sweep diverged; ``outcomes`` holds them."""
+
+    def __init__(self, message: str, outcomes: list[Outcome]) -> None:
+        super().__init__(message)
+        self.outcomes = outcomes
+
+
+def sweep(
+    build: Build,
+    loss_fn: LossFn,
+    data: Batch | Iterable[Batch],
+    runs: Sequence[Run],
+    *,
+    steps: int | None = None,
+    epochs: int | None = None,
+    stop_loss: float | None = None,
+    evaluate_every: int | None = None,
+    test_data: Batch | Iterable[Batch] | None = None,
+    metrics: Mapping[str, Callable[[nn.Module], float]] | None = None,
+    folder: Path | str | None = None,
+    engine: str = "auto",
+    progress: bool = True,
+    description: str = "sweep",
+) -> list[Outcome]:
+    """Train one network for each of ``runs``; the outcomes, in their order.
+
+    Each run ends as ``fit`` on ``run.start(build)`` with the run's settings would, up to rounding,
+    whatever the other runs do. Runs with the same batch size are trained in lockstep, their
+    parameters stacked, where a short trial on this machine says that this is faster, else one after
+    another. Groups of runs are joblib tasks: inside ``joblib.parallel_config(...)`` they go to
+    processes or to a Dask cluster.
+
+    Args:
+        build: makes the network from a CPU generator, such as ``models.fnn``.
+        loss_fn, data, steps, epochs, stop_loss, evaluate_every, test_data: as for ``fit``.
+        metrics: name -> function of the model (in evaluation mode), recorded at each evaluation.
+        runs: see ``Run`` and ``grid``.
+        folder: keeps each finished run as a file; a sweep that is called again with the same
+            arguments takes from there what is finished. None keeps nothing.
+        engine: "auto", or "lockstep" or "sequential" to choose.
+        progress: show a bar over all updates with the time left.
+
+    Raises:
+        ValueError: no runs; whatever ``fit`` refuses; label noise on targets that are no classes;
+            ``engine="lockstep"`` for a network with dropout or recurrent layers.
+        AllDiverged: every run diverged; its ``outcomes`` holds what was recorded.
+    """
+    runs = list(runs)
+    if not runs:
+        raise ValueError("there are no runs: the grid is empty")
+    if engine not in ("auto", "lockstep", "sequential"):
+        raise ValueError(f"engine is {engine!r}: choose auto, lockstep or sequential")
+    model, _ = runs[0].start(build)
+    X, y = as_tensors(data, model)
+    test = None if test_data is None else as_tensors(test_data, model)
+    evaluate(model, loss_fn, (X[:1], y[:1]))  # refuses a loss_fn that returns no number
+    if stop_loss is not None and not stop_loss >= 0:
+        raise ValueError(f"stop_loss is {stop_loss}: give a loss of 0 or more, or None")
+    if any(run.label_noise for run in runs) and class_labels(y) is None:
+        raise ValueError("label_noise needs targets that are classes: integers or one-hot rows")
+    if engine == "lockstep" and not lockstep.can_run(model):
+        raise ValueError(
+            "this network draws at random in its layers or trains only a part of itself, which "
+            "lockstep cannot repeat run by run: leave engine at 'auto'"
+        )
+    job = _Job(
+        build, loss_fn, (X, y), test, [], steps, epochs,
+        -math.inf if stop_loss is None else stop_loss, evaluate_every, dict(metrics or {}), engine,
+    )  # fmt: skip
+    for run in runs:
+        job.rules(run)  # refuses what fits no run before any is trained
+    names = [None] * len(runs) if folder is None else _names(job, runs)
+    done: dict[int, Outcome] = {}
+    for place, name in enumerate(names):
+        outcome = name and store.read(Path(folder), name, runs[place])
+        if outcome:
+            done[place] = outcome
+    left = [place for place in range(len(runs)) if place not in done]
+    jobs = effective_n_jobs(None)
+    groups = _groups(runs, left, jobs)
+    total = sum(job.rules(runs[place]).steps for place in left)
+    with progress_of(total, description, shown=progress and bool(left)) as tick:
+        alone = jobs == 1
+        tasks = (
+            delayed(_train)(
+                replace(job, runs=[runs[place] for place in group]), group, tick if alone else None
+            )
+            for group in groups
+        )
+        for group, outcomes in Parallel(
+            n_jobs=1 if alone else None, return_as="generator_unordered"
+        )(tasks):
+            for place, outcome in zip(group, outcomes, strict=True):
+                done[place] = outcome
+                if folder is not None:
+                    store.write(Path(folder), names[place], outcome)
+            if not alone:
+                tick(sum(job.rules(runs[place]).steps for place in group))
+    outcomes = [done[place] for place in range(len(runs))]
+    if all(outcome.diverged for outcome in outcomes):
+        raise AllDiverged(
+            f"all {len(outcomes)} runs diverged, the first at step "
+            f"{min(int(o.history.step[-1]) for o in outcomes)}: try smaller learning rates. Their "
+            "records are in this error's .outcomes.",
+            outcomes,
+        )
+    return outcomes
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A sweep's arguments, checked, and the runs of one group."""
+
+    build: Build
+    loss_fn: LossFn
+    train: Batch
+    test: Batch | None
+    runs: list[Run]
+    steps: int | None
+    epochs: int | None
+    stop_loss: float
+    evaluate_every: int | None
+    metrics: dict
+    engine: str
+
+    def rules(self, run: Run) -> lockstep.Rules:
+        per_epoch = Batches(len(self.train[0]), run.batch_size, []).per_epoch
+        steps, limit = checked_limit(self.steps, self.epochs, per_epoch)
+        every = checked_interval(self.evaluate_every, per_epoch)
+        return lockstep.Rules(steps, limit, every, self.stop_loss, self.metrics)
+
+    def labels(self, run: Run) -> Tensor:
+        """The run's training targets: ``label_noise`` of them replaced, drawn from its seed."""
+        y = self.train[1]
+        if not run.label_noise:
+            return y
+        classes = class_labels(y).cpu()
+        count = y.shape[1] if y.ndim == 2 else int(classes.max()) + 1
+        generator = torch.Generator().manual_seed(run.seed)
+        noisy, _ = relabel(classes, run.label_noise, count, generator)
+        if y.ndim == 2:
+            return nn.functional.one_hot(noisy, count).to(y)
+        return noisy.to(y)
+
+
+def _names(job: _Job, runs: Sequence[Run]) -> list[str]:
+    test = job.test or (None, None)
+    parts = (
+        store.digest_of(*job.train, *test), store.told(job.loss_fn), job.steps, job.epochs,
+        job.stop_loss, job.evaluate_every, [(k, store.told(v)) for k, v in job.metrics.items()],
+    )  # fmt: skip
+    return [store.key(run, run.start(job.build)[0].state_dict(), repr(parts)) for run in runs]
+
+
+def _groups(runs: Sequence[Run], left: Sequence[int], jobs: int) -> list[list[int]]:
+    """Runs that can go in lockstep, in stacks of at most ``MOST_TOGETHER``, spread over ``jobs``."""
+    alike: list[tuple[object, list[int]]] = []
+    for place in left:
+        size = runs[place].batch_size
+        for other, group in alike:
+            if other == size:
+                group.append(place)
+                break
+        else:
+            alike.append((size, [place]))
+    groups = []
+    for _, group in alike:
+        parts = max(math.ceil(len(group) / MOST_TOGETHER), min(jobs, len(group)))
+        size = math.ceil(len(group) / parts)
+        groups += [group[i : i + size] for i in range(0, len(group), size)]
+    return groups
+
+
+def _train(
+    job: _Job, group: list[int], tick: Callable[[int], None] | None
+) -> tuple[list[int], list[Outcome]]:
+    """One group, in this process or another."""
+    tick = tick or (lambda updates: None)
+    begun = [run.start(job.build) for run in job.runs]
+    device = job.train[0].device
+    models = [model.to(device) for model, _ in begun]
+    generators = [generator for _, generator in begun]
+    labels = [job.labels(run) for run in job.runs]
+    outcomes: dict[int, Outcome] = {}
+    for i, run in enumerate(job.runs):  # `fit` would refuse these; a sweep records them
+        start = evaluate(models[i], job.loss_fn, (job.train[0], labels[i]))
+        if not math.isfinite(start.loss):
+            state = TrainingState(None, None)
+            state.step, state.last_finite_step = 0, -1
+            nan = math.nan
+            state.add_row((start.loss, nan, nan, nan, run.rate(0)), dict.fromkeys(job.metrics, nan))
+            state.stop("diverged")
+            outcomes[i] = _outcome(run, state.history, models[i].state_dict())
+    fine = [i for i in range(len(group)) if i not in outcomes]
+    if fine:
+        rules = job.rules(job.runs[0])
+        everything = (job.runs, models, labels, generators)
+        given = [[items[i] for i in fine] for items in everything]
+        together = job.engine == "lockstep" or (
+            job.engine == "auto"
+            and len(fine) > 1
+            and lockstep.can_run(models[0])
+            and is_faster(
+                lambda: _stack(job, *given[:3], [copied(g) for g in given[3]]), rules.steps
+            )
+        )
+        ends = (_together if together else _one_by_one)(job, rules, *given, tick)
+        outcomes.update(zip(fine, ends, strict=True))
+    return group, [outcomes[i] for i in range(len(group))]
+
+
+def _outcome(run: Run, history, state: Mapping[str, Tensor]) -> Outcome:
+    return Outcome(run, history, {k: v.detach().cpu().clone() for k, v in state.items()})
+
+
+def _stack(job: _Job, runs, models, labels, generators) -> lockstep.Lockstep:
+    own = any(run.label_noise for run in runs)
+    y = torch.stack(labels) if own else labels[0]
+    return lockstep.Lockstep(
+        models, job.loss_fn, (job.train[0], y), job.test,
+        lambda step: [run.rate(step) for run in runs], [run.momentum for run in runs],
+        runs[0].batch_size, generators, own,
+    )  # fmt: skip
+
+
+def _together(job, rules, runs, models, labels, generators, tick) -> list[Outcome]:
+    ends = lockstep.go(_stack(job, runs, models, labels, generators), rules, tick)
+    return [_outcome(run, s.history, end) for run, (s, end) in zip(runs, ends, strict=True)]
+
+
+def _one_by_one(job, rules, runs, models, labels, generators, tick) -> list[Outcome]:
+    outcomes = []
+    for run, model, y, generator in zip(runs, models, labels, generators, strict=True):
+        history = fit(
+            model, job.loss_fn, (job.train[0], y), **_single(job, rules, run), test_data=job.test,
+            metrics=job.metrics, generator=generator,
+        )  # fmt: skip
+        outcomes.append(_outcome(run, history, model.state_dict()))
+        tick(rules.steps)
+    return outcomes
+
+
+def _single(job: _Job, rules: lockstep.Rules, run: Run) -> dict:
+    """The run's settings as ``fit`` takes them."""
+    schedule = None if run.schedule is None else (lambda o: LambdaLR(o, run.schedule))
+    bound = {"steps": job.steps} if job.epochs is None else {"epochs": job.epochs}
+    return {
+        **bound,
+        "learning_rate": run.learning_rate,
+        "momentum": run.momentum,
+        "scheduler": schedule,
+        "batch_size": run.batch_size,
+        "stop_loss": None if rules.stop_loss == -math.inf else rules.stop_loss,
+        "evaluate_every": rules.every,
+        "progress": False,
+    }

@@ -1,0 +1,166 @@
+"""Every run of a sweep against the same run of ``fit`` on its own, in float64."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy, mse_loss
+from torch.optim.lr_scheduler import LambdaLR
+
+from flatlab import fit, models
+from flatlab.data import relabel
+from flatlab.history import COLUMNS
+from flatlab.sweeps import Run, grid, sweep
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+X = torch.randn(70, 6, generator=generator(), dtype=torch.float64)
+Y = torch.randint(3, (70,), generator=generator(1))
+TEST = X[:20] + 0.1, Y[:20]
+ONE_HOT = nn.functional.one_hot(Y, 3).double()
+
+
+def plain(g):
+    return models.mlp((6, 8, 8, 3), generator=g).double()
+
+
+def normalized(g):
+    return models.mlp((6, 8, 8, 3), batch_norm=True, generator=g).double()
+
+
+def convolutional(g):
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(g.get_state())
+        net = nn.Sequential(
+            nn.Unflatten(1, (1, 2, 3)), nn.Conv2d(1, 4, 2), nn.GELU(), nn.Flatten(), nn.Linear(8, 3)
+        )
+        g.set_state(torch.get_rng_state())
+    return net.double()
+
+
+@dataclass(frozen=True)
+class Triangle:
+    """From 1 up to 3 and back."""
+
+    period: int
+
+    def __call__(self, step):
+        return 3 - 2 * abs(2 * (step % self.period) / self.period - 1)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Small and large batches by turns."""
+
+    period: int
+
+    def __call__(self, step):
+        return 5 if step // self.period % 2 == 0 else 30
+
+
+def single(build, loss_fn, data, run, **rest):
+    """The same by ``fit``."""
+    model, g = run.start(build)
+    X, y = data
+    if run.label_noise:
+        labels = y if y.ndim == 1 else y.argmax(1)
+        noisy, _ = relabel(labels, run.label_noise, 3, generator(run.seed))
+        y = noisy if y.ndim == 1 else nn.functional.one_hot(noisy, 3).to(y)
+    scheduler = run.schedule and (lambda optimizer: LambdaLR(optimizer, run.schedule))
+    history = fit(
+        model, loss_fn, (X, y), learning_rate=run.learning_rate, momentum=run.momentum,
+        scheduler=scheduler, batch_size=run.batch_size, generator=g, progress=False, **rest,
+    )  # fmt: skip
+    return history, model.state_dict()
+
+
+def assert_same(outcome, history, state):
+    for name in set(COLUMNS) - {"seconds"}:
+        np.testing.assert_allclose(
+            getattr(outcome.history, name), getattr(history, name), rtol=0, atol=1e-10, err_msg=name
+        )
+    for name, values in history.metrics.items():
+        np.testing.assert_allclose(outcome.history.metrics[name], values, rtol=0, atol=1e-9)
+    assert outcome.history.stopped == history.stopped
+    assert outcome.history.last_finite_step == history.last_finite_step
+    assert outcome.state.keys() == state.keys()
+    for name, value in state.items():
+        torch.testing.assert_close(outcome.state[name], value, rtol=0, atol=1e-10)
+
+
+CASES = {
+    "learning rates, seeds": (plain, grid(learning_rate=[0.02, 0.3], batch_size=[9], seed=[0, 1])),
+    "full batch": (plain, grid(learning_rate=[0.02, 0.3], seed=[0, 1])),
+    "batch sizes": (plain, grid(batch_size=[7, 70, 64], seed=[0, 1])),
+    "momentum": (plain, grid(Run(batch_size=10), momentum=[0.0, 0.9], seed=[2, 3])),
+    "label noise": (plain, grid(Run(batch_size=10), label_noise=[0.0, 0.3, 1.0])),
+    "initialization": (plain, grid(Run(batch_size=10), init_scale=[0.5, 1.0, 2.0])),
+    "schedule": (plain, grid(Run(batch_size=10), schedule=[None, Triangle(6)], seed=[0, 1])),
+    "batch norm": (normalized, grid(batch_size=[10], learning_rate=[0.05, 0.5], seed=[0, 1])),
+    "convolutions": (convolutional, grid(batch_size=[10], learning_rate=[0.05, 0.5])),
+}
+
+
+@pytest.mark.parametrize("engine", ["lockstep", "sequential"])
+@pytest.mark.parametrize("case", CASES)
+def test_every_run_is_fits(case, engine):
+    build, runs = CASES[case]
+    rest = {"epochs": 4, "test_data": TEST, "metrics": {"first": first_weight}}
+    outcomes = sweep(build, cross_entropy, (X, Y), runs, engine=engine, progress=False, **rest)
+    assert [outcome.run for outcome in outcomes] == runs
+    for outcome in outcomes:
+        assert_same(outcome, *single(build, cross_entropy, (X, Y), outcome.run, **rest))
+
+
+def first_weight(model):
+    assert not model.training
+    return next(model.parameters()).flatten()[0].item()
+
+
+@pytest.mark.parametrize("engine", ["lockstep", "sequential"])
+def test_scheduled_batch_sizes(engine):
+    runs = grid(Run(batch_size=Sizes(3)), learning_rate=[0.05, 0.2])
+    rest = {"steps": 25, "evaluate_every": 4}
+    for outcome in sweep(plain, cross_entropy, (X, Y), runs, engine=engine, progress=False, **rest):
+        assert_same(outcome, *single(plain, cross_entropy, (X, Y), outcome.run, **rest))
+    assert outcome.history.epoch[1] == pytest.approx((5 * 3 + 30) / 70)
+
+
+@pytest.mark.parametrize("batch_size", [10, None])
+def test_runs_stop_on_their_own(batch_size):
+    """By loss, in different steps; the others go on as they would."""
+    runs = grid(Run(batch_size=batch_size), learning_rate=[0.02, 0.3, 0.1, 0.6], seed=[0, 4])
+    rest = {"steps": 200, "stop_loss": 0.2, "evaluate_every": 7}
+    outcomes = sweep(plain, mse_loss, (X, ONE_HOT), runs, engine="lockstep", progress=False, **rest)
+    for outcome in outcomes:
+        assert_same(outcome, *single(plain, mse_loss, (X, ONE_HOT), outcome.run, **rest))
+    assert len({int(outcome.history.step[-1]) for outcome in outcomes}) > 2
+    assert {outcome.history.stopped for outcome in outcomes} == {"stop_loss", "steps"}
+
+
+def test_a_run_that_diverges_is_recorded_and_disturbs_no_other():
+    runs = grid(Run(batch_size=10), learning_rate=[0.05, 1e6, 0.1])
+    rest = {"epochs": 5}
+    outcomes = sweep(plain, mse_loss, (X, ONE_HOT), runs, engine="lockstep", progress=False, **rest)
+    assert [outcome.diverged for outcome in outcomes] == [False, True, False]
+    for outcome in outcomes:
+        history, state = single(plain, mse_loss, (X, ONE_HOT), outcome.run, **rest)
+        assert outcome.history.stopped == history.stopped
+        assert outcome.history.last_finite_step == history.last_finite_step
+        if not outcome.diverged:
+            assert_same(outcome, history, state)
+
+
+@pytest.mark.parametrize("engine", ["lockstep", "sequential"])
+def test_a_run_without_a_finite_start_is_recorded(engine):
+    runs = grid(Run(batch_size=10), init_scale=[1.0, 1e200])
+    good, bad = sweep(plain, mse_loss, (X, ONE_HOT), runs, steps=3, engine=engine, progress=False)
+    assert not good.diverged and bad.diverged
+    assert bad.history.last_finite_step == -1 and list(bad.history.step) == [0]
+    assert not math.isfinite(bad.history.train_loss[0])
