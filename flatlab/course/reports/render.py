@@ -60,10 +60,12 @@ def feedback(row: Row) -> str:
 
 def _item(answer: Answer) -> dict:
     verdict, tone = _VERDICTS[answer.state]
+    if answer.by_person:
+        verdict, tone = "Graded by hand.", ""
     if answer.needs_look and answer.score is not None:
         verdict = f"{verdict} A person will look at it, and may change the points."
         tone = "warn"
-    wrong = answer.state in ("part", "none", "unscored") and not answer.question.by_hand
+    wrong = answer.state in ("part", "none", "unscored")
     messages = of_exercise(answer.failed) if wrong else []
     reread = answer.question.section if answer.state in ("part", "none", "unwritten") else ""
     return {

@@ -27,6 +27,7 @@ class Answer:
     nbgrader: float | None
     decided: float | None
     needs_look: bool
+    by_person: bool  # a person gave the score
     failed: tuple[Mapping, ...]  # the verdict's failed checks
 
     @property
@@ -36,8 +37,10 @@ class Answer:
             return "by hand" if self.question.by_hand else "unscored"
         if self.score > 0:
             return "full" if self.score >= self.question.points else "part"
+        if self.by_person:
+            return "none"
         unwritten = any(failed["kind"] == "unwritten" for failed in self.failed)
-        return "unwritten" if unwritten else "none"
+        return "unwritten" if unwritten or self.question.by_hand else "none"
 
 
 @dataclass(frozen=True)
@@ -97,10 +100,10 @@ def row(record: Mapping, questions: Questions, given: Mapping[str, float] | None
     answers = []
     for question in questions.all:
         found = scores.get(question.grade_id) or {}
-        by_person = given.get(question.grade_id)
-        failed = (exercises.get(question.name) or {}).get("failed") or ()
-        score = found.get("score") if by_person is None else by_person
-        look = bool(found.get("needs_look")) and by_person is None and not question.by_hand
+        by_person = question.grade_id in given
+        score = given[question.grade_id] if by_person else found.get("score")
+        look = bool(found.get("needs_look")) and not (by_person or question.by_hand)
         numbers = found.get("nbgrader"), found.get("decided")
-        answers.append(Answer(question, score, *numbers, look, tuple(failed)))
+        failed = (exercises.get(question.name) or {}).get("failed") or ()
+        answers.append(Answer(question, score, *numbers, look, by_person, tuple(failed)))
     return Row(record, questions, tuple(answers))

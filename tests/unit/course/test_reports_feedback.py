@@ -89,6 +89,16 @@ def test_an_exercise_that_is_not_written_is_not_called_wrong(written):
     )
 
 
+def test_an_open_question_is_waited_for_empty_or_graded_by_hand(tmp_path):
+    waiting, empty = one("right-1"), one("right-2")
+    empty["scores"]["open-two-curvatures"].update(score=0.0, nbgrader=0.0)
+    given = {("right-3", CHAPTER): {"open-two-curvatures": 0.0}}
+    write([waiting, empty, one("right-3")], tmp_path, layout=LAYOUT, by_hand=given)
+    assert "To be graded by hand." in page(tmp_path, "right-1").text
+    assert "0 of 1 Not written yet." in page(tmp_path, "right-2").text
+    assert "0 of 1 Graded by hand." in page(tmp_path, "right-3").text
+
+
 def test_no_name_and_nothing_of_others(written):
     folder = written(one("wrong-1"), one("wrong-2"))
     text = (folder / "feedback/wrong-1" / CHAPTER / f"{CHAPTER}.html").read_text("utf-8")
