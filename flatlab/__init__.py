@@ -32,6 +32,7 @@ _MODULES = {
     "checkpoints",
     "curvature",
     "stability",
+    "noise",
     "tails",
     "data",
     "models",

@@ -1,0 +1,220 @@
+"""The noise of SGD: its covariance, its diffusion, the density it settles in, schedules of eta and S.
+
+Three factors (Jastrzebski et al., 2017): the learning rate eta, the batch size S and the covariance C of
+per-sample gradients. SGD is read as dtheta = -eta g dt + (eta / sqrt(S)) B dW with C = B B^T, a step
+being dt = 1; eta and S then enter its stationary density through n = eta / S alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from flatlab.data import relabel
+
+
+def noise_covariance(per_sample_grads: Tensor, batch_size: int, replacement: bool = True) -> Tensor:
+    """Covariance of a minibatch's mean gradient, shape (p, p), for per-sample gradients (n, p).
+
+    C / B with C = (1/n) sum_i (g_i - g)(g_i - g)^T for B samples drawn with replacement, and without
+    (n - B) / (n - 1) times that, which is 0 for B = n. Raises ValueError for another shape, values that
+    are not finite, a batch size below 1 or, without replacement, above n.
+    """
+    if per_sample_grads.ndim != 2 or len(per_sample_grads) < 2:
+        raise ValueError(
+            f"per_sample_grads has shape {tuple(per_sample_grads.shape)}: give one row for each of at "
+            "least two samples, (n, p)"
+        )
+    if not per_sample_grads.isfinite().all():
+        raise ValueError("a per-sample gradient holds NaN or infinity: did the run diverge?")
+    n = len(per_sample_grads)
+    _check_batch(batch_size)
+    if not replacement and batch_size > n:
+        raise ValueError(f"batch_size is {batch_size}, and there are only {n} samples to draw from")
+    apart = per_sample_grads - per_sample_grads.mean(0)
+    share = 1.0 if replacement else (n - batch_size) / (n - 1)
+    return apart.T @ apart * (share / (n * batch_size))
+
+
+def langevin_step(
+    theta: Tensor,
+    grad: Tensor,
+    learning_rate: float,
+    batch_size: int,
+    sigma: float,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """theta - eta g + (eta / sqrt(S)) sigma N(0, I): one Euler-Maruyama step, dt = 1; a new tensor.
+
+    The SDE of Jastrzebski et al. (2017, section 2) with C = sigma^2 I. Raises ValueError unless eta > 0,
+    sigma >= 0, S >= 1 and the shapes agree.
+    """
+    _check_rate(learning_rate)
+    _check_batch(batch_size)
+    if not (math.isfinite(sigma) and sigma >= 0):
+        raise ValueError(f"sigma is {sigma}: give a number of at least 0")
+    if theta.shape != grad.shape:
+        raise ValueError(
+            f"theta has shape {tuple(theta.shape)} and grad {tuple(grad.shape)}: they must be the same"
+        )
+    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    draw = {"generator": generator, "device": generator.device, "dtype": theta.dtype}
+    noise = torch.randn(theta.shape, **draw).to(theta.device)
+    return theta - learning_rate * grad + learning_rate / math.sqrt(batch_size) * sigma * noise
+
+
+def gibbs_density(
+    loss: Callable[[Tensor], Tensor] | Tensor, sigma: float, n: float, grid: Tensor
+) -> Tensor:
+    """exp(-2 L / (n sigma^2)) on `grid` (k,), normalized by the trapezoid rule: (k,), float64.
+
+    The stationary density for C = sigma^2 I, n = eta / S (Jastrzebski et al., 2017, eq. 6). `loss`: L as a
+    function of the grid, or its values there. Raises ValueError unless sigma > 0, n > 0, the grid rises and
+    every loss is finite.
+    """
+    for name, value in (("sigma", sigma), ("n", n)):
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} is {value}: give a positive number")
+    grid = grid.to(torch.float64)
+    if grid.ndim != 1 or len(grid) < 2 or not (grid.diff() > 0).all():
+        raise ValueError("grid must hold at least two rising numbers, (k,)")
+    values = (loss(grid) if callable(loss) else loss).to(torch.float64)
+    if values.shape != grid.shape or not values.isfinite().all():
+        raise ValueError(
+            f"the loss has shape {tuple(values.shape)}: it must be finite at each of the {len(grid)} "
+            "points of the grid"
+        )
+    exponent = -2 * values / (n * sigma**2)
+    weight = (exponent - exponent.max()).exp()  # the largest is 1: nothing overflows
+    return weight / torch.trapezoid(weight, grid)
+
+
+def basin_ratio(
+    loss_a: float, hessian_a: Tensor, loss_b: float, hessian_b: Tensor, n: float, sigma: float
+) -> float:
+    """p_A / p_B = sqrt(det H_B / det H_A) exp(2 (L_B - L_A) / (n sigma^2)): a number.
+
+    How much likelier SGD with noise n = eta / S ends near the minimum A than near B, each basin taken as
+    a parabola (Jastrzebski et al., 2017, eq. 9). Computed in logarithms; inf or 0 only where the ratio itself
+    leaves float64. A change of variables theta = f(phi) multiplies H by the Jacobian on both sides; applied to
+    both minima alike it leaves the ratio as it is. Raises ValueError unless both Hessians are
+    symmetric, of one shape and positive definite, sigma > 0 and n > 0.
+    """
+    for name, value in (("sigma", sigma), ("n", n)):
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} is {value}: give a positive number")
+    logs = [_log_det(name, h) for name, h in (("hessian_a", hessian_a), ("hessian_b", hessian_b))]
+    if hessian_a.shape != hessian_b.shape:
+        raise ValueError(
+            f"the Hessians have shapes {tuple(hessian_a.shape)} and {tuple(hessian_b.shape)}"
+        )
+    log = (logs[1] - logs[0]) / 2 + 2 * (float(loss_b) - float(loss_a)) / (n * sigma**2)
+    return math.exp(log) if log < 709 else math.inf
+
+
+def _log_det(name: str, hessian: Tensor) -> float:
+    h = torch.atleast_2d(torch.as_tensor(hessian)).detach().to("cpu", torch.float64)
+    if h.ndim != 2 or h.shape[0] != h.shape[1] or not torch.allclose(h, h.T, rtol=1e-5, atol=0):
+        raise ValueError(f"{name} has shape {tuple(h.shape)}: give a symmetric matrix (d, d)")
+    values = torch.linalg.eigvalsh(h)
+    if not values[0] > 0:
+        raise ValueError(
+            f"{name} has the eigenvalue {float(values[0]):.3g}: at a minimum with a basin of its own all "
+            "are positive"
+        )
+    return float(values.log().sum())
+
+
+def rescale_schedule(
+    learning_rates: Sequence[float], batch_sizes: Sequence[int], c: float
+) -> tuple[list[float], list[int]]:
+    """(c eta, c S) for each entry: the same n = eta / S, so by the SDE the same density.
+
+    Raises ValueError where the lengths differ, c is not positive, or a batch size would not be a whole
+    number of at least 1.
+    """
+    if len(learning_rates) != len(batch_sizes):
+        raise ValueError(
+            f"there are {len(learning_rates)} learning rates and {len(batch_sizes)} batch sizes: give "
+            "one of each for every step"
+        )
+    if not (math.isfinite(c) and c > 0):
+        raise ValueError(f"c is {c}: give a positive number")
+    sizes = [c * size for size in batch_sizes]
+    broken = [s for s, new in zip(batch_sizes, sizes, strict=True) if new < 1 or new != round(new)]
+    if broken:
+        raise ValueError(f"batch size {broken[0]} times {c:g} is no whole number of at least 1")
+    return [c * rate for rate in learning_rates], [round(size) for size in sizes]
+
+
+def corrupt_labels(
+    y: Tensor, fraction: float, num_classes: int, generator: torch.Generator | None = None
+) -> Tensor:
+    """A copy of y (n,) with exactly round(fraction n) labels replaced, each by a different class.
+
+    Raises ValueError unless 0 <= fraction <= 1, num_classes >= 2 and y holds classes 0 .. num_classes - 1.
+    """
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"fraction is {fraction}: give a number from 0 to 1")
+    if y.ndim != 1 or y.is_floating_point():
+        raise ValueError(f"y is {y.dtype} of shape {tuple(y.shape)}: give integer classes, (n,)")
+    if num_classes < 2 or (len(y) and not (0 <= int(y.min()) and int(y.max()) < num_classes)):
+        raise ValueError(f"y holds other classes than 0 to {num_classes - 1}, or there is only one")
+    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    return relabel(y.cpu(), fraction, num_classes, generator)[0].to(y.device).clone()
+
+
+def cyclic_schedule(step: int, period: int, low: float, high: float, shape: str) -> float:
+    """The value at `step` of a cycle between low and high.
+
+    "discrete": high in the first half of each period, low in the second (of an odd period the longer
+    part is low). "triangle": from low up to high, reached at period / 2, and back, in straight lines.
+    Raises ValueError for a period below 2, a negative step, low > high, or another shape.
+    """
+    if isinstance(period, bool) or not isinstance(period, int) or period < 2:
+        raise ValueError(f"period is {period!r}: a cycle needs a whole number of at least 2 steps")
+    if step < 0:
+        raise ValueError(f"step is {step}: steps are counted from 0")
+    if not low <= high:
+        raise ValueError(f"low is {low} and high is {high}: low must not be larger")
+    place = step % period
+    if shape == "discrete":
+        return high if place < period // 2 else low
+    if shape == "triangle":
+        return low + (high - low) * (1 - abs(2 * place / period - 1))
+    raise ValueError(f"shape is {shape!r}: choose discrete or triangle")
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """``cyclic_schedule`` as a function of the step, for ``Run.schedule`` and batch sizes.
+
+    `whole`: round to a whole number, for a batch size.
+    """
+
+    period: int
+    low: float
+    high: float
+    shape: str = "discrete"
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        self(0)
+
+    def __call__(self, step: int) -> float:
+        value = cyclic_schedule(step, self.period, self.low, self.high, self.shape)
+        return round(value) if self.whole else value
+
+
+def _check_rate(learning_rate: float) -> None:
+    if not (math.isfinite(learning_rate) and learning_rate > 0):
+        raise ValueError(f"learning_rate is {learning_rate}: give a positive number")
+
+
+def _check_batch(batch_size: int) -> None:
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size!r}: give a whole number of at least 1")
