@@ -85,7 +85,6 @@ def lay_out(folder: Path, wanted: list[Job], chapter: Chapter, seconds: float) -
         "seconds": seconds,
         "cells": texts,
         "jobs": told,
-        "meters": any(b"TorchDispatchMode" in data for data in secret),
         "confine": None,  # a runner may ask for limits
     }
     (folder / "jobs").write_bytes(b"".join(secret))

@@ -46,7 +46,7 @@ def main(job: Path, work: Path, given: int, out: int) -> None:
     os.environ |= {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
     os.environ |= {"IPYTHONDIR": str(work), "MPLCONFIGDIR": str(work)}
     _prctl(SUBREAPER, 1)
-    _prepare(common["prepare"], common["meters"])
+    _prepare(common["prepare"])
     bad: set[int] = set()
     lost: set[int] = set()
     for index, about in enumerate(common["jobs"]):
@@ -96,7 +96,7 @@ def _prctl(option: int, value: int) -> None:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def _prepare(names: list[str], meters: bool) -> None:
+def _prepare(names: list[str]) -> None:
     """Import once, before any fork, what the setup cell will import."""
     import _flatlab_child
     import _flatlab_codec  # noqa: F401
@@ -107,15 +107,6 @@ def _prepare(names: list[str], meters: bool) -> None:
     for name in names:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
-    if meters:  # the first operation under a dispatch mode imports torch's compiler
-        from torch.utils._python_dispatch import TorchDispatchMode
-
-        class Through(TorchDispatchMode):
-            def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-                return func(*args, **(kwargs or {}))
-
-        with Through():
-            torch.ones(1)
 
 
 class Way:
@@ -237,7 +228,7 @@ class Running:
                     self._tell(at, rest) if kind == "check" else None
                 elif word == "late":
                     self.bad |= {at} if kind == "cell" else set()
-                elif word in ("cell", "check", "done") and rest[:6].isdigit():
+                elif word in ("cell", "check", "done") and rest[:6].isdecimal():
                     steps += 1
                     if steps > len(self.cells) + self.checks + 1:  # no endless story
                         return kind, at, "died"

@@ -1,0 +1,37 @@
+"""All attacks are one class, graded once; the run ends with a table."""
+
+import pytest
+from attack_class import Outcome, grade_class
+from target_chapter import HONEST
+
+from flatlab.course.grading import available
+
+
+@pytest.fixture(scope="session")
+def outcome(tmp_path_factory) -> Outcome:
+    """What became of the class."""
+    if reason := available():
+        pytest.skip(f"no sandbox here: {reason}")
+    return grade_class(tmp_path_factory.mktemp("attacks"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """For each attack: what it tried, points gained, leaks, others affected, whether it ended."""
+    rows = []
+    for state in ("passed", "failed"):
+        for report in terminalreporter.getreports(state):
+            facts = dict(getattr(report, "user_properties", []))
+            if "attack" in facts and report.when == "call":
+                rows.append(facts["attack"])
+    if not rows:
+        return
+    terminalreporter.section("attacks")
+    row = "{:<24}{:>8}{:>8}{:>8}{:>10}{:>8}  {}"
+    heads = ("attack", "gained", "leaked", "others", "seconds", "ended", "what it tried")
+    terminalreporter.write_line(row.format(*heads))
+    for facts in rows:
+        terminalreporter.write_line(row.format(*facts))
+    total = sum(float(facts[1]) for facts in rows)
+    leaked = sum(int(facts[2]) for facts in rows)
+    line = f"{len(rows)} attacks: {total:g} points gained (each beyond {HONEST:g}), {leaked} leaks"
+    terminalreporter.write_line(line)
