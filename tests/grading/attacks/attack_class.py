@@ -40,6 +40,7 @@ LIMITS = Limits(
     total_output=4.0,
 )
 SEED = 7
+OPTIONS = ("tries", "listed", "chapter", "exercise")  # of a cell in CASES
 EVERY = 12  # attacks between two honest neighbours
 SECRET = "environment-canary-5520"
 NEIGHBOUR = "neighbour-canary-8842"
@@ -67,8 +68,8 @@ def attacks() -> list[Attack]:
     for path in sorted(CASES.glob("*.py")):
         for cell in jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent").cells:
             if cell.cell_type == "code":
-                told = dict(cell.metadata)
-                found.append(Attack(told.pop("attack"), told.pop("tries"), cell.source, **told))
+                told = {key: cell.metadata[key] for key in OPTIONS if key in cell.metadata}
+                found.append(Attack(cell.metadata["attack"], text=cell.source, **told))
     return [*found, *(Attack(name, plant.__doc__ or "") for name, plant in FILES.items())]
 
 
