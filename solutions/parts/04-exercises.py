@@ -325,7 +325,7 @@ class MatrixOfWeights(Noise):
 
 @check.levy_step.hidden("Brownian noise, alpha = 2")
 class Brownian(Noise):
-    cases = ((0.1, 2.0, 0.7),)
+    cases = ((0.1, 2.0, 0.4),)
 
 
 @check.levy_step.hidden("an alpha below 1")

@@ -99,30 +99,45 @@ def control_verdict(noise: np.ndarray, control: np.ndarray) -> str | None:
         return "It holds the noise's own entries in another order. Draw from a normal law."
     live = right > 0
     z = control[:, live] / right[live]
-    if _fits(z):
+    if _fits_in_the_mean(z):
         return _copies(z) or _shape(z)
+    if _fits((control[:, live] - noise[:, live]) / right[live]):
+        return "It is the noise plus a normal number: the control is drawn without the noise in it."
     for scale, message in _mistaken_scales(noise):
         live_scale = scale[live] if scale.ndim == 1 else scale
         if _fits(control[:, live] / live_scale):
             return _copies(z) or message
-    return _copies(z) or _otherwise(noise[:, live], control[:, live], z)
+    return _copies(z) or _otherwise(z)
 
 
-def _fits(z: np.ndarray) -> bool:
-    """Is the mean square of z 1, in all entries and in the larger and the smaller half of columns?
+def _fits_in_the_mean(z: np.ndarray) -> bool:
+    """Is the mean square of z 1, in all entries and in halves of the rows and columns?
 
-    The tolerance is 6 standard errors of normal draws, and it leaves room for dividing by k - 1.
+    The tolerance is 6 standard errors of normal draws, and leaves room for dividing by k - 1.
     """
     if not np.isfinite(z).all():
         return False
     k, p = z.shape
-    parts = (z, z[:, : p // 2], z[:, p // 2 :], z[: k // 2], z[k // 2 :])
-    return all(
-        -laws.ERRORS * math.sqrt(2 / part.size)
-        <= np.mean(part**2) - 1
-        <= 1.1 / (k - 1) + laws.ERRORS * math.sqrt(2 / part.size)
-        for part in parts
-    )
+    for part in (z, z[:, : p // 2], z[:, p // 2 :], z[: k // 2], z[k // 2 :]):
+        room = laws.ERRORS * math.sqrt(2 / part.size)
+        if not -room <= np.mean(part**2) - 1 <= room + 1.1 / (k - 1):
+            return False
+    return True
+
+
+def _fits(z: np.ndarray) -> bool:
+    """Is it 1 in single rows and columns too? This tells wrong scales apart."""
+    if not _fits_in_the_mean(z):
+        return False
+    for axis in (
+        0,
+        1,
+    ):  # (mean square - 1)^2 has the mean 2/terms and about 3 (2/terms)^2 as variance
+        means = np.mean(z**2, axis=axis)
+        chi = float(np.mean((means - 1) ** 2)) * z.shape[axis] / 2
+        if chi > 1.1 + laws.ERRORS * math.sqrt(3 / len(means)):
+            return False
+    return True
 
 
 def _copies(z: np.ndarray) -> str | None:
@@ -154,10 +169,7 @@ def _shape(z: np.ndarray) -> str | None:
     return None
 
 
-def _otherwise(noise: np.ndarray, control: np.ndarray, z: np.ndarray) -> str:
-    rest = (control - noise) / scales_of(noise)
-    if _fits(rest):
-        return "It is the noise plus a normal number: the control is drawn without the noise in it."
+def _otherwise(z: np.ndarray) -> str:
     with np.errstate(all="ignore"):
         parts = [f"{np.mean(half**2):.3g}" for half in np.array_split(z, 2, axis=1)]
     return (

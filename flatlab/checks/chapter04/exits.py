@@ -165,7 +165,8 @@ def answered(student, paths: np.ndarray, well: list, dt: float, dtype=torch.floa
 class Runs:
     steps = 12
     hints = (
-        ("Bool", "argmax does not take bool tensors: outside.int().argmax(1)."),
+        ("support bool", "argmax does not take bool tensors: outside.int().argmax(1)."),
+        ("'Bool'", "argmax does not take bool tensors: outside.int().argmax(1)."),
         ("ambiguous", "`and`, `or` and `if` take single values: combine tensors with & and |."),
         (
             "slice indices must be integers",
@@ -183,10 +184,10 @@ class Runs:
         paths = low + (high - low) * (
             0.05 + 0.9 * torch.rand(shape, generator=generator, dtype=torch.float64)
         )
-        paths[0, 3], paths[0, 8] = low - 0.5, high + 1  # below, back, then above
+        paths[0, 3], paths[0, 8] = low - 1.5, high + 1  # below, back, then above
         paths[1, 1:] = high + 3  # leaves at once and stays out
         paths[3, self.steps] = low - 0.1  # leaves at the last step
-        paths[4, 5:7] = high + 0.2  # leaves for two steps; run 2 and run 5 never leave
+        paths[4, 2], paths[4, 5:7] = low - 0.3, high + 0.2  # runs 2 and 5 never leave
         paths[5, 4] = low + 0.02
         return {"paths": paths, "well": [low, high], "dt": 0.25}
 

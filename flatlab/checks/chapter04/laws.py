@@ -164,7 +164,7 @@ def wrong_formula(samples: list[np.ndarray], alphas: list[float]) -> str | None:
         for x, alpha in zip(samples, alphas, strict=True):
             v, u = np.pi * (rng.random(len(x)) - 0.5), 1 - rng.random(len(x))
             with np.errstate(all="ignore"):
-                reference = np.asarray(formula(alpha, v, -np.log(u), u), dtype=float)
+                reference = np.asarray(formula(np.float64(alpha), v, -np.log(u), u), dtype=float)
             fits = fits and same_law(x, reference)
         if fits:
             return message

@@ -24,7 +24,7 @@ def watched(generator: torch.Generator, limit: float = 1.0) -> tuple:
 class LimitedTime:
     hints = (
         (
-            "Bool",
+            "Got: Bool",
             "exited is a bool tensor: exited.sum() counts, and .mean() needs exited.float() first.",
         ),
         ("Integral", "exited is a bool tensor: exited.sum() counts the runs that left."),

@@ -28,12 +28,12 @@ HINTS = (
         "must match the size of tensor",
         "Each weight needs a draw of its own: sample_stable(alpha, w.shape, generator).",
     ),
-    ("size", "sample_stable takes (alpha, size, generator), and the size is w.shape."),
+    ("argument: 'size'", "sample_stable takes (alpha, size, generator), and the size is w.shape."),
 )
 
 
-def stable_draws(alpha, size, generator):
-    """S-alpha-S(1) by Chambers, Mallows and Stuck: what the check lends as `sample_stable`."""
+def sample_stable(alpha, size, generator):
+    """S-alpha-S(1) by Chambers, Mallows and Stuck: what the check lends."""
     shape = (size,) if isinstance(size, int) else tuple(size)
     v = math.pi * (torch.rand(shape, generator=generator, dtype=torch.float64) - 0.5)
     w = -torch.log1p(-torch.rand(shape, generator=generator, dtype=torch.float64))
@@ -50,7 +50,7 @@ class NoNoise:
 
     def call(self, student, inputs):
         w, grad = torch.tensor(inputs["w"]), torch.tensor(inputs["grad"])
-        with lent(student, sample_stable=stable_draws):
+        with lent(student, sample_stable=sample_stable):
             step = array(student(w, grad, 0.3, 1.5, 0.0, seeded(0)), (5,))
         return {"step": step, "w": w, "grad": grad}
 
@@ -97,7 +97,7 @@ class Noise:
     def call(self, student, inputs):
         w, grad = torch.tensor(inputs["w"]), torch.tensor(inputs["grad"])
         steps = []
-        with lent(student, sample_stable=stable_draws):
+        with lent(student, sample_stable=sample_stable):
             for case in inputs["cases"]:
                 step = student(w.clone(), grad.clone(), *case, seeded(inputs["seed"]))
                 steps.append(array(step, tuple(w.shape)))
@@ -144,7 +144,14 @@ def noise_verdict(noise: np.ndarray, rate: float, alpha: float, sigma: float) ->
 
 def _wrong_scales(rate: float, alpha: float, sigma: float) -> list[tuple[float, str]]:
     """Factors that stand before S in wrong steps, and what was done."""
+    normal_of_variance_one = [
+        (
+            math.sqrt(rate / 2) * sigma,
+            "the noise is too small by the root of 2: S is N(0, 2) there, not N(0, 1).",
+        )
+    ]
     return [
+        *(normal_of_variance_one if alpha == 2 else []),
         (
             rate * sigma,
             "the noise is eta sigma S, as if it were part of the gradient: it must be eta^(1/alpha).",
@@ -178,7 +185,7 @@ class FromGenerator:
 
     def call(self, student, inputs):
         runs = []
-        with lent(student, sample_stable=stable_draws):
+        with lent(student, sample_stable=sample_stable):
             for seed in (3, 3, 4):
                 w, grad = torch.tensor(inputs["w"]), torch.tensor(inputs["grad"])
                 runs.append(array(student(w, grad, 0.1, 1.2, 0.5, seeded(seed)), (6,)))
