@@ -184,7 +184,8 @@ check.langevin_step.grade(langevin_step)
 # - `sigma` σ > 0 and `n` > 0: numbers. (n is the noise η/S here, not the number of samples.)
 # - `grid`: float64 tensor of shape (k,), rising, in steps that need **not** be equal. The density is practically 0 at
 #   both ends.
-# - Returns P at the grid's points: shape (k,), per unit of x. Finite also where the loss is 2000 or −2000 everywhere.
+# - Returns P at the grid's points: shape (k,), per unit of x. Right also where the loss is about 2000 or −2000
+#   everywhere, or rises by thousands towards the ends.
 #
 # <details><summary>Hint</summary>
 #
@@ -208,12 +209,20 @@ def gibbs_density(loss, sigma, n, grid):
 check.gibbs_density(gibbs_density)
 
 ### BEGIN HIDDEN TESTS
+import torch
+
 from flatlab.checks.chapter03.gibbs import Parabola
 
 
 @check.gibbs_density.hidden("losses in the thousands")
 class HighLoss(Parabola):
+    """2000 at the minimum, and some 3000 more at both ends of a wide grid."""
+
     offset = 2000.0
+
+    def draw(self, generator):
+        t = torch.linspace(-1, 1, 401, dtype=torch.float64)
+        return {"center": 0.3, "grid": 0.3 + 4 * t + 56 * t**9}
 
 
 @check.gibbs_density.hidden("a loss far below 0")

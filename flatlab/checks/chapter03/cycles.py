@@ -40,6 +40,10 @@ def cycle_mistakes(
         return [
             *shared,
             (
+                np.where(place < period - period // 2, high, low),
+                "Of an odd period the longer part is low: period // 2 steps are high.",
+            ),
+            (
                 np.where(steps // period % 2 == 0, high, low),
                 "A whole period is high, the next one low: a period holds both, one half each.",
             ),
@@ -48,15 +52,7 @@ def cycle_mistakes(
                 np.where(place <= period // 2, high, low),
                 "One step too many is high: steps are counted from 0, so use <, not <=.",
             ),
-            (
-                np.where(place < period / 2, high, low),
-                "Of an odd period the longer part is low: period // 2 steps are high.",
-            ),
             (np.where(steps % 2 == 0, high, low), "It changes in every step: the period is lost."),
-            (
-                np.where(place < period - period // 2, high, low),
-                "Of an odd period the longer part is low: period // 2 steps are high.",
-            ),
         ]
     saw = low + gap * place / period
     return [

@@ -173,7 +173,7 @@ class TwoWells(OnGrid):
     def draw(self, generator):
         tilt = float(0.1 + 0.1 * torch.rand((), generator=generator, dtype=torch.float64))
         t = torch.linspace(0, 1, 601, dtype=torch.float64)
-        return {"tilt": tilt, "grid": -2.5 + 3 * t + 2 * t**2}
+        return {"tilt": tilt, "grid": -2.5 + t + 4 * t**3}
 
     def losses(self, inputs, x):
         return (x**2 - 1) ** 2 / 2 + inputs["tilt"] * x
