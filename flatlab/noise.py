@@ -144,11 +144,11 @@ def rescale_schedule(
         )
     if not (math.isfinite(c) and c > 0):
         raise ValueError(f"c is {c}: give a positive number")
-    sizes = [c * size for size in batch_sizes]
-    broken = [s for s, new in zip(batch_sizes, sizes, strict=True) if new < 1 or new != round(new)]
-    if broken:
-        raise ValueError(f"batch size {broken[0]} times {c:g} is no whole number of at least 1")
-    return [c * rate for rate in learning_rates], [round(size) for size in sizes]
+    sizes = [round(c * size) for size in batch_sizes]
+    for old, new in zip(batch_sizes, sizes, strict=True):
+        if new < 1 or abs(new - c * old) > 1e-6:  # 0.29 * 100 is 28.999999999999996
+            raise ValueError(f"batch size {old} times {c:g} is no whole number of at least 1")
+    return [c * rate for rate in learning_rates], sizes
 
 
 def corrupt_labels(

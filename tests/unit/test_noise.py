@@ -101,6 +101,8 @@ def test_basin_ratio_keeps_under_reparametrization_and_far_from_overflow():
 
 def test_rescaling_keeps_eta_over_s():
     assert rescale_schedule([0.1, 0.2], [10, 4], 2.5) == ([0.25, 0.5], [25, 10])
+    assert rescale_schedule([1.0, 1.0], [100, 300], 0.29)[1] == [29, 87]  # floats miss by a hair
+    assert rescale_schedule([1.0], [10], 1.1)[1] == [11]
     with pytest.raises(ValueError, match="batch size 5 times 0.5"):
         rescale_schedule([0.1], [5], 0.5)
     with pytest.raises(ValueError, match="2 learning rates and 1 batch"):
