@@ -352,8 +352,8 @@ check.levy_step.grade(levy_step)
 #
 # <details><summary>Hint</summary>
 #
-# For a bool tensor `outside`, `outside.int().argmax(1)` is the first `True` of each row; of a row without any it is 0, so
-# ask `outside.any(1)` too and choose with `torch.where`. Is NaN below `low`? Is it at least `low`?
+# `argmax(1)` of a tensor of zeros and ones is the index of the first one in each row. What is it for a row of zeros?
+# And NaN: is it below `low`? Is it at least `low`?
 #
 # </details>
 

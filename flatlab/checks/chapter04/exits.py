@@ -146,9 +146,9 @@ def exit_verdict(paths: np.ndarray, well: list, dt: float, times, left) -> str |
     return f"Run {k} {'left' if gone[k] else 'never left'}, and exited says {bool(left[k])}."
 
 
-def answered(student, paths: np.ndarray, well: list, dt: float, dtype=torch.float64) -> dict:
+def answered(student, paths: np.ndarray, well: list, dt: float) -> dict:
     """The student's times and flags as arrays, and the paths after the call."""
-    given = torch.tensor(paths, dtype=dtype)
+    given = torch.tensor(paths)
     result = student(given, well[0], well[1], dt)
     if not isinstance(result, tuple | list) or len(result) != 2:
         shape = f" of shape {tuple(result.shape)}" if isinstance(result, torch.Tensor) else ""

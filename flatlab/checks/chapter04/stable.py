@@ -32,6 +32,9 @@ HINTS = (
 
 def law_verdict(samples: list[np.ndarray], alphas: list[float]) -> str | None:
     """None where each sample is one of its stable law, else what it looks like."""
+    lost = any(np.isnan(x).mean() > laws.LOST for x in samples)
+    if lost and (message := laws.wrong_formula(samples, alphas)):
+        return f"Many draws are NaN, a negative number raised to a power. It looks as if {message}"
     for x, alpha in zip(samples, alphas, strict=True):
         if message := _no_sample(x, alpha):
             return message
@@ -39,24 +42,21 @@ def law_verdict(samples: list[np.ndarray], alphas: list[float]) -> str | None:
     if max(gaps) <= laws.ERRORS:
         return None
     if message := laws.wrong_formula(samples, alphas) or _same_shape(samples, alphas):
-        return f"For alpha = {_listed(alphas)} the draws look as if {_small(message)}"
+        return f"For alpha = {_listed(alphas)} the draws look as if {message}"
     if all(laws.normal_law(x) for x in samples) and min(alphas) < 2:
         return "The draws look normal whatever alpha is: where do the heavy tails come from?"
     k = int(np.argmax(gaps))
-    finite = samples[k][np.isfinite(samples[k])]
+    t = laws.worst_point(samples[k], alphas[k])
+    x = t * samples[k][np.isfinite(samples[k])]
     return (
-        f"For alpha = {alphas[k]:g} the mean of cos(X) over {len(samples[k])} draws should be "
-        f"exp(-1) = 0.368 and that of sin(X) 0; yours are {np.cos(finite).mean():.3f} and "
-        f"{np.sin(finite).mean():.3f}. Compare with the formula factor by factor."
+        f"For alpha = {alphas[k]:g} the mean of cos({t:g} X) over {len(x)} draws should be "
+        f"exp(-{t:g}^alpha) = {math.exp(-(t ** alphas[k])):.3f} and that of sin({t:g} X) 0; yours are "
+        f"{np.cos(x).mean():.3f} and {np.sin(x).mean():.3f}. Compare with the formula factor by factor."
     )
 
 
 def _listed(alphas: list[float]) -> str:
     return " and ".join(f"{alpha:g}" for alpha in alphas)
-
-
-def _small(message: str) -> str:
-    return message[0].lower() + message[1:] if message[0] == "B" else message
 
 
 def _no_sample(x: np.ndarray, alpha: float) -> str | None:
@@ -65,8 +65,8 @@ def _no_sample(x: np.ndarray, alpha: float) -> str | None:
     if np.isnan(x).mean() > laws.LOST:
         return (
             f"For alpha = {alpha:g}, {np.isnan(x).mean():.0%} of the draws are NaN: a negative number "
-            "was raised to a power. V must lie between -pi/2 and pi/2, where the cosine is positive; "
-            "W must be positive, minus the logarithm of a number in (0, 1)."
+            "was raised to a power. V must lie between -pi/2 and pi/2, where the cosines of V and of "
+            "(1 - alpha) V are positive; W must be positive, minus the logarithm of a number in (0, 1)."
         )
     if lost > laws.LOST:
         return f"For alpha = {alpha:g}, {lost:.1%} of the draws are infinite: is W ever 0?"
@@ -79,8 +79,8 @@ def _no_sample(x: np.ndarray, alpha: float) -> str | None:
     if np.min(x) >= 0 or np.max(x) <= 0:
         sign = "positive" if np.min(x) >= 0 else "negative"
         return (
-            f"All draws are {sign}: the law is symmetric, V is uniform between -pi/2 and pi/2. "
-            "torch.rand gives numbers between 0 and 1."
+            f"All draws are {sign}: the law is symmetric. Each draw has a V of its own, uniform "
+            "between -pi/2 and pi/2; torch.rand gives numbers between 0 and 1."
         )
     return None
 

@@ -99,10 +99,7 @@ def test_every_wrong_formula_is_refused_and_told_from_the_others():
             with np.errstate(all="ignore"):
                 samples.append(np.asarray(formula(alpha, v, -np.log(u), u)))
         said = stable.law_verdict(samples, alphas)
-        if "V is never negative" in message:
-            assert "All draws are positive" in said
-        else:
-            assert message[1:] in said
+        assert message in said
 
 
 def test_right_samples_fit_no_wrong_formula():
