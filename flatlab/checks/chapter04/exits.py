@@ -167,6 +167,11 @@ class Runs:
     hints = (
         ("support bool", "argmax does not take bool tensors: outside.int().argmax(1)."),
         ("'Bool'", "argmax does not take bool tensors: outside.int().argmax(1)."),
+        ("bitwise", "| and & bind stronger than <: parentheses around each comparison."),
+        (
+            "operand type(s) for",
+            "| and & bind stronger than <: parentheses around each comparison.",
+        ),
         ("ambiguous", "`and`, `or` and `if` take single values: combine tensors with & and |."),
         (
             "slice indices must be integers",

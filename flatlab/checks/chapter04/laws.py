@@ -116,6 +116,13 @@ WRONG_FORMULAS = (
         "W is uniform. It must be exponential: minus the logarithm of a uniform number.",
     ),
     (
+        lambda a, v, w, u: _formula(a, v, np.abs(np.random.default_rng(3).normal(size=len(u)))),
+        (
+            "W is the absolute value of a normal number. It must be exponential: minus the logarithm of a "
+            "uniform one."
+        ),
+    ),
+    (
         _slip(lambda a, v, w, u: 1 / _second(a, v, w, u)),
         "the second factor is upside down: cos((1 - alpha) V) is divided by W.",
     ),
@@ -176,3 +183,14 @@ def wrong_formula(samples: list[np.ndarray], alphas: list[float]) -> str | None:
         if fits:
             return message
     return None
+
+
+def one_exponential(samples: list[np.ndarray], alphas: list[float]) -> str | None:
+    """What was done, where all draws of a sample have the same W, whatever it is."""
+    rng = np.random.default_rng(12)
+    for x, alpha in zip(samples, alphas, strict=True):
+        reference = _formula(alpha, np.pi * (rng.random(len(x)) - 0.5), 1.0)
+        size = np.median(np.abs(x)) / np.median(np.abs(reference))
+        if not same_law(x, size * reference):
+            return None
+    return "W is the same number for all draws: give its torch.rand the size, as that of V."

@@ -21,7 +21,9 @@ ROOT = Path(__file__).resolve().parents[3]
 SOURCE = ROOT / "solutions" / "04-heavy-tails.py"
 PARTS = ROOT / "solutions" / "parts" / "04-exercises.py"
 CHAPTER = read_chapter(SOURCE if SOURCE.is_file() else PARTS)
-CASES = read_cases(ROOT / "tests" / "grading" / "cases" / "04-heavy-tails.py")
+FOLDER = ROOT / "tests" / "grading" / "cases"
+CASES = read_cases(FOLDER / "04-heavy-tails.py")
+MORE = read_cases(FOLDER / "more-04-heavy-tails.py")  # run here alone
 SOLUTIONS = {cell.name: cell.text for cell in CHAPTER.of("exercise")}
 CHECKS = {cell.name: cell.text for cell in CHAPTER.of("check")}
 
@@ -40,18 +42,23 @@ def graded(exercise: str, answer: str) -> str:
 
 
 def of(kind: str) -> pytest.MarkDecorator:
-    cells = CASES.of(kind)
+    cells = CASES.of(kind) + MORE.of(kind)
     return pytest.mark.parametrize("cell", cells, ids=lambda c: f"{c.name}-{c.options['name']}")
 
 
 def test_sources_have_no_problems():
-    assert CHAPTER.problems == CASES.problems == ()
+    assert CHAPTER.problems == CASES.problems == MORE.problems == ()
     assert {cell.name for cell in CASES.of("misconception")} == set(SOLUTIONS) == set(CHECKS)
 
 
 @pytest.mark.parametrize("exercise", SOLUTIONS)
 def test_solution_passes(exercise):
     assert graded(exercise, SOLUTIONS[exercise]) == "passed"
+
+
+def test_a_mistake_in_exercise_1_costs_its_points_once():
+    stub = "def sample_stable(alpha, size, generator):\n    raise NotImplementedError()\n\n\n"
+    assert graded("levy_step", stub + SOLUTIONS["levy_step"]) == "passed"
 
 
 @of("misconception")
@@ -112,6 +119,13 @@ def test_right_samples_fit_no_wrong_formula():
     assert "look normal" in stable.law_verdict(
         [np.random.default_rng(k).normal(size=20_000) for k in range(2)], alphas
     )
+
+
+def test_a_sample_of_one_exponential_number_is_told():
+    rng, alphas = np.random.default_rng(9), list(stable.TwoLaws.alphas)
+    samples = [laws._formula(a, np.pi * (rng.random(20_000) - 0.5), 0.3) for a in alphas]
+    assert "W is the same number" in stable.law_verdict(samples, alphas)
+    assert laws.one_exponential([draws(alpha, 4) for alpha in alphas], alphas) is None
 
 
 def test_a_few_lost_draws_are_forgiven_and_many_are_not():
