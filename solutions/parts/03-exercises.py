@@ -46,6 +46,7 @@ check.noise_covariance(noise_covariance)
 
 ### BEGIN HIDDEN TESTS
 import numpy as np
+import torch
 
 from flatlab.checks.chapter03.covariance import AllBatches
 
@@ -76,10 +77,16 @@ class SingleWeight(AllBatches):
 
 @check.noise_covariance.hidden("per_sample_grads that are left as they were")
 class LeavesGrads(AllBatches):
+    def call(self, student, inputs):
+        grads = torch.tensor(inputs["grads"])
+        student(grads, inputs["batch_size"], True)
+        student(grads, inputs["batch_size"], False)
+        return {"after": grads}
+
     def verdict(self, inputs, outputs):
         if (outputs["after"] != inputs["grads"]).any():
             return "The caller's gradients came back with new values: `-=` writes into them."
-        return super().verdict(inputs, outputs)
+        return None
 
 
 check.noise_covariance.grade(noise_covariance)
@@ -122,6 +129,7 @@ check.langevin_step(langevin_step)
 
 ### BEGIN HIDDEN TESTS
 import numpy as np
+import torch
 
 from flatlab.checks.answers import array
 from flatlab.checks.chapter01.products import seeded
@@ -139,10 +147,10 @@ class TwoAxes:
     def call(self, student, inputs):
         theta = torch.tensor(inputs["theta"])
         moved = student(theta, torch.zeros_like(theta), 0.2, 9, 2.5, seeded(inputs["seed"]))
-        return {"moved": array(moved, tuple(theta.shape))}
+        return {"landed": array(moved, tuple(theta.shape))}
 
     def verdict(self, inputs, outputs):
-        noise = outputs["moved"] - np.array(inputs["theta"])
+        noise = outputs["landed"] - np.array(inputs["theta"])
         for axis, what in ((0, "rows"), (1, "columns")):
             if np.ptp(noise, axis=axis).max() < 1e-9 < np.abs(noise).max():
                 return f"All {what} of theta get the same noise: every entry needs its own."
@@ -159,10 +167,10 @@ class NoAxes:
     def call(self, student, inputs):
         theta = torch.tensor(inputs["theta"], dtype=torch.float64)
         steps = [student(theta, theta, 0.1, 4, 3.0, seeded(s)) for s in inputs["seeds"]]
-        return {"moved": [array(step, ()) for step in steps]}
+        return {"landed": [array(step, ()) for step in steps]}
 
     def verdict(self, inputs, outputs):
-        noise = np.array(outputs["moved"]) - 0.9 * inputs["theta"]
+        noise = np.array(outputs["landed"]) - 0.9 * inputs["theta"]
         size = float(np.sqrt((noise**2).mean()))
         if not abs(size / 0.15 - 1) < 0.25:
             return f"For a single weight the noise has the size {size:.3g}; 0.15 is right."
@@ -363,6 +371,8 @@ from flatlab.checks.chapter03.rescaling import BothTimesC
 
 @check.rescale_schedule.hidden("lists that are left as they were")
 class LeavesLists(BothTimesC):
+    measured = ("same",)
+
     def call(self, student, inputs):
         rates, sizes = list(inputs["rates"]), list(inputs["sizes"])
         new_rates, new_sizes = student(rates, sizes, 1.0)
@@ -478,8 +488,8 @@ class LeavesLabels(ExactFraction):
         student(y, 0.5, 10, seeded(1))
         same = student(none, 0.0, 10, seeded(1))
         labels = array(same, tuple(none.shape))
-        if isinstance(same, torch.Tensor):
-            same.fill_(3)
+        if isinstance(same, torch.Tensor | np.ndarray):
+            same[...] = 3
         return {"labels": labels, "after": y, "none": none}
 
     def verdict(self, inputs, outputs):

@@ -161,7 +161,7 @@ class AllBatches:
                 f"It returned {p} numbers, one for each weight: variances alone. The covariance says "
                 f"for each pair of weights how they vary together: ({p}, {p})."
             )
-        return {"covariance": array(covariance, (p, p)), "after": grads}
+        return {"covariance": array(covariance, (p, p))}
 
     def verdict(self, inputs, outputs):
         grads, b = np.array(inputs["grads"]), inputs["batch_size"]

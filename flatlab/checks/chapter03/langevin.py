@@ -49,7 +49,10 @@ SPREADS = (
 
 
 HINTS = (
-    ("randn_like", "torch.randn_like takes no generator; torch.randn(theta.shape, ...) does."),
+    (
+        "randn_like",
+        "Older torch gives randn_like no generator; torch.randn(theta.shape, ...) has it.",
+    ),
     (
         "randn() received",
         "Write generator=generator: the shape comes first, everything else by name.",
@@ -60,17 +63,19 @@ HINTS = (
 
 @langevin_step.check("sigma = 0: a step of gradient descent")
 class NoNoise:
+    hints = HINTS
+
     def draw(self, generator):
         return {"theta": normal(generator, 5), "grad": normal(generator, 5)}
 
     def call(self, student, inputs):
         theta, grad = torch.tensor(inputs["theta"]), torch.tensor(inputs["grad"])
-        return {"moved": array(student(theta, grad, RATE, BATCH, 0.0, seeded(0)), (5,))}
+        return {"landed": array(student(theta, grad, RATE, BATCH, 0.0, seeded(0)), (5,))}
 
     def verdict(self, inputs, outputs):
         theta, g = np.array(inputs["theta"]), np.array(inputs["grad"])
         return compare(
-            outputs["moved"],
+            outputs["landed"],
             theta - RATE * g,
             1e-5,
             mistakes=[
@@ -143,11 +148,11 @@ class OneStep:
         theta = torch.full((self.count,), inputs["theta"], dtype=torch.float64)
         grad = torch.full((self.count,), inputs["grad"], dtype=torch.float64)
         moved = student(theta, grad, RATE, BATCH, SIGMA, seeded(inputs["seed"]))
-        return {"moved": array(moved, (self.count,))}
+        return {"landed": array(moved, (self.count,))}
 
     def verdict(self, inputs, outputs):
         drifted = inputs["theta"] - RATE * inputs["grad"]
-        return noise_verdict(outputs["moved"] - drifted, RATE, BATCH, SIGMA)
+        return noise_verdict(outputs["landed"] - drifted, RATE, BATCH, SIGMA)
 
 
 @langevin_step.check("five steps in a row, drawn from the generator")

@@ -106,6 +106,13 @@ def noise_covariance(per_sample_grads, batch_size, replacement=True):
     return factor * G.T @ G / (n * batch_size)
 
 
+# %% misconception="noise_covariance" name="cov-of-one-weight" message="It returned shape ()"
+def noise_covariance(per_sample_grads, batch_size, replacement=True):
+    n = len(per_sample_grads)
+    factor = 1 if replacement else (n - batch_size) / (n - 1)
+    return torch.cov(per_sample_grads.T, correction=0) * factor / batch_size
+
+
 # %% misconception="noise_covariance" name="package" message="the package's ready answer"
 def noise_covariance(per_sample_grads, batch_size, replacement=True):
     from flatlab.noise import noise_covariance as covariance
@@ -219,6 +226,12 @@ def langevin_step(theta, grad, learning_rate, batch_size, sigma, generator):
 def langevin_step(theta, grad, learning_rate, batch_size, sigma, generator):
     generator.manual_seed(generator.initial_seed())
     xi = torch.randn(theta.shape, generator=generator)
+    return theta - learning_rate * grad + learning_rate / math.sqrt(batch_size) * sigma * xi
+
+
+# %% misconception="langevin_step" name="positional-generator" message="the shape comes first, everything else by name"
+def langevin_step(theta, grad, learning_rate, batch_size, sigma, generator):
+    xi = torch.randn(theta.shape, generator)
     return theta - learning_rate * grad + learning_rate / math.sqrt(batch_size) * sigma * xi
 
 

@@ -106,16 +106,21 @@ def integrals(generator):
     ]
 
 
+def densities(kind, generator):
+    inputs = kind().draw(generator)
+    grid = inputs["grid"].numpy()
+    values = kind().losses(inputs, grid)
+    weight = np.exp(-2 * values / (gibbs.NOISE * gibbs.SIGMA**2))
+    mistakes = gibbs.density_mistakes(values, grid, gibbs.SIGMA, gibbs.NOISE)
+    return weight / gibbs.trapezoid(weight, grid), mistakes, 1e-2
+
+
 def test_known_mistakes_differ_from_the_truth_and_from_each_other():
     for seed in range(20):
         generator = torch.Generator().manual_seed(seed)
         grads = covariance.AllBatches().draw(generator)["grads"].numpy()
         basin = integrals(generator)
         masses = [basins.basin_mass(basin[k], basin[k + 1], basin[4], basin[5]) for k in (0, 2)]
-        wells = gibbs.TwoWells().draw(generator)
-        grid = wells["grid"].numpy()
-        values = gibbs.TwoWells().losses(wells, grid)
-        weight = np.exp(-2 * values / (gibbs.NOISE * gibbs.SIGMA**2))
         steps = np.arange(21)
         tables = [
             *(
@@ -127,11 +132,7 @@ def test_known_mistakes_differ_from_the_truth_and_from_each_other():
                 for replacement in (True, False)
             ),
             (masses[0] / masses[1], basins.ratio_mistakes(*basin), 1e-3),
-            (
-                weight / gibbs.trapezoid(weight, grid),
-                gibbs.density_mistakes(values, grid, gibbs.SIGMA, gibbs.NOISE),
-                1e-2,
-            ),
+            *(densities(kind, generator) for kind in (gibbs.Parabola, gibbs.TwoWells)),
             *(
                 (
                     cycles.right_cycle(shape, steps, period, 0.1, 1.0),
