@@ -143,7 +143,9 @@ class AllBatches:
     replacement = True
 
     def draw(self, generator):
-        grads = normal(generator, 6, 3) @ torch.diag(torch.tensor([1.0, 2.0, 0.5]).double())
+        # the first and the last weight vary in opposite ways
+        mixed = torch.tensor([[1.0, 0.0, -0.9], [0.0, 2.0, 0.0], [0.0, 0.0, 0.3]])
+        grads = normal(generator, 6, 3) @ mixed.double()
         return {"grads": grads + normal(generator, 3), "batch_size": 2}
 
     def call(self, student, inputs):
@@ -165,6 +167,11 @@ class AllBatches:
 
     def verdict(self, inputs, outputs):
         grads, b = np.array(inputs["grads"]), inputs["batch_size"]
+        if not np.isfinite(outputs["covariance"]).all():
+            return (
+                "It holds NaN or inf. Two weights may vary in opposite ways: off the diagonal a "
+                "covariance may be negative, and has no root."
+            )
         how = "in which a sample may come twice" if self.replacement else "of different samples"
         return compare(
             outputs["covariance"],

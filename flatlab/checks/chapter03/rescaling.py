@@ -52,6 +52,11 @@ def integers(sizes: list) -> list[int]:
         floating = isinstance(size, float | np.floating) or (
             isinstance(size, torch.Tensor) and size.is_floating_point()
         )
+        if floating and abs(float(size) - round(float(size))) > 1e-6:
+            raise WrongAnswer(
+                f"A batch size is {float(size):.4g}, far from a whole number: is it a learning rate? The "
+                "learning rates come first, then the batch sizes."
+            )
         if floating:
             raise WrongAnswer(
                 f"A batch size is {float(size):.17g}, a float: X[:S] and a data loader take whole "

@@ -87,6 +87,14 @@ def noise_covariance(per_sample_grads, batch_size, replacement=True):
     return per_sample_grads.var(0, unbiased=False) * factor / batch_size
 
 
+# %% misconception="noise_covariance" name="root" message="off the diagonal a covariance may be negative"
+def noise_covariance(per_sample_grads, batch_size, replacement=True):
+    n = len(per_sample_grads)
+    d = per_sample_grads - per_sample_grads.mean(0)
+    factor = 1 if replacement else (n - batch_size) / (n - 1)
+    return torch.sqrt(factor * d.T @ d / (n * batch_size))
+
+
 # %% misconception="noise_covariance" name="inner-products-of-rows" message="torch.outer(g, g)"
 def noise_covariance(per_sample_grads, batch_size, replacement=True):
     n, p = per_sample_grads.shape
@@ -523,6 +531,11 @@ def rescale_schedule(learning_rates, batch_sizes, c):
 # %% misconception="rescale_schedule" name="float-sizes" message="a float: X[:S] and a data loader"
 def rescale_schedule(learning_rates, batch_sizes, c):
     return [c * lr for lr in learning_rates], [c * s for s in batch_sizes]
+
+
+# %% misconception="rescale_schedule" name="sizes-first" message="The learning rates come first"
+def rescale_schedule(learning_rates, batch_sizes, c):
+    return [round(c * s) for s in batch_sizes], [c * lr for lr in learning_rates]
 
 
 # %% misconception="rescale_schedule" name="cuts" message="int() or // cuts that to 28"
