@@ -1,6 +1,7 @@
 # %% [markdown]
 # # Parts of chapter 04: its exercises. The chapter's text goes around them.
 #
+# ruff: noqa: F821
 # The setup needs `import math`, `import torch` and `from flatlab.checks import chapter04 as check`.
 
 # %% [markdown]
