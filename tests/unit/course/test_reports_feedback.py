@@ -129,9 +129,13 @@ def test_what_a_person_has_to_look_at_is_said(written):
 
 def test_what_could_not_be_run_has_no_points_and_not_zero(written):
     given = one("wrong-1") | {"status": "manual", "exercises": {}}
-    given["scores"] = {}
+    entry = {"name": "", "outcome": "noted", "how": "", "instructor": ""}
+    file = entry | {"subject": "file", "student": "The file is empty."}
+    lost = entry | {"subject": "exercise", "student": "We could not find your answer."}
+    given |= {"scores": {}, "rebuilt": [file, lost]}
     told = page(written(given), "wrong-1").text
     assert "A person grades this one." in told and "0 of" not in told
+    assert "The file is empty." in told and "We could not find" not in told
 
 
 def test_rebuilding_is_told_in_the_words_for_students(written):
