@@ -60,7 +60,7 @@ def other_kernel(notebook, folder: Path) -> None:
 
 
 def settings_beside(notebook, folder: Path) -> None:
-    """hands in Python files that nbgrader, Jupyter, pytest or Python itself might run"""
+    """hands in files that nbgrader, Jupyter or Python might run, and a link to all files"""
     names = (
         "nbgrader_config.py",
         "jupyter_config.py",
@@ -70,6 +70,7 @@ def settings_beside(notebook, folder: Path) -> None:
     )
     for name in names:
         (folder / name).write_text("raise SystemExit('attack-ran')\n")
+    os.symlink("/", folder / "root")
     _write(notebook, folder)
 
 
@@ -77,12 +78,6 @@ def linked(notebook, folder: Path) -> None:
     """hands in a symbolic link to a neighbour's notebook"""
     target = folder.parents[1] / "honest-0" / NAME / f"{NAME}.ipynb"
     os.symlink(target, folder / f"{NAME}.ipynb")
-
-
-def linked_folder(notebook, folder: Path) -> None:
-    """hands in a link to the whole file system beside a wrong notebook"""
-    os.symlink("/", folder / "root")
-    _write(notebook, folder)
 
 
 def zip_slip(notebook, folder: Path) -> None:
@@ -133,6 +128,6 @@ FILES: dict[str, Plant] = {
     function.__name__.replace("_", "-"): function
     for function in [
         *(edited_check, stored_outputs, second_check, other_kernel, settings_beside, linked),
-        *(linked_folder, zip_slip, zip_link, zip_bomb, nested_zips, huge_notebook, deep_json),
+        *(zip_slip, zip_link, zip_bomb, nested_zips, huge_notebook, deep_json),
     ]
 }

@@ -243,6 +243,8 @@ def test_compare_flags_every_difference_with_both_numbers():
         ("from os import environ", "environ"),
         ("import sys\nsys._getframe(1)", "_getframe"),
         ("torch.allclose = lambda *a: True", "is replaced"),
+        ("import sys\nsys.modules['torch'] = None", "sys.modules"),
+        ("for m in x:\n    setattr(m, 'compare', None)", "setattr"),
         ("def f(:\n\nx = open('a')", "open"),
         ("class T:\n    def __torch_function__(self): ...", "__torch_function__"),
     ],
@@ -253,7 +255,13 @@ def test_suspicious_code_is_named(code, word):
 
 @pytest.mark.parametrize(
     "code",
-    [RIGHT, "%matplotlib inline\nimport torch\nw = torch.ones(3)\nw.grad = None", "def f(:", "\0"],
+    [
+        RIGHT,
+        "total = sum(1 for m in model.modules())",
+        "%matplotlib inline\nimport torch\nw = torch.ones(3)\nw.grad = None",
+        "def f(:",
+        "\0",
+    ],
 )
 def test_ordinary_code_is_not(code):
     assert suspicions.find(code) == []

@@ -23,14 +23,6 @@ import os
 
 os._exit(0)
 
-# %% attack="crash" tries="reads address 0"
-import ctypes
-
-
-def gradient_step(w, gradient, learning_rate):
-    ctypes.string_at(0)
-
-
 # %% attack="at-exit" tries="tells full marks on every way out when the process ends"
 import atexit
 import os
