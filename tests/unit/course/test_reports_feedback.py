@@ -163,13 +163,14 @@ SECRET = "the_hidden_line = inputs['w'] * 41.5"
         "It calls flatlab.{}, the package's ready answer. Write it yourself.",
         "{}",
         "It returned None: is the return statement missing? {}",
-        "It stopped with TypeError: missing {} required positional argument",
+        "It stopped with TypeError: f() missing {} required positional arguments: {}",
+        "It stopped with NameError: name '{}' is not defined",
     ],
 )
 @pytest.mark.parametrize("secret", [SECRET, HOSTILE])
 def test_no_text_that_the_submission_can_write(kind, said, secret, written):
     given = one("wrong-1")
-    message = f"✗ gradient_step (one step on three weights)\n  {said.format(secret)}"
+    message = f"✗ gradient_step (one step on three weights)\n  {said.replace('{}', secret)}"
     (first, *_) = given["exercises"]["gradient_step"]["failed"]
     given["exercises"]["gradient_step"]["failed"] = [first | {"kind": kind, "message": message}]
     told = page(written(given), "wrong-1")
@@ -189,6 +190,9 @@ def test_errors_are_told_where_their_words_are_pythons_own():
     )
     shapes = "RuntimeError: mat1 and mat2 shapes cannot be multiplied (3x4 and 3x4)"
     assert "(3x4 and 3x4)" in told(shapes)
+    missing = "TypeError: f() missing 1 required positional argument: 'learning_rate'"
+    assert told(missing) == f"a step: It stopped with {missing}."
+    assert told("NameError: name 'secret_5520' is not defined").endswith("name '…' is not defined.")
     assert "Run its check in your notebook" in told("Leak: 1234")
     assert "Leak" not in told("Leak: division by zero")
 
