@@ -150,8 +150,8 @@ def oddness(text: str, known: frozenset[str]) -> int:
         node
         for node in (ast.walk(found[1]) if found else ())
         if isinstance(node, ast.FunctionDef)
-        and isinstance(node.body[-1], ast.Return)
-        and node.body[-1].value is None
+        and isinstance(last := node.body[-1], ast.Return | ast.Raise)
+        and (last.value if isinstance(last, ast.Return) else last.exc) is None
     ]
     return len(needs(text) - known) + len(idle) + len(bare)
 

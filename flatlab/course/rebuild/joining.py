@@ -16,12 +16,20 @@ _MOST_EDGES = 5  # pieces that may each be joined by a line break or in mid-line
 
 def join(found: list[Piece], release: Release) -> list[Piece]:
     """``found`` with halves of split cells joined: neighbours first, then those far apart."""
+    begun = [p.slot for p in found if p.slot and not p.exact and not _is_fresh(p)]
+    found = [p for p in found if not (_is_fresh(p) and p.slot in begun)]  # it would part halves
     found = [p for i, p in enumerate(found) if not _is_echo(p, found[i - 1] if i else None)]
     known = release.bound.union(*(code.binds(piece.whole) for piece in found if not piece.exact))
     found = _join_neighbours(found, release, known)
     known = known.union(*(code.binds(piece.whole) for piece in found if piece.joined))
     found = _join_strays(found, release, known)
     return [part for p in found for part in (cut_at_definitions(p, release) if p.joined else [p])]
+
+
+def _is_fresh(piece: Piece) -> bool:
+    """Is it an exercise's stub as it was handed out?"""
+    known = piece.slot is not None and piece.slot.kind == "exercise" and "marker" in piece.how
+    return known and piece.whole.strip() == piece.slot.body.strip()
 
 
 def _is_echo(piece: Piece, before: Piece | None) -> bool:

@@ -12,6 +12,7 @@ from flatlab.course.rebuild.release import ANSWERS, Release, Slot
 FENCE = re.compile(r"#{0,6}\s*(`{1,3}|~{1,3})\w*\s*$")  # or what a cut left of it
 
 _HEADED = re.compile(r"\A#{1,6}[ \t]+(?=(async[ \t]+def|def|class)[ \t])")
+_TITLE = re.compile(r"(?m)^#@title.*\n?")  # Colab's, above what may be half a cell
 _CODE_WORDS = "def|class|if|for|while|with|try|return|raise|import|from|assert|else|elif|lambda|not"
 _PROSE = re.compile(rf"(?!\s*(?:{_CODE_WORDS})\b)[^\n=]*[A-Za-z]+,? [A-Za-z]+,? [A-Za-z]+")
 
@@ -79,7 +80,7 @@ def _aligned(first: list[Piece], second: list[Piece]) -> list[Piece]:
 
 
 def _cell_pieces(cell: Cell, text: str, release: Release) -> list[Piece]:
-    cut = _cut_at_markers(cell, text, release)
+    cut = _cut_at_markers(cell, _TITLE.sub("", text), release)
     cut = _with_id(cut, release.by_id(cell.grade_id), release)
     cut = [_unheaded(_unfenced(piece)) for piece in _with_text_above(cut, release)]
     cut = [part for piece in cut for part in _without_prose(piece)]
@@ -136,7 +137,9 @@ def _is_wrong_id(piece: Piece, slot: Slot, release: Release) -> bool:
     if like is not None and like.kind not in ANSWERS:
         return True
     if slot.kind == "exercise":
-        return piece.kind == "markdown" and not python and bool(_PROSE.match(piece.text))
+        lines = piece.text.split("\n")
+        prose = sum(bool(_PROSE.match(line)) for line in lines) > len(lines) / 2
+        return piece.kind == "markdown" and not python and (prose or bool(_PROSE.match(lines[0])))
     indented = piece.text[:1].isspace() and not _PROSE.match(piece.text)
     return piece.kind == "code" and (bool(code.binds(piece.text)) or indented)
 
@@ -165,7 +168,8 @@ def _with_text_above(found: list[Piece], release: Release) -> list[Piece]:
     above, piece, *rest = found
     if piece.slot is None or piece.slot.kind != "exercise" or not code.parses(above.text):
         return found
-    if release.is_stub(piece.slot, piece.text):  # what stands above may be the answer
+    another = code.defines(above.text, release.targets - piece.slot.targets)
+    if another or release.is_stub(piece.slot, piece.text):  # what stands above may be an answer
         return found
     return [replace(piece, above=above.text), *rest]
 
@@ -221,9 +225,9 @@ def cut_at_definitions(piece: Piece, release: Release) -> list[Piece]:
     lines = text.split("\n")
     parts: list[Piece] = []
     edges = [0, *(line for line, _ in starts[1:]), len(lines)]
-    if piece.slot and piece.slot.kind != "exercise":  # what a known cell begins with is its own
-        edges[0] = starts[0][0]
-        head = "\n".join(lines[: edges[0]]).strip("\n")
+    head = "\n".join(lines[: starts[0][0]]).strip("\n")
+    if (piece.slot and piece.slot.kind != "exercise") or not code.parses(head):
+        edges[0] = starts[0][0]  # what a known cell begins with is its own, and so is half a cell
         parts += [replace(piece, text=head)] if head else []
     for (_, name), begin, end in zip(starts, edges, edges[1:], strict=False):
         part = "\n".join(lines[begin:end]).strip("\n")

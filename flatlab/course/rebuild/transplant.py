@@ -153,6 +153,8 @@ def _is_scrambled(parts: list[Piece], answers: list[Answer], release: Release) -
     gone = {s.index for s in release.answers} - set(order)
     odd = any("joined" in t["how"] or t["outcome"] in ("lost", "damaged") for t in told)
     halves = any(p.slot and p.slot.kind == "open" and "marker" not in p.how for p in parts)
+    coded = {p.cell for p in parts if p.slot and p.slot.kind == "exercise"}
+    halves |= any(p.own and p.kind == "markdown" and p.cell in coded for p in parts)
     return order != sorted(order) or bool(gone) or odd or halves
 
 

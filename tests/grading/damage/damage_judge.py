@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import nbformat
 from damage_contents import NOTES
-from damage_notebooks import OWN, Sheet, meaning
+from damage_notebooks import OWN, Sheet, covered, meaning
 
 from flatlab.course.rebuild import Handed, Release, collect, rebuild
 
@@ -64,7 +64,7 @@ def judge(
                 wrong.append(f"{key}: destroyed, and not named ({outcome})")
         elif key in sheet.unsure:
             kind = "in doubt"
-            if not right and name not in named:
+            if not (right or name in named or _verbatim(rebuilt.notebook, key, sheet)):
                 wrong.append(f"{key}: in doubt, wrong, and not named ({outcome})")
         elif not right or outcome in ("lost", "damaged"):
             wrong.append(f"{key}: {'right' if right else 'not what was handed in'} ({outcome})")
@@ -85,6 +85,14 @@ def _same(found: object, truth: object, key: str, sheet: Sheet) -> bool:
     cells = [c.source for c in sheet.cells for name, *_ in c.holds if name == key]
     parts = ["".join(line.split()) for text in cells for line in text.split("\n")]
     return all(part in found for part in parts if part and part in truth)
+
+
+def _verbatim(notebook, key: str, sheet: Sheet) -> bool:
+    """Is the rebuilt cell, cut words and all, what stands in the one cell with the whole answer?"""
+    text = next(c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade_id") == key)
+    body = text.source.split("\n", 1)[-1]
+    held = [c for c in sheet.cells if any(name == key for name, *_ in c.holds)]
+    return len(held) == 1 and covered(key, held[0].holds) and body in held[0].source
 
 
 def _plausible(sheet: Sheet, key: str) -> bool:
