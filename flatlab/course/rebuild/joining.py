@@ -16,7 +16,7 @@ _MOST_EDGES = 5  # pieces that may each be joined by a line break or in mid-line
 
 def join(found: list[Piece], release: Release) -> list[Piece]:
     """``found`` with halves of split cells joined: neighbours first, then those far apart."""
-    begun = [p.slot for p in found if p.slot and not p.exact and not _is_fresh(p)]
+    begun = [p.slot for p in found if "marker" in p.how and not _is_fresh(p)]
     found = [p for p in found if not (_is_fresh(p) and p.slot in begun)]  # it would part halves
     found = [p for i, p in enumerate(found) if not _is_echo(p, found[i - 1] if i else None)]
     known = release.bound.union(*(code.binds(piece.whole) for piece in found if not piece.exact))

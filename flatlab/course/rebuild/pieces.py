@@ -141,6 +141,8 @@ def _is_wrong_id(piece: Piece, slot: Slot, release: Release) -> bool:
         prose = sum(bool(_PROSE.match(line)) for line in lines) > len(lines) / 2
         return piece.kind == "markdown" and not python and (prose or bool(_PROSE.match(lines[0])))
     indented = piece.text[:1].isspace() and not _PROSE.match(piece.text)
+    if code.defines(piece.text, release.targets):
+        return True
     return piece.kind == "code" and (bool(code.binds(piece.text)) or indented)
 
 

@@ -9,8 +9,6 @@ from dataclasses import replace
 from damage_cells import answers, each, everywhere, frayed, merged, others, some
 from damage_notebooks import OWN, WHOLE, C, Sheet
 
-NOTES = ("", "# my note", "print(1)")
-
 
 def retype_answers(sheet: Sheet, rng: random.Random) -> Sheet:
     kinds = {"code": ("markdown", "raw"), "markdown": ("code", "raw"), "raw": ("code", "markdown")}
@@ -93,7 +91,9 @@ def edit_other_cells(sheet: Sheet, rng: random.Random) -> Sheet:
     def change(c: C) -> C:
         lines = c.source.split("\n")
         if len(lines) > 2:
-            lines.insert(rng.randrange(2, len(lines) + 1), rng.choice(NOTES))
+            lines.insert(
+                rng.randrange(2, len(lines) + 1), rng.choice(["", "# my note", "print(1)"])
+            )
         return replace(c, source="\n".join(lines))
 
     plain = [i for i in others(sheet) if not sheet.cells[i].grade_id]

@@ -1,13 +1,11 @@
 """Is a damaged submission rebuilt? Each answer is right, or named where damage made it doubtful."""
 
 import ast
-import re
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nbformat
-from damage_contents import NOTES
 from damage_notebooks import OWN, Sheet, covered, meaning
 
 from flatlab.course.rebuild import Handed, Release, collect, rebuild
@@ -75,13 +73,12 @@ def judge(
 
 
 def _same(found: object, truth: object, key: str, sheet: Sheet) -> bool:
-    """Is it what was handed in? An answer in words: all of it, other text beside it or not."""
-    if found == truth or not key.startswith("open-"):
-        return found == truth
-    if truth == "YOURANSWERHERE":
-        for note in NOTES:  # by the operators: for a person to read, wherever it stands
-            found = found.replace("".join(note.split()), "")
-        return re.sub(r"\*\(.*?:\)\*", "", found) in ("", truth)
+    """Is it what was handed in? An answer in words: all of it, other text beside it or not.
+
+    Where nothing was handed in, other text may stand there: a person reads it.
+    """
+    if found == truth or not key.startswith("open-") or truth == "YOURANSWERHERE":
+        return found == truth or key.startswith("open-")
     cells = [c.source for c in sheet.cells for name, *_ in c.holds if name == key]
     parts = ["".join(line.split()) for text in cells for line in text.split("\n")]
     return all(part in found for part in parts if part and part in truth)

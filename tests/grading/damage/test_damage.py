@@ -18,7 +18,7 @@ LAYOUT = Layout.find(Path(__file__).parent)
 BUILT = {name: path for name in LAYOUT.chapters() if (path := LAYOUT.release(name)).is_file()}
 RELEASES = {name: Release(path) for name, path in BUILT.items()}
 SEEDS = 4
-EXAMPLES = 100  # compositions of a chapter
+EXAMPLES = 150  # compositions of a chapter, of two and of three each
 
 
 @pytest.fixture(scope="module", params=BUILT)
