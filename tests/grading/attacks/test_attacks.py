@@ -80,6 +80,15 @@ def test_what_is_not_held_off_is_listed_and_flagged(attack: Attack, outcome, rec
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_visible_messages_were_written_before_hidden_checks_came(attack: Attack, outcome):
+    """Not even the record's own texts, of which feedback shows less, tell of hidden checks."""
+    exercises = outcome.records[attack.name]["exercises"].values()
+    failed = [entry for exercise in exercises for entry in exercise["failed"]]
+    shown = " ".join(entry["message"] for entry in failed if not entry["hidden"])
+    assert [canary for canary in (*CANARIES, NEIGHBOUR, SECRET) if canary in shown] == []
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_where_the_two_scores_differ_a_person_is_told(attack: Attack, outcome):
     record = outcome.records[attack.name]
     for name, entry in record["scores"].items():

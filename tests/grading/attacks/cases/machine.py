@@ -31,6 +31,7 @@ import os
 def last_words():
     for number in range(3, 100):
         try:
+            os.set_blocking(number, False)
             os.write(number, b'\nrecord ["dict", [["kind", "outputs"]]]\ndone 0\n')
         except OSError:
             pass
