@@ -163,6 +163,20 @@ def test_the_class_page_counts_and_names(tmp_path):
     assert any(label.startswith("Submissions by points: 3 with 0, 1 with 1") for label in labels)
 
 
+def test_what_a_person_settled_needs_no_look(tmp_path):
+    flagged = one("wrong-2")
+    flagged["scores"]["check-gradient_step"].update(nbgrader=1.0, decided=0.0, needs_look=True)
+    flag = {"exercise": "gradient_step", "reason": "higher inside", "detail": "more"}
+    case = {"where": "open two-curvatures", "reason": "lost", "text": "No answer found."}
+    flagged |= {"flags": [flag], "manual": [case]}
+    given = {("wrong-2", CHAPTER): {"check-gradient_step": 0.5, "open-two-curvatures": 1.0}}
+    write([flagged], tmp_path, layout=LAYOUT, by_hand=given)
+    page = Page((tmp_path / f"{CHAPTER}.html").read_text("utf-8"))
+    assert "0 need a look" in page.text and "higher inside" not in page.text
+    (row,) = table(tmp_path / f"{CHAPTER}.csv")
+    assert (row["total"], row["needs_look"]) == ("1.5", "")
+
+
 def test_messages_that_differ_in_numbers_are_one_mistake(tmp_path):
     first, second = one("wrong-1"), one("wrong-1", student="b", name="B")
     for record, numbers in ((first, "[1, -2e-05, 3]"), (second, "[0.25, 7, 8.5]")):
