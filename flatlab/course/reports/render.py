@@ -86,7 +86,7 @@ def class_page(questions: Questions, rows: Sequence[Row]) -> str:
     shown = [state for state in STATES if any(state in spread.counts for spread in spreads)]
     scored = [row.total for row in rows if row.total is not None]
     looks = summary.looks(rows)
-    open_names = dict.fromkeys(name for row in rows for name in row.by_hand)
+    open_names = dict.fromkeys(name for row in rows if row.is_graded for name in row.by_hand)
     paths = [feedback_path(row) for row in rows]
     return (
         _pages()
