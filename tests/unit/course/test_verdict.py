@@ -194,7 +194,6 @@ def test_checks_that_rest_on_the_sandboxs_word_are_listed(source):
         (f"{HEAD}return w - 0.5 * gradient", 0.0, "it goes to ["),
         (f"{HEAD}raise NotImplementedError()", 0.0, "Not written yet"),
         (f"{HEAD}import os; os._exit(0)", 0.0, "Python itself stopped"),
-        (f"{HEAD}while True: pass", 0.0, "not done after 2 seconds"),
     ],
 )
 def test_submissions_run_and_are_decided(answer, earned, word, source, handed):
@@ -203,6 +202,14 @@ def test_submissions_run_and_are_decided(answer, earned, word, source, handed):
     exercise = result["exercises"]["gradient_step"]
     assert exercise["earned"] == earned and word in exercise["message"]
     assert exercise["hidden"] is False
+
+
+def test_an_answer_that_hangs_is_waited_for_once(source, handed):
+    answer = f"{HEAD}while True: pass"
+    result = decide(handed(answer), source, limited(), seed=1, seconds=2.0)
+    failed = result["exercises"]["gradient_step"]["failed"]
+    assert [one["kind"] for one in failed] == ["timeout", "skipped", "skipped", "skipped"]
+    assert "not done after 2 seconds" in failed[0]["message"]
 
 
 def test_cells_that_end_the_process_or_hang_are_left_out_once(source, handed):

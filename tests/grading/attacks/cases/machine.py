@@ -175,7 +175,7 @@ import sys
 
 
 def gradient_step(w, gradient, learning_rate):
-    sys.setrecursionlimit(10**8)
+    sys.setrecursionlimit(10**5)
 
     def down(n):
         return down(n + 1) + 1

@@ -74,13 +74,13 @@ import os
 
 
 def look():
-    found, system = [], ("proc", "sys", "usr", "lib", "lib64", "share", "include", "FashionMNIST")
+    found, system = [], ("proc", "sys", "usr", "lib", "lib64", "share", "include", "shared")
     for root, folders, names in os.walk("/"):
         folders[:] = [name for name in folders if name not in system]
         for name in names[:50]:
             try:
                 with open(os.path.join(root, name), "rb") as file:
-                    data = file.read(1 << 21)
+                    data = file.read(1 << 19)
             except OSError:
                 continue
             if b"anary" in data:
