@@ -98,10 +98,18 @@ def test_a_secret_seed_is_drawn_and_told(source, handed):
     assert len(seeds) == 3 and max(seeds) > 2**40
 
 
-def test_no_record_is_no_point_and_a_flag(source, handed):
+def test_no_record_is_no_verdict_and_a_flag(source, handed):
     exercise, flags = decided(source, handed(), {})
-    assert exercise["earned"] == 0.0 and {flag["reason"] for flag in flags} == {"died"}
+    assert exercise["earned"] is None and {flag["reason"] for flag in flags} == {"absent"}
     assert [one["aim"] for one in exercise["failed"]] == AIMS + HIDDEN_AIMS
+
+
+def test_a_failed_check_decides_where_others_were_not_run(source, handed):
+    records = right_outputs(source, 3)
+    del records["1"]
+    assert decided(source, handed(), records)[0]["earned"] is None
+    records["0"][0]["outputs"] = {"result": np.zeros(3)}
+    assert decided(source, handed(), records)[0]["earned"] == 0.0
 
 
 FORGED = {
@@ -163,7 +171,7 @@ def test_a_notebook_without_a_check_cell_says_so(source, release, handed):
     other.write_text(two, encoding="utf-8")
     result = decide(handed(), other, lambda job: told(right_outputs(source, 3)), 3)
     assert {flag["reason"] for flag in result["flags"]} >= {"absent"}
-    assert result["exercises"]["again"]["earned"] == 0.0
+    assert result["exercises"]["again"]["earned"] is None
 
 
 TWICE = (
@@ -232,13 +240,14 @@ def test_nothing_is_left_behind(source, handed, tmp_path, monkeypatch):
 def test_compare_flags_every_difference_with_both_numbers():
     exercise = {"earned": 2.0, "max": 2.0, "message": ""}
     wrong = {"earned": 0.0, "max": 2.0, "message": "uphill"}
-    verdicts = {"exercises": {"a": exercise, "b": wrong, "c": exercise, "d": exercise}}
-    scores = {"check-a": 2.0, "check-b": 2.0, "check-c": 0.0, "d": None, "open-why": 1.0}
+    ended = {"earned": None, "max": 2.0, "message": "Not run"}
+    verdicts = {"exercises": {"a": exercise, "b": wrong, "c": exercise, "d": exercise, "e": ended}}
+    scores = {"check-a": 2.0, "check-b": 2.0, "check-c": 0.0, "d": None, "e": 0.0, "open-why": 1.0}
     found = {flag["exercise"]: flag for flag in compare(scores, verdicts)}
-    assert set(found) == {"b", "c", "d", "open-why"}
+    assert set(found) == {"b", "c", "d", "e", "open-why"}
     assert (found["b"]["nbgrader"], found["b"]["decided"]) == (2.0, 0.0)
     assert [found[n]["reason"] for n in found] == [
-        *("higher inside", "lower inside", "unscored", "undecided")
+        *("higher inside", "lower inside", "unscored", "undecided", "undecided")
     ]
     assert "uphill" in found["b"]["detail"]
 
