@@ -104,7 +104,8 @@ def _extend(piece: Piece, after: list[Piece], release: Release, known: frozenset
         )
     ):
         return piece, 0  # what stands behind its last return would never run
-    if whole and other.kind != "code" and not other.text[:1].isspace() and piece.own:
+    prose = other.kind != "code" and not other.text[:1].isspace()
+    if whole and prose and piece.own and not code.ends_oddly(text, known):
         return piece, 0
     for count in range(1, len(after) + 1):
         chunk = [p.text for p in after[:count]]

@@ -139,7 +139,8 @@ def _is_wrong_id(piece: Piece, slot: Slot, release: Release) -> bool:
     if slot.kind == "exercise":
         lines = piece.text.split("\n")
         prose = sum(bool(_PROSE.match(line)) for line in lines) > len(lines) / 2
-        return piece.kind == "markdown" and not python and (prose or bool(_PROSE.match(lines[0])))
+        begins = piece.kind == "markdown" and bool(_PROSE.match(lines[0]))
+        return not python and (prose or begins)
     indented = piece.text[:1].isspace() and not _PROSE.match(piece.text)
     if code.defines(piece.text, release.targets):
         return True

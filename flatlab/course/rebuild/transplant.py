@@ -167,13 +167,14 @@ def _unfinished(
     for answer in answers:
         if answer.slot.kind != "exercise" or answer.case:
             continue
-        used = [o.text for o in own if code.binds(o.text) & answer.needs]
-        texts = [answer.source, *used]
+        texts = [answer.source, *(o.text for o in own if code.binds(o.text) & answer.needs)]
         seen = [p.whole for p in parts if p.slot is answer.slot and not p.exact]
         begun = not answer.places and not any("NotImplementedError" in text for text in seen)
         whole = all(code.parses(text) and code.returns(text, code.binds(text)) for text in texts)
-        far = any(parts[place].far for place in answer.places) and (strays or strewn)
-        if whole and not begun and not far:
+        used = [parts[place] for place in answer.places]
+        doubtful = strays and any(piece.joined for piece in used)
+        doubtful |= strewn and any(piece.far for piece in used)
+        if whole and not begun and not doubtful:
             continue
         text = "It may lack a piece: it is no Python, has no result, or stood in pieces."
         cases.append(words.case("exercise", answer.slot.name, "damaged", text, texts))
