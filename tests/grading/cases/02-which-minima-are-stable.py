@@ -1019,6 +1019,7 @@ def region_contains(a, s, learning_rate, batch_size, n):
     import numpy as np
 
     a, s = np.asarray(a), np.asarray(s)
-    in_a = np.logical_and(a >= 0, a <= sharpness_bound(learning_rate))
-    in_s = np.logical_and(s >= 0, s <= non_uniformity_bound(learning_rate, batch_size, n))
+    most_s = float(non_uniformity_bound(learning_rate, batch_size, n))
+    in_a = np.logical_and(a >= 0, a <= float(sharpness_bound(learning_rate)))
+    in_s = np.logical_and(s >= 0, s <= most_s)
     return np.logical_and(in_a, in_s)
