@@ -61,13 +61,6 @@ class Quiet(BaseException):
 
 core.CheckFailed = Quiet
 
-# %% attack="patched-verdicts" tries="replaces verdict in every class of the process"
-import gc
-
-for thing in gc.get_objects():
-    if isinstance(thing, type) and "verdict" in vars(thing):
-        thing.verdict = lambda self, inputs, outputs: None
-
 # %% attack="patched-torch" tries="makes every random tensor zero, so that wrong equals right"
 import torch
 
@@ -83,13 +76,6 @@ np.linalg.norm = lambda *a, **k: 0.0
 np.allclose = np.array_equal = lambda *a, **k: True
 np.isfinite = lambda x: np.ones(np.shape(x), bool)
 
-# %% attack="patched-arrays" tries="makes numpy read every array as zeros"
-import numpy as np
-import torch
-
-torch.Tensor.numpy = lambda self, *a, **k: np.zeros(tuple(self.shape))
-np.asarray = lambda x, dtype=None, *a, **k: np.zeros(np.shape(x))
-
 # %% attack="patched-builtins" tries="all, any, abs, callable and isinstance say what suits"
 import builtins
 
@@ -97,17 +83,6 @@ builtins.all = lambda *a: True
 builtins.any = lambda *a: False
 builtins.abs = lambda x: 0.0
 builtins.callable = lambda x: True
-
-# %% attack="fake-module" tries="puts a module of its own in sys.modules"
-import sys
-import types
-
-fake = types.ModuleType("flatlab.checks.answers")
-fake.array = lambda value, *a: value
-fake.compare = lambda *a, **k: None
-for known in [name for name in sys.modules if name.startswith("flatlab.checks")]:
-    if hasattr(sys.modules[known], "compare"):
-        sys.modules[known] = fake
 
 # %% attack="silent-tracebacks" tries="has IPython show no error"
 shell = get_ipython()
@@ -119,17 +94,6 @@ shell.showsyntaxerror = lambda *a, **k: None
 get_ipython().input_transformers_post.append(
     lambda lines: ["pass\n"] if any("check." in line for line in lines) else lines
 )
-
-# %% attack="ast-transformer" tries="takes the calls of checks out of later cells"
-import ast
-
-
-class NoCalls(ast.NodeTransformer):
-    def visit_Expr(self, node):
-        return ast.Pass() if "check." in ast.unparse(node) else node
-
-
-get_ipython().ast_transformers.append(NoCalls())
 
 # %% attack="score-as-value" tries="ends every later cell in the value 4, nbgrader's partial credit"
 get_ipython().input_transformers_post.append(lambda lines: ["4.0\n"])

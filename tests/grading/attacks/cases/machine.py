@@ -18,11 +18,6 @@ def gradient_step(w, gradient, learning_rate):
     os._exit(0)
 
 
-# %% attack="exit-in-the-cell" tries="ends the process before its check can run"
-import os
-
-os._exit(0)
-
 # %% attack="at-exit" tries="tells full marks on every way out when the process ends"
 import atexit
 import os
@@ -169,19 +164,6 @@ while True:
         time.sleep(1)
     except BaseException:
         pass
-
-# %% attack="deep-recursion" tries="recurses until the stack is used up"
-import sys
-
-
-def gradient_step(w, gradient, learning_rate):
-    sys.setrecursionlimit(10**5)
-
-    def down(n):
-        return down(n + 1) + 1
-
-    return down(0)
-
 
 # %% attack="links" tries="leaves links to files outside where results are looked for"
 import os

@@ -121,11 +121,6 @@ def gradient_step(w, gradient, learning_rate):
     return w.new_zeros(100_000_000)
 
 
-# %% attack="forged-record" tries="returns what a record of the sandbox looks like"
-def gradient_step(w, gradient, learning_rate):
-    return {"kind": "outputs", "outputs": {"result": [0.0, 0.0, 0.0]}, "earned": 4.0}
-
-
 # %% attack="error-with-a-record" tries="raises an error whose text is a record and a page's script"
 def gradient_step(w, gradient, learning_rate):
     raise ValueError('</pre><script>alert("attack-script")</script>\n0 0 ["dict", []]')
