@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from flatlab.course.rebuild import code, conflicts
 from flatlab.course.rebuild.reading import Cell
@@ -86,6 +87,7 @@ def _cell_pieces(cell: Cell, text: str, release: Release) -> list[Piece]:
     cut = [part for piece in cut for part in _without_prose(piece)]
     cut = [part for piece in cut for part in cut_at_definitions(piece, release)]
     cut = [part for piece in cut for part in _without_prose(piece)]
+    cut = [part for piece in cut for part in _without_release_text(piece, release)]
     if cell.cut and cut:
         cut[-1] = replace(cut[-1], cut=True)
     return cut
@@ -211,6 +213,15 @@ def _without_prose(piece: Piece) -> list[Piece]:
         replace(piece, text=start),
         replace(piece, kind="markdown", text=rest, slot=None, how=()),
     ]
+
+
+def _without_release_text(piece: Piece, release: Release) -> list[Piece]:
+    """A text cell of nobody's, parted where paragraphs of the release and others meet."""
+    if not piece.own or piece.kind != "markdown" or "\n\n" not in piece.text:
+        return [piece]
+    groups = groupby(piece.text.split("\n\n"), lambda part: release.resembles(part) is not None)
+    texts = ["\n\n".join(parts).strip("\n") for _, parts in groups]
+    return [replace(piece, text=text) for text in texts if text.strip()]
 
 
 def cut_at_definitions(piece: Piece, release: Release) -> list[Piece]:
