@@ -5,6 +5,7 @@ attack may cost points of its own and must not gain any.
 """
 
 import json
+from pathlib import Path
 
 import pytest
 from attack_class import LIMITS, NEIGHBOUR, SECRET, Attack, Outcome, attacks
@@ -114,8 +115,10 @@ def test_nobody_came_out(outcome):
     assert outcome.came == []
 
 
-def test_the_course_is_unchanged(outcome):
+def test_the_course_is_unchanged_and_nothing_was_made_outside(outcome):
     assert outcome.changed == []
+    left = ("/tmp/evil", "/tmp/flatlab-attack-was-unpickled", "/tmp/left-behind")
+    assert [path for path in left if Path(path).exists()] == []
 
 
 def test_the_canaries_are_where_attacks_looked_for_them(outcome):
