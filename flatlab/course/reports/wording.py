@@ -100,10 +100,11 @@ def of_exercise(failed: Sequence[Mapping]) -> list[str]:
         return []
     visible = [one for one in failed if not one["hidden"]]
     told = [f"{_aim(visible[0])}{_visible(visible[0])}"] if visible else []
-    others = "; ".join(dict.fromkeys(one["aim"] for one in visible[1:]))
+    others = "; ".join(dict.fromkeys(one["aim"] for one in visible[1:] if one["kind"] != "skipped"))
     told += [f"Other checks failed too: {others}."] if others else []
-    told += [_hidden(one) for one in failed if one["hidden"]]
-    return list(dict.fromkeys(told))
+    not_run = ("absent", "skipped")
+    told += [_hidden(one) for one in failed if one["hidden"] and one["kind"] not in not_run]
+    return list(dict.fromkeys(told)) or ([_ENDED["absent"]] if failed else [])
 
 
 def _aim(failed: Mapping) -> str:

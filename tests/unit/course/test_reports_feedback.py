@@ -197,6 +197,19 @@ def test_errors_are_told_where_their_words_are_pythons_own():
     assert "Leak" not in told("Leak: division by zero")
 
 
+def test_checks_that_were_not_run_are_not_said_to_have_failed():
+    def entry(kind, hidden):
+        message = f"✗ f (aim)\n  {kind}"
+        return {"aim": f"aim {hidden}", "hidden": hidden, "kind": kind, "message": message}
+
+    assert of_exercise([entry("absent", False), entry("absent", True)]) == [
+        "Its check could not be run. A person will look at it."
+    ]
+    assert of_exercise([entry("absent", True)])[0].startswith("Its check could not be run.")
+    slow = [entry("timeout", False), entry("skipped", False), entry("skipped", True)]
+    assert of_exercise(slow) == ["aim False: It took too long and was stopped."]
+
+
 def test_gaps_hold_numbers_shapes_types_and_the_courses_own_sentences():
     kept = "It returned shape (3, 4); a tensor of shape (2,) is needed."
     assert course_words(kept) == kept
