@@ -13,7 +13,7 @@ from flatlab.course.rebuild import Handed
 def tasks(tmp_path):
     chapter = desk(tmp_path)
     return {
-        place: many.Task(chapter, Handed(name, b"x", name, chapter=CHAPTER), Limits(), True, 1, 0)
+        place: many.Task(chapter, Handed(name, b"x", name, chapter=CHAPTER), Limits(), True, 1)
         for place, name in enumerate("abcdef")
     }
 
