@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from flatlab.course.grading import Kit
 
-# rebuild's reasons: the score for such an answer waits for a person; of a lost one there is none
 SILENT = {"unwritten", "absent", "skipped"}  # kinds of failed checks that saw no answer
+# rebuild's reasons: the score for such an answer waits for a person; of a lost one there is none
 UNSURE = {"ambiguous", "damaged", "lost", "incomplete"}
 
 
