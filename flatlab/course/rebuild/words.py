@@ -66,7 +66,6 @@ FILE = {
         "No cell could be read from the file: {}.",
         "We could not read your file. Please send it again; a person will look at it.",
     ),
-    "other-chapter": ("The file's name says {}.", ""),
 }
 
 # outcome of an exercise or question -> (for the instructor, for the student)

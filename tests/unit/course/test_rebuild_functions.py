@@ -8,7 +8,7 @@ from nbformat.v4 import new_code_cell
 from tiny_chapter import CONFIG, NAME, SOURCE
 
 from flatlab.course.assemble import assemble
-from flatlab.course.rebuild import Release, code, rebuild
+from flatlab.course.rebuild import Release, rebuild
 from flatlab.course.release import make_release
 from flatlab.course.source import CODE_KINDS, TEXT_KINDS, parse
 
@@ -108,22 +108,3 @@ def test_it_is_found_in_another_exercises_merged_cell(handed, release):
     handed.cells[at - 1].source += f"\n\n{OTHER}"
     space = run(again(handed, release).notebook)
     assert space["uphill"](1) == 2 and space["gradient_step"](5, 2, 0.5) == 4
-
-
-@pytest.mark.parametrize(
-    ("text", "cut"),
-    [
-        (" * gradient", True),
-        (".sum()", True),
-        (") / 2\n    return x", True),
-        (" for x in w)", True),
-        ("if x else y", True),
-        ("    for x in w:\n        pass", False),
-        ("if x:\n    y", False),
-        ("-x", False),
-        ("return x", False),
-        ("x = 1", False),
-    ],
-)
-def test_what_no_statement_begins_with_continues_a_line(text, cut):
-    assert code.continues_a_line(text) is cut
