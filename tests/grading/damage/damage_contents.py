@@ -67,7 +67,7 @@ def edit_tests(sheet: Sheet, rng: random.Random) -> Sheet:
         edits = (f"{marker}\nprint('passed')", c.source + "\nassert True", "pass", f"# {c.source}")
         return replace(c, source=rng.choice(edits))
 
-    chosen = {i for i, c in enumerate(sheet.cells) if c.grade_id.startswith("check-")}
+    chosen = {i for i in others(sheet) if sheet.cells[i].grade_id.startswith("check-")}
     return each(sheet, chosen, change)
 
 
@@ -75,7 +75,7 @@ def edit_setup_and_settings(sheet: Sheet, rng: random.Random) -> Sheet:
     def change(c: C) -> C:
         return replace(c, source=c.source.replace("5", "7") + "\nimport random\n\nrandom.seed(0)")
 
-    chosen = {i for i, c in enumerate(sheet.cells) if c.grade_id in ("setup", "settings")}
+    chosen = {i for i in others(sheet) if sheet.cells[i].grade_id in ("setup", "settings")}
     return each(sheet, chosen, change)
 
 

@@ -1,6 +1,7 @@
 """Damaged submissions of a tiny chapter, rebuilt and graded: the points of the undamaged one."""
 
 import random
+from itertools import zip_longest
 
 import pytest
 from damage_judge import handed_in
@@ -29,12 +30,12 @@ def tiny(tmp_path_factory):
 
 
 def chains() -> list[list[str]]:
-    """Every operator once, those to cells two by two, each pair with one to files while they last."""
+    """Every operator once: those to cells three by three, each three with one to files behind."""
     cells, files = sorted(TO_CELLS), sorted(TO_FILES)
     random.Random(0).shuffle(cells)
-    pairs = [cells[i : i + 2] for i in range(0, len(cells), 2)]
-    files += [None] * (len(pairs) - len(files))
-    return [[*pair, *filter(None, [file])] for pair, file in zip(pairs, files, strict=True)]
+    threes = [cells[i : i + 3] for i in range(0, len(cells), 3)]
+    pairs = zip_longest(threes, files)
+    return [[*(three or []), *([file] if file else [])] for three, file in pairs]
 
 
 def damaged(names: list[str], sheet):
