@@ -324,6 +324,8 @@ class BatchesOfOne(AllBatches):
 
 @check.mean_square_multiplier.hidden("tensors that broadcast")
 class Broadcast:
+    hints = (("converted", "a and s may be tensors: use ** and *, not the functions of math."),)
+
     def draw(self, generator):
         a = torch.rand(3, 1, generator=generator, dtype=torch.float64)
         return {"a": a, "s": torch.rand(1, 4, generator=generator, dtype=torch.float64)}
@@ -886,6 +888,8 @@ from flatlab.checks.toys import symmetric
 
 @check.non_uniformity.hidden("a Σ of zeros")
 class NoVariance:
+    hints = LargestVariance.hints
+
     def draw(self, generator):
         return {"sigma": torch.zeros(6, 6, dtype=torch.float64)}
 
