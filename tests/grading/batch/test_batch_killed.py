@@ -19,7 +19,7 @@ from flatlab.course.batch.journal import write
 pytestmark = [pytest.mark.grading, pytest.mark.slow]
 KILLS = 20
 SEED = 20
-EARLIEST, LATEST = 0.05, 0.5  # of an undisturbed run's time: when a run is killed
+EARLIEST, LATEST = 0.1, 0.8  # of an undisturbed run's time: when a run is killed
 
 
 def start(layout, submitted: Path, out: Path) -> subprocess.Popen:
