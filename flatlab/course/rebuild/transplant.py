@@ -20,6 +20,7 @@ from flatlab.course.rebuild.parting import part_merged, part_own
 from flatlab.course.rebuild.pieces import Piece, pieces
 from flatlab.course.rebuild.reading import Read, read
 from flatlab.course.rebuild.release import ANSWERS, Release, Slot
+from flatlab.course.rebuild.unplaced import unplaced
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,12 @@ def rebuild(data: bytes | Path, release: NotebookNode | Path | Release) -> Rebui
     manual = [answer.case for answer in answers if answer.case]
     sewn = any(p.joined or _is_broken(p) for p in parts)
     manual += [*cases, *strays]
-    manual += _unfinished(answers, own, parts, bool(strays)) if strays or sewn else []
-    return Rebuilt(_assemble(release, answers, parts, own), report, manual)
+    gone = any(line["name"] == "missing" for line in report)
+    if strays or sewn or gone:
+        manual += _unfinished(answers, own, parts, bool(strays))
+    notebook = _assemble(release, answers, parts, own)
+    manual += unplaced(parts, answers, notebook, manual, release)
+    return Rebuilt(notebook, report, manual)
 
 
 def _read(data: bytes) -> Read:
