@@ -45,7 +45,17 @@ class TopicGuard:
             self.called = f"{module}.{frame.f_code.co_name}"
 
 
-class Meter(TorchDispatchMode):
+class _Mode(TorchDispatchMode):
+    """A mode whose subclasses torch leaves as they are.
+
+    It else wraps their methods for its compiler, and imports that at the first operation: 1.5 s.
+    """
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        pass
+
+
+class Meter(_Mode):
     """Context manager that counts tensor operations and keeps the largest tensor's size.
 
     ``operations``: number of ATen calls, backward passes included. ``largest``: most elements

@@ -52,7 +52,10 @@ class LargestCurvature:
 class Bound:
     cases = ((0.5, 4, 1000), (0.1, 10, 50), (0.7, 3, 4))
     hints = (
-        ("math domain error", "The root is of a negative number: it is (n - B), not (B - n)."),
+        (
+            "math domain error",
+            "The root is of a negative number: below the line is (n - B), in parentheses.",
+        ),
         ("ZeroDivisionError", "Is n - B below the line, and B = n asked for first?"),
     )
 

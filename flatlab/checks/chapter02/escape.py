@@ -30,6 +30,8 @@ def trajectory(student, inputs, x0, seed: int | None = None, stochastic=True) ->
     if steps and np.shape(path) == (steps,):
         raise WrongAnswer(f"For {steps} steps it returned {steps} numbers: x0 itself comes first.")
     path = array(path, (steps + 1,))
+    if isinstance(x0, float) and (wrong := still(path, x0, inputs["learning_rate"])):
+        raise WrongAnswer(wrong)
     if abs(path[0] - x0) > SINGLE:
         raise WrongAnswer(f"The first entry is {path[0]:.4g}: it should be x0, {x0:.4g}.")
     if path[0] != x0:
@@ -44,6 +46,24 @@ def slope(x: np.ndarray, curvature: float) -> np.ndarray:
     """The derivative of min{x^2, curvature (x - 1)^2}."""
     right = 2 * curvature * (x - 1)
     return np.where(x**2 < curvature * (x - 1) ** 2, 2 * x, right)
+
+
+def still(path: np.ndarray, x0: float, learning_rate: float) -> str | None:
+    """Why all entries behind the first are one number, where they are: no trajectory here rests."""
+    later = path[1:]
+    if len(later) < 2 or (later != later[0]).any():
+        return None
+    if abs(later[0] - x0) <= 1e-6 * abs(x0):
+        return "Every entry is x0: does x move in the loop?"
+    slopes = [float(slope(np.array(x0), c)) for c in CURVATURES]
+    one_step = [x0 - learning_rate * g for g in (*slopes, sum(slopes) / 2)]
+    if np.abs(later[0] - one_step).min() <= SINGLE * abs(learning_rate * max(slopes, key=abs)):
+        return "Every step starts at x0 again: it must start where the last one ended."
+    which = "All entries" if path[0] == later[0] else "All entries behind x0"
+    return (
+        f"{which} are the same number: was one tensor changed in place? Append a copy, x.clone() or "
+        "float(x)."
+    )
 
 
 def larger_branch(x: np.ndarray, curvature: float) -> np.ndarray:

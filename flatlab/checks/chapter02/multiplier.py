@@ -13,6 +13,11 @@ mean_square_multiplier = Exercise(
     "mean_square_multiplier", remaining=("batches of one sample", "tensors that broadcast")
 )
 
+LEFT_TO_RIGHT = (
+    "(n - B) / B * (n - 1) multiplies by n - 1: Python goes from left to right. Put what is below the "
+    "line in parentheses, (n - B) / (B * (n - 1))."
+)
+
 
 def multiplier_mistakes(rate: float, a: float, s: float, b: int, n: int) -> list[tuple]:
     """What wrong formulas give, and what each got wrong."""
@@ -34,6 +39,8 @@ def multiplier_mistakes(rate: float, a: float, s: float, b: int, n: int) -> list
         (mean - noise * variance, "The noise is subtracted; it adds to the spread."),
         (abs(1 - rate * a) + noise * variance, "The first term is |1 - eta a|, not its square."),
         (1 - rate * a + noise * variance, "The first term is 1 - eta a, not its square."),
+        (mean + (n - b) / b * (n - 1) * variance, LEFT_TO_RIGHT),
+        ((1 - a) ** 2 + noise * variance, "The first term is (1 - a)^2: eta is missing before a."),
         (math.sqrt(right), "This is the root of the multiplier, which belongs to the mean square."),
         (mean, "Only (1 - eta a)^2 is there: where does the noise enter?"),
         ((1 - rate * a**2) + noise * variance, "a is squared, and not 1 - eta a."),
@@ -46,6 +53,8 @@ def multiplier_mistakes(rate: float, a: float, s: float, b: int, n: int) -> list
 
 @mean_square_multiplier.check("a count over all batches")
 class AllBatches:
+    hints = (("type(s) for ^", "A power is ** in Python: ^ works on the bits of whole numbers."),)
+
     def draw(self, generator):
         curvatures = 1.5 + 2 * torch.rand(6, generator=generator, dtype=torch.float64)
         return {"curvatures": curvatures, "learning_rate": 0.75, "batch_size": 2}
@@ -71,7 +80,10 @@ class AllBatches:
 
 @mean_square_multiplier.check("gradient descent, B = n")
 class WholeBatch(AllBatches):
-    hints = (("ZeroDivisionError", "For B = n the noise is 0: n - B belongs above the line."),)
+    hints = (
+        *AllBatches.hints,
+        ("ZeroDivisionError", "For B = n the noise is 0: n - B belongs above the line."),
+    )
 
     def draw(self, generator):
         return {**super().draw(generator), "batch_size": 6}

@@ -1,10 +1,11 @@
 """Non-uniformity by power iteration."""
 
 import numpy as np
+import torch
 
 from flatlab.checks.answers import array, compare
 from flatlab.checks.chapter01.products import Product, seeded
-from flatlab.checks.core import Exercise
+from flatlab.checks.core import Exercise, WrongAnswer
 from flatlab.checks.toys import symmetric
 
 non_uniformity = Exercise(
@@ -17,10 +18,29 @@ non_uniformity = Exercise(
 )
 
 
+class WatchedProduct(Product):
+    """A product that remembers whether it gave 0 and was then asked for the product of a NaN."""
+
+    def __init__(self, matrix: np.ndarray) -> None:
+        super().__init__(matrix)
+        self.gave_zero = self.nan_after_zero = False
+
+    def __call__(self, v: torch.Tensor) -> torch.Tensor:
+        product = super().__call__(v)
+        self.nan_after_zero |= self.gave_zero and bool(torch.isnan(v).any())
+        self.gave_zero = not product.any()
+        return product
+
+
 def counted(student, sigma: np.ndarray, steps: int, seed: int = 0) -> dict:
     """The student's s, and how many products it took."""
-    product = Product(sigma)
+    product = WatchedProduct(sigma)
     s = array(student(product, len(sigma), steps, seeded(seed)), ())
+    if np.isnan(s) and product.nan_after_zero:
+        raise WrongAnswer(
+            "v became NaN: Σv was 0 and was divided by its norm, 0. A NaN passes through the root and "
+            "through max(nan, 0.0). Where the norm is 0, leave the loop: s is 0."
+        )
     return {"s": s, "calls": product.calls}
 
 
@@ -34,7 +54,7 @@ class LargestVariance:
     )
 
     def draw(self, generator):
-        eigenvalues = [self.scale * value for value in (40.0, 15.0, 8.0, *[1.0] * 20)]
+        eigenvalues = [self.scale * value for value in (40.0, 15.0, 8.0, *[1.0] * 19, 0.7)]
         return {"sigma": symmetric(generator, eigenvalues)}
 
     def call(self, student, inputs):
@@ -49,10 +69,15 @@ class LargestVariance:
             return (
                 f"For {self.steps} steps it used {calls} products: does the loop run `steps` times?"
             )
-        if calls > 2 * self.steps + 2 or calls == len(sigma):
+        if calls == len(sigma):
             return (
-                f"It used {calls} products for {self.steps} steps: this looks like building the whole "
-                "matrix first."
+                f"It used {calls} products, one for each of the {calls} dimensions: this looks like "
+                "building the whole matrix first."
+            )
+        if calls > 2 * self.steps + 2:
+            return (
+                f"It used {calls} products for {self.steps} steps, and a step takes two at most: keep "
+                "Σv in a variable."
             )
         top = values[-1]
         return compare(

@@ -5,7 +5,7 @@ import operator
 import numpy as np
 import torch
 
-from flatlab.checks.answers import array, compare
+from flatlab.checks.answers import array, close, compare
 from flatlab.checks.core import Exercise, WrongAnswer
 from flatlab.checks.toys import normal
 
@@ -32,7 +32,7 @@ class SampleProducts:
             index = operator.index(i)
         except (TypeError, RuntimeError):
             raise WrongAnswer(
-                f"per_sample_hvp was given a {type(i).__name__} for i: it takes (i, v), first the "
+                f"per_sample_hvp was given i of type {type(i).__name__}: it takes (i, v), first the "
                 "number of the sample."
             ) from None
         if not 0 <= index < n:
@@ -59,14 +59,37 @@ def product_mistakes(hessians: np.ndarray, v: np.ndarray) -> list[tuple]:
     n, mean = len(hessians), hessians.mean(0)
     each, squares = hessians @ v, (hessians @ hessians).mean(0)
     right = sigma_v(hessians, v)
+    before = np.cumsum(each, axis=0) / n - each / n  # H v when sample i's turn comes
+    apply_twice = "H_i^2 v is the product H_i (H_i v): apply H_i twice."
+    early = (
+        "H (H v) is computed while H v is still being added up. Finish H v in a first loop, then apply "
+        "H to it in a second."
+    )
+
+    def in_turn(vectors: np.ndarray) -> np.ndarray:
+        """The mean of H_i times vector i."""
+        return np.einsum("nij,nj->i", hessians, vectors) / n
+
     return [
         (
             (each**2).mean(0) - (mean @ v) ** 2,
-            (
-                "This is the variance of the entries of H_i v, squared one by one. H_i^2 v is the "
-                "product H_i (H_i v): apply H_i twice."
-            ),
+            "This is the variance of the entries of H_i v, squared one by one. " + apply_twice,
         ),
+        (
+            (each**2).mean(0),
+            "This is the mean of (H_i v)**2, squared entry by entry, and nothing is subtracted. "
+            + apply_twice,
+        ),
+        (
+            (each**2).mean(0) - mean @ (mean @ v),
+            "The first term is the mean of (H_i v)**2, squared entry by entry. " + apply_twice,
+        ),
+        (
+            squares @ v - (mean @ v) ** 2,
+            "H v is squared entry by entry, as in Hv * Hv. H (H v) applies H to H v: a second loop.",
+        ),
+        (squares @ v - in_turn(before + each / n), early),
+        (squares @ v - in_turn(before), early),
         (squares @ v, "H (H v) is not subtracted: this is the mean of H_i (H_i v) alone."),
         (mean @ (mean @ v), "This is H (H v) alone."),
         (mean @ v, "This is H v: the mean product, not its variance."),
@@ -104,9 +127,15 @@ class RandomHessians:
 
     def verdict(self, inputs, outputs):
         hessians, v = inputs["hessians"], inputs["v"]
+        right = sigma_v(hessians, v)
+        if not close(outputs["result"], right, 1e-4) and (outputs["v_after"] != v).any():
+            return (
+                "v came back with new values, and a product taken after the change is of another "
+                "vector. `Hv = v` is a second name for v, not a copy: start from torch.zeros_like(v)."
+            )
         return compare(
             outputs["result"],
-            sigma_v(hessians, v),
+            right,
             1e-4,
             product_mistakes(hessians, v),
             "It gives {got}; the matrix Sigma times v is {expected}.",

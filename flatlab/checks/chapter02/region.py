@@ -31,13 +31,13 @@ RULES = {
     "swapped": lambda a, s, rate, b, n: RULES["right"](s, a, rate, b, n),
 }
 MESSAGES = {
-    "theorem": "It asks that the multiplier is at most 1, which is Theorem 1 and stricter. The region "
-    "is the box of the two necessary bounds.",
-    "sharpness": "It looks at a alone: s has a bound too.",
-    "non-uniformity": "It looks at s alone: a has a bound too.",
-    "either": "It asks for one of the two bounds; both are necessary.",
+    "theorem": "It answers as if the multiplier had to be at most 1: that is Theorem 1, and stricter. "
+    "The region is the box of the two necessary bounds.",
+    "sharpness": "It answers as if a alone counted: s has a bound too.",
+    "non-uniformity": "It answers as if s alone counted: a has a bound too.",
+    "either": "It answers as if one of the two bounds were enough; both are necessary.",
     "outside": "Every answer is turned round: True means inside.",
-    "swapped": "a and s have changed places.",
+    "swapped": "It answers as if a and s had changed places.",
 }
 
 
@@ -57,9 +57,14 @@ def region_verdict(points: list, said: list[bool]) -> str | None:
     )
 
 
+PARENTHESES = "& and | come before <=: put each comparison in parentheses, (a <= A) & (s <= S)."
+OPERATORS = tuple((of, PARENTHESES) for of in ("type(s) for &", "type(s) for |", "bitwise_"))
+
+
 @region_contains.check("single points")
 class Points:
     hints = (
+        *OPERATORS,
         ("ZeroDivisionError", "For B = n the bound on s is infinite: ask for it, or use yours."),
     )
 
@@ -82,7 +87,11 @@ class Points:
 @region_contains.check("a tensor of points")
 class ManyPoints:
     hints = (
-        ("ambiguous", "`and` asks for a single truth value: combine tensors with &."),
+        *OPERATORS,
+        (
+            "ambiguous",
+            "`and`, and so 0 <= a <= A, asks for a single truth value: combine tensors with &.",
+        ),
         ("only one element tensors", "float() and math take single numbers; compare the tensors."),
     )
 

@@ -5,6 +5,7 @@ import torch
 
 from flatlab.checks.answers import array, compare
 from flatlab.checks.chapter02.batches import second_moment
+from flatlab.checks.chapter02.multiplier import LEFT_TO_RIGHT
 from flatlab.checks.core import Exercise
 from flatlab.checks.toys import normal
 
@@ -26,6 +27,9 @@ def matrix_mistakes(hessians: np.ndarray, rate: float, b: int) -> list[tuple]:
     step = identity - rate * mean
     drift, factor = step @ step, rate**2 * (n - b) / (b * (n - 1))
     entrywise = (hessians**2).mean(0) - mean**2
+    total = hessians.sum(0)
+    step_of_sum = identity - rate * total
+    summed = "H is the mean of the H_i, not their sum."
     both = "Both squares are taken entry by entry: H^2 is the matrix product H @ H."
     return [
         (step**2 + factor * entrywise, both),
@@ -49,9 +53,15 @@ def matrix_mistakes(hessians: np.ndarray, rate: float, b: int) -> list[tuple]:
             ),
         ),
         (drift + factor * squares, "Sigma lacks its second part: the mean of H_i^2, minus H^2."),
+        (drift + factor * (squares - total @ total), summed),
+        (step_of_sum @ step_of_sum + factor * (squares - total @ total), summed),
         (
-            drift + factor * (squares - (hessians.sum(0) @ hessians.sum(0))),
-            "H is the mean of the H_i, not their sum.",
+            step_of_sum @ step_of_sum + factor * sigma,
+            "In I - eta H stands the sum of the H_i: H is their mean.",
+        ),
+        (
+            step_of_sum @ step_of_sum + factor * (n * squares - total @ total),
+            "Nothing is divided by n: H and the mean of the H_i^2 are both means.",
         ),
         (drift - factor * sigma, "The noise is subtracted: is Sigma the mean of H_i^2 minus H^2?"),
         (
@@ -65,6 +75,7 @@ def matrix_mistakes(hessians: np.ndarray, rate: float, b: int) -> list[tuple]:
             drift + rate**2 * b * (n - 1) / (n - b) * sigma if b < n else np.nan * sigma,
             "The fraction is upside down: the noise must vanish for B = n.",
         ),
+        (drift + rate**2 * (n - b) / b * (n - 1) * sigma, LEFT_TO_RIGHT),
         (drift + factor / rate * sigma, "The noise has eta; it must be eta squared."),
         (drift + factor / rate**2 * sigma, "The noise lacks eta squared."),
         (drift + factor * b * sigma, "The noise is not divided by the batch size B."),

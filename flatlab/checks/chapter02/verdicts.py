@@ -18,10 +18,11 @@ is_linearly_stable = Exercise(
 # name: curvatures of each sample along orthogonal directions, learning rate, batch size
 MINIMA = {
     "flat and uniform": ([[0.2, 0.3, 0.4]] * 2, 0.5, 1),
-    "too sharp for gradient descent": ([[5.0, 0.5, 0.5]] * 2, 0.5, 2),
+    "too sharp for gradient descent": ([[5.0, 0.5, 0.6]] * 2, 0.5, 2),
     "the slides' x = 1 under gradient descent": ([[0.2], [3.8]], 0.7, 2),
     "the slides' x = 1 under SGD": ([[0.2], [3.8]], 0.7, 1),
     "within both bounds, and both nearly used up": ([[0.9, 0.4], [2.5, 0.4]], 1.0, 1),
+    "the same with the directions exchanged": ([[0.4, 0.9], [0.4, 2.5]], 1.0, 1),
     "the same in larger batches": ([[0.9, 0.4], [2.5, 0.4]] * 4, 1.0, 6),
     "sharp in one direction, non-uniform in another": ([[1.7, 0.2], [1.7, 1.8]], 1.0, 1),
     "one noisy direction beside two calm ones": ([[0.1, 0.5, 0.3], [3.5, 0.5, 0.3]], 0.7, 1),
@@ -38,9 +39,9 @@ def boolean(value) -> bool:
         return bool(value)
     if value is None:
         raise WrongAnswer("It returned None: is the return statement missing?")
-    kind = type(value).__name__
+    kind = f"value of type {type(value).__name__}"
     if isinstance(value, torch.Tensor):
-        kind = f"{value.dtype} tensor of shape {tuple(value.shape)}"
+        kind = f"tensor ({value.dtype}, shape {tuple(value.shape)})"
     raise WrongAnswer(f"It returned a {kind}; True or False is needed.")
 
 
@@ -54,7 +55,9 @@ def rules(hessians: np.ndarray, rate: float, b: int) -> dict[str, bool]:
     """What each rule says of a minimum; the first one is right."""
     mean = hessians.mean(0)
     sigma = (hessians @ hessians).mean(0) - mean @ mean
-    values = np.linalg.eigvalsh(second_moment(hessians, rate, b))
+    matrix = second_moment(hessians, rate, b)
+    values = np.linalg.eigvalsh(matrix)
+    unsorted = torch.linalg.eigvals(torch.tensor(matrix)).real.numpy()  # the order a student sees
     curvatures = np.linalg.eigvalsh(mean)
     a, s = curvatures[-1], np.sqrt(max(np.linalg.eigvalsh(sigma)[-1], 0.0))
     n = len(hessians)
@@ -67,29 +70,44 @@ def rules(hessians: np.ndarray, rate: float, b: int) -> dict[str, bool]:
         "one direction": (1 - rate * a) ** 2 + noise <= 1 + ROOM,
         "trace": values.sum() <= 1 + ROOM,
         "smallest": values[0] <= 1 + ROOM,
+        "first": unsorted[0] <= 1 + ROOM,
+        "last": unsorted[-1] <= 1 + ROOM,
+        "entry": matrix.max() <= 1 + ROOM,
+        "frobenius": np.linalg.norm(matrix) <= 1 + ROOM,
+        "samples": np.linalg.eigvalsh(hessians).max() <= 2 / rate,
         "turned round": values[-1] > 1 + ROOM,
         "always": True,
         "never": False,
     }
 
 
-MESSAGES = {
-    "descent": "It looks at H alone, as for gradient descent: where does Sigma enter?",
-    "noise": "It looks at Sigma alone: a minimum may be too sharp even without noise.",
-    "bounds": "It asks for both bounds. They are necessary and not enough: each term may be below 1 "
-    "and their sum above. Take the largest eigenvalue of the matrix.",
-    "one direction": "It puts the largest a and the largest s into the formula for one dimension. They "
-    "may belong to different directions; the eigenvalue of the matrix knows.",
-    "trace": "It compares the sum of all eigenvalues with 1: only the largest counts.",
-    "smallest": "It looks at the smallest eigenvalue. eigvalsh gives them in ascending order, and "
-    "every one must be at most 1.",
+MESSAGES = {  # guessed from the answers, and worded so
+    "descent": "It answers as if H alone counted, as for gradient descent: where does Sigma enter?",
+    "noise": "It answers as if Sigma alone counted: a minimum may be too sharp even without noise.",
+    "bounds": "It answers as if both bounds were enough. They are necessary only: each term may be "
+    "below 1 and their sum above. Take the largest eigenvalue of the matrix.",
+    "one direction": "It answers like the formula for one dimension with the largest a and the largest "
+    "s. They may belong to different directions; the eigenvalue of the matrix knows.",
+    "trace": "It answers as if the sum of all eigenvalues were compared with 1: only the largest counts.",
+    "smallest": "It answers as if the smallest eigenvalue were compared with 1. eigvalsh gives them in "
+    "ascending order, and every one must be at most 1.",
+    "first": "It answers like the first eigenvalue of torch.linalg.eigvals, whose order means nothing. "
+    "Take the largest of all, or eigvalsh(...)[-1].",
+    "last": "It answers like the last eigenvalue of torch.linalg.eigvals, whose order means nothing. "
+    "Take the largest of all, or eigvalsh(...)[-1].",
+    "entry": "It answers as if the largest entry of the matrix were compared with 1. The largest "
+    "eigenvalue may be above every entry: torch.linalg.eigvalsh(...)[-1].",
+    "frobenius": "It answers as if the Frobenius norm of the matrix were compared with 1: that adds up "
+    "the squares of all eigenvalues, and only the largest counts.",
+    "samples": "It answers as if each sample's own largest curvature had to be at most 2/eta. That asks "
+    "too much: one sample may overshoot where the mean of the squares does not grow.",
     "turned round": "Every answer is turned round: True means stable.",
     "always": "It says True for every minimum.",
     "never": "It says False for every minimum.",
 }
 
 
-@is_linearly_stable.check("eight toy minima")
+@is_linearly_stable.check("toy minima")
 class ToyMinima:
     hints = (
         (
@@ -136,7 +154,7 @@ class ToyMinima:
         largest = np.linalg.eigvalsh(second_moment(hessians, rate, b))[-1]
         return (
             f"Minimum {inputs['names'][k]!r} (eta = {rate}, B = {b} of {len(hessians)}): the largest "
-            f"eigenvalue is {largest:.4g}, and it says {said[k]}."
+            f"eigenvalue of the matrix is {largest:.4g}, and it says {said[k]}."
         )
 
 

@@ -57,7 +57,6 @@ class Task:
     limits: Limits
     sandbox: bool
     seed: int
-    parent: int  # whose end ends a process that it started
 
 
 def grade_all(
@@ -94,7 +93,7 @@ def grade_all(
             if tell:
                 tell(old, False)
         else:
-            tasks[place] = Task(desks.get(item.chapter), item, limits, sandbox, seed, os.getpid())
+            tasks[place] = Task(desks.get(item.chapter), item, limits, sandbox, seed)
     for place, record in _results(tasks, way):
         journal.write(record)
         records[place] = record
@@ -168,7 +167,8 @@ def _spread(tasks: dict[int, Task], way: Way, begun: list[int]) -> Iterator[tupl
     elif way.jobs == 1:
         settings = {"backend": "sequential", "n_jobs": 1}
     else:
-        settings = {"backend": "loky", "n_jobs": way.jobs}
+        follow = {"initializer": _follow, "initargs": (os.getpid(),)}
+        settings = {"backend": "loky", "n_jobs": way.jobs, **follow}
     with parallel_config(**settings):
         yield from Parallel(
             return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs", max_nbytes=None
@@ -183,7 +183,6 @@ def _deaths() -> tuple[type[BaseException], ...]:
 
 def work(place: int, task: Task) -> tuple[int, dict]:
     """In a worker: the record of ``task``, whatever happens. Only a missing sandbox is raised."""
-    _follow(task.parent)
     item = task.handed
     if task.desk is None:
         why = item.problem or "Nothing says which chapter it is."
@@ -207,8 +206,8 @@ def _failed(task: Task, why: str) -> dict:
 
 
 def _follow(parent: int) -> None:
-    """Have this process end with ``parent``, where that has started it (Linux)."""
-    if sys.platform.startswith("linux") and os.getppid() == parent:
+    """Have this process end with ``parent``, which has started it (Linux)."""
+    if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
+        if os.getppid() != parent:  # it has ended already
             os._exit(1)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from tqdm import tqdm
 
@@ -38,59 +40,86 @@ class Options:
 
 
 def run(options: Options, echo: Echo) -> list[str]:
-    """Grade everything in ``options.submitted``; the problems, where nothing could be graded."""
+    """Grade everything in ``options.submitted``; the problems, where it could not be done."""
     try:
         _run(options, Layout.find(), echo)
     except Refused as refused:
         return refused.problems
-    except (ArchiveRefused, Busy, FileNotFoundError, GradingRefused) as error:
+    except (ArchiveRefused, Busy, GradingRefused, OSError) as error:
         return [str(error)]
-    except (ArgumentError, SQLAlchemyError) as error:
+    except (ArgumentError, ModuleNotFoundError, SQLAlchemyError) as error:
         address = options.gradebook or "gradebook.db"
         return [f"The gradebook {address} cannot be used: {str(error).splitlines()[0]}"]
     return []
 
 
 def _run(options: Options, layout: Layout, echo: Echo) -> None:
-    begin, out = time.monotonic(), options.out
+    out = options.out
     if options.sandbox and (reason := available()):
         raise GradingRefused(reason)
+    if options.way.backend == "dask" and find_spec("distributed") is None:
+        raise Refused(['Dask is not installed: pip install "flatlab[cluster]".'])
     isolated = "each submission in bubblewrap" if options.sandbox else "no sandbox: they run as you"
     echo(f"sandbox: {isolated}; limits: {_told(options.limits)}")
     handed = _collect(options, layout, echo)
+    chapters = sorted({item.chapter for item in handed if item.chapter})
+    desks = {chapter: make_desk(layout, chapter) for chapter in chapters}
+    address = options.gradebook or f"sqlite:///{out.resolve() / 'gradebook.db'}"
     with Journal(out).held() as journal:
-        bar = tqdm(total=len(handed), desc="grading", unit="submission")
-        new: list[dict] = []
-
-        def tell(record: dict, made: bool) -> None:
-            new.extend([record] if made else [])
-            bar.update()
-
-        with bar:
-            records = grade_all(
-                handed,
-                journal,
-                layout=layout,
-                limits=options.limits,
-                sandbox=options.sandbox,
-                way=options.way,
-                tell=tell,
-            )
-        taken = time.monotonic() - begin
-        echo(f"graded {len(new)}, kept {len(records) - len(new)} as they were, in {taken:.0f} s")
-        desks = {
-            chapter: make_desk(layout, chapter)
-            for chapter in sorted({item.chapter for item in handed if item.chapter})
-        }
+        merge([], address, desks)  # what is wrong with the gradebook is said before the work
+        records = _grade(handed, journal, layout, options, echo)
         for record in records:
             _keep_notebook(out, record)
-        address = options.gradebook or f"sqlite:///{out.resolve() / 'gradebook.db'}"
-        merged = merge(records, address, desks)
-        _say_merged(merged, address, echo)
-        hand = by_hand(address, desks)
-        paths = reports.write(records, out, layout=layout, platform=options.platform, by_hand=hand)
-        _say_paths(paths, out, echo)
+        merged = merge([r for r in records if r["chapter"] in desks], address, desks)
+        counts = f"{merged.new} new, {merged.changed} changed, {merged.same} as they were"
+        told = make_url(address).render_as_string(hide_password=True)
+        echo(f"gradebook: {counts}: {told}")
+        _report(records, by_hand(address, desks), layout, options, echo)
         _say_looks(records, merged, echo)
+
+
+def _grade(
+    handed: list[Handed], journal: Journal, layout: Layout, options: Options, echo: Echo
+) -> list[dict]:
+    """The records, with a bar that shows how far it is."""
+    begin, made = time.monotonic(), 0
+    with tqdm(total=len(handed), desc="grading", unit="submission") as bar:
+
+        def tell(record: dict, new: bool) -> None:
+            nonlocal made
+            made += new
+            bar.update()
+
+        records = grade_all(
+            handed,
+            journal,
+            layout=layout,
+            limits=options.limits,
+            sandbox=options.sandbox,
+            way=options.way,
+            tell=tell,
+        )
+    seconds = time.monotonic() - begin
+    echo(f"graded {made}, kept {len(records) - made} as they were, in {seconds:.0f} s")
+    return records
+
+
+def _report(
+    records: list[dict], hand: Mapping, layout: Layout, options: Options, echo: Echo
+) -> None:
+    out = options.out
+    try:
+        paths = reports.write(records, out, layout=layout, platform=options.platform, by_hand=hand)
+    except ValueError as error:
+        raise Refused(
+            [f"All is graded, but the tables and pages are not written: {error}"]
+        ) from error
+    pages = [path for path in paths if "feedback" not in path.relative_to(out).parts]
+    for path in pages:
+        echo(f"wrote {path}")
+    if len(pages) < len(paths):
+        count = _count(len(paths) - len(pages), "page")
+        echo(f"wrote {out / 'feedback'}/: {count}, one a student and chapter")
 
 
 def _collect(options: Options, layout: Layout, echo: Echo) -> list[Handed]:
@@ -102,18 +131,24 @@ def _collect(options: Options, layout: Layout, echo: Echo) -> list[Handed]:
     if not handed:
         raise Refused([f"{options.submitted} holds no notebook and no zip archive."])
     wanted = layout.select(list(options.chapters)) if options.chapters else list(known)
-    if len(wanted) == 1:  # what tells nothing of its chapter is taken for the one asked for
+    if (
+        len(options.chapters) == len(wanted) == 1
+    ):  # what tells nothing of its chapter is taken for the one asked for
         handed = [
             replace(item, chapter=wanted[0]) if item.data and not item.chapter else item
             for item in handed
         ]
     chosen = [item for item in handed if not item.chapter or item.chapter in wanted]
     if len(chosen) < len(handed):
-        echo(f"left out: {len(handed) - len(chosen)} notebooks of other chapters")
+        echo(f"left out: {_count(len(handed) - len(chosen), 'notebook')} of other chapters")
     for chapter in sorted({item.chapter for item in chosen}):
         count = sum(item.chapter == chapter for item in chosen)
-        echo(f"{chapter or 'of no known chapter'}: {count} submissions")
+        echo(f"{chapter or 'of no known chapter'}: {_count(count, 'submission')}")
     return chosen
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _told(limits: Limits) -> str:
@@ -131,32 +166,11 @@ def _keep_notebook(out: Path, record: Mapping) -> None:
         write(path, text)
 
 
-def _say_merged(merged: Merged, address: str, echo: Echo) -> None:
-    counts = f"{merged.new} new, {merged.changed} changed, {merged.same} as they were"
-    echo(f"gradebook: {counts}: {_without_password(address)}")
-
-
-def _without_password(address: str) -> str:
-    from sqlalchemy.engine import make_url
-
-    return make_url(address).render_as_string(hide_password=True)
-
-
-def _say_paths(paths: Sequence[Path], out: Path, echo: Echo) -> None:
-    pages = [path for path in paths if "feedback" not in path.relative_to(out).parts]
-    for path in pages:
-        echo(f"wrote {path}")
-    if len(pages) < len(paths):
-        echo(
-            f"wrote {out / 'feedback'}/: {len(paths) - len(pages)} pages, one a student and chapter"
-        )
-
-
 def _say_looks(records: Iterable[Mapping], merged: Merged, echo: Echo) -> None:
     """A line for each submission that a person has to look at."""
     lines = [f"{r['student']}, {r['chapter']}: {why}" for r in records if (why := look(r))]
     lines += merged.left
-    echo(f"a person has to look at {len(lines)} submissions" + (":" if lines else ""))
+    echo(f"a person has to look at {_count(len(lines), 'submission')}" + (":" if lines else ""))
     for line in lines[:MOST_LINES]:
         echo(f"  {line}")
     if len(lines) > MOST_LINES:

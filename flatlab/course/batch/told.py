@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from flatlab.course.grading import Kit
 
+SILENT = {"unwritten", "absent", "skipped"}  # kinds of failed checks that saw no answer
 # rebuild's reasons: the score for such an answer waits for a person; of a lost one there is none
 UNSURE = {"ambiguous", "damaged", "lost", "incomplete"}
 
@@ -84,7 +85,7 @@ def cases(rebuilt: Iterable[Mapping], run: Iterable[str], failure: str) -> list[
 def misconception(exercise: Mapping) -> str:
     """What the first visible check that failed says is wrong, as one line; "" where none did."""
     visible = [entry for entry in exercise["failed"] if not entry["hidden"]]
-    if not visible or visible[0]["kind"] == "unwritten":
+    if not visible or visible[0]["kind"] in SILENT:
         return ""
     head, _, text = visible[0]["message"].partition("\n")
     return (text.strip() or head).split("\n")[0].strip()

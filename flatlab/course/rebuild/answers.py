@@ -105,7 +105,9 @@ def _exercise(
     usable = good or [i for i in full if code.parses(pieces[i].whole)] or full
     chosen, why = in_force(usable, pieces, release.check_of(slot))
     piece = pieces[chosen]
-    usable += [i for i in full if i not in usable and pieces[i].definitions() - piece.definitions()]
+    rivals = [i for i in full if i not in usable and pieces[i].definitions() - piece.definitions()]
+    why = "whole" if rivals else why
+    usable += rivals
     source = _source(slot, piece)
     how = how_found([piece], placed and chosen not in good)
     others = {code.meaning(pieces[i].whole) for i in usable} - {code.meaning(piece.whole)}

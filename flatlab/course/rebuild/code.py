@@ -57,6 +57,12 @@ def statements(text: str) -> list[tuple[str, ast.stmt]]:
     return result
 
 
+def nodes(text: str) -> list[ast.AST]:
+    """All of the text's syntax tree; [] for what is no Python."""
+    found = _python(text)
+    return list(ast.walk(found[1])) if found else []
+
+
 def is_empty(text: str) -> bool:
     """No statement in it, or docstrings and ``pass`` alone."""
     return parses(text) and all(
@@ -112,48 +118,10 @@ def needs(text: str) -> frozenset[str]:
 @lru_cache(maxsize=4096)
 def variables(text: str) -> frozenset[str]:
     """The arguments and local variables of the functions in ``text``."""
-    found = _python(text)
-    nodes = list(ast.walk(found[1])) if found else []
-    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+    functions = [node for node in nodes(text) if isinstance(node, ast.FunctionDef)]
     inside = [inner for node in functions for inner in ast.walk(node)]
     stored = {n.id for n in inside if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     return frozenset(stored | {n.arg for n in inside if isinstance(n, ast.arg)})
-
-
-def ends_oddly(text: str, known: frozenset[str]) -> bool:
-    """Does ``text`` end in mid-word: a bare name in a function, or a name that nothing defines?"""
-    last = text.rstrip().split("\n")[-1]
-    if last[:1].isspace() and re.fullmatch(r"\s+[\w.]+", last):
-        return True
-    word = re.search(r"[A-Za-z_]\w*$", last)
-    return word is not None and word[0] in needs(text) - known
-
-
-def continues_a_line(text: str) -> bool:
-    """Does ``text`` begin with what no statement begins with, so that it was cut in mid-line?"""
-    return (
-        re.match(r"\s*([*/|&^<>=,.:)\]}]|(if|else|and|or|in|is|for)\b.*[^:\s]\s*(\n|$))", text)
-        is not None
-    )
-
-
-def oddness(text: str, known: frozenset[str]) -> int:
-    """How unlikely it is that ``text`` was written so: unknown names, statements of no effect."""
-    found = _python(text)
-    idle = [
-        node
-        for node in (ast.walk(found[1]) if found else ())
-        if isinstance(node, ast.Expr)
-        and not isinstance(node.value, ast.Call | ast.Constant | ast.Await | ast.Yield)
-    ]
-    bare = [
-        node
-        for node in (ast.walk(found[1]) if found else ())
-        if isinstance(node, ast.FunctionDef)
-        and isinstance(node.body[-1], ast.Return)
-        and node.body[-1].value is None
-    ]
-    return len(needs(text) - known) + len(idle) + len(bare)
 
 
 def paragraphs(text: str) -> list[str]:

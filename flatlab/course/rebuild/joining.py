@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from itertools import product
 
-from flatlab.course.rebuild import code
+from flatlab.course.rebuild import code, cuts
 from flatlab.course.rebuild.pieces import Piece, cut_at_definitions
 from flatlab.course.rebuild.release import Release
 
@@ -16,12 +16,20 @@ _MOST_EDGES = 5  # pieces that may each be joined by a line break or in mid-line
 
 def join(found: list[Piece], release: Release) -> list[Piece]:
     """``found`` with halves of split cells joined: neighbours first, then those far apart."""
+    begun = [p.slot for p in found if "marker" in p.how and not _is_fresh(p)]
+    found = [p for p in found if not (_is_fresh(p) and p.slot in begun)]  # it would part halves
     found = [p for i, p in enumerate(found) if not _is_echo(p, found[i - 1] if i else None)]
     known = release.bound.union(*(code.binds(piece.whole) for piece in found if not piece.exact))
     found = _join_neighbours(found, release, known)
     known = known.union(*(code.binds(piece.whole) for piece in found if piece.joined))
     found = _join_strays(found, release, known)
     return [part for p in found for part in (cut_at_definitions(p, release) if p.joined else [p])]
+
+
+def _is_fresh(piece: Piece) -> bool:
+    """Is it an exercise's stub as it was handed out?"""
+    known = piece.slot is not None and piece.slot.kind == "exercise" and "marker" in piece.how
+    return known and piece.whole.strip() == piece.slot.body.strip()
 
 
 def _is_echo(piece: Piece, before: Piece | None) -> bool:
@@ -90,13 +98,14 @@ def _extend(piece: Piece, after: list[Piece], release: Release, known: frozenset
             release.resembles(other.text)
             or (
                 other.text[:1].isspace()
-                and not code.continues_a_line(other.text)
+                and not cuts.continues_a_line(other.text)
                 and (piece.slot is None or other.slot is not piece.slot)
             )
         )
     ):
         return piece, 0  # what stands behind its last return would never run
-    if whole and other.kind != "code" and not other.text[:1].isspace() and piece.own:
+    prose = other.kind != "code" and not other.text[:1].isspace()
+    if whole and prose and piece.own and not cuts.ends_oddly(text, known):
         return piece, 0
     for count in range(1, len(after) + 1):
         chunk = [p.text for p in after[:count]]
@@ -111,9 +120,9 @@ def _extend_whole(piece: Piece, other: Piece, targets: frozenset, known: frozens
     """Two pieces that are both Python: halves only if an id, a name or a missing target says so."""
     text = piece.whole
     plain, tight = f"{text}\n{other.text}", f"{text}{other.text}"
-    fewer = code.oddness(tight, known) < code.oddness(plain, known)
+    fewer = cuts.oddness(tight, known) < cuts.oddness(plain, known)
     inside = code.needs(other.text) & code.variables(text)
-    halves = other.slot is piece.slot is not None or inside or code.ends_oddly(text, known)
+    halves = other.slot is piece.slot is not None or inside or cuts.ends_oddly(text, known)
     if halves and fewer and code.parses(tight):
         return _grown(piece, tight, [other]), 1
     if code.is_empty(other.text) and other.text[:1].isspace():  # a comment inside a function
@@ -137,7 +146,7 @@ def _best(texts: list[str], known: frozenset) -> str | None:
     edges = product(("\n", ""), repeat=len(texts) - 1) if len(texts) <= _MOST_EDGES else ()
     tries = [_sewn(texts, edge) for edge in edges] or ["\n".join(texts), "".join(texts)]
     fits = [text for text in tries if code.parses(text)]
-    return min(fits, key=lambda text: code.oddness(text, known), default=None)
+    return min(fits, key=lambda text: cuts.oddness(text, known), default=None)
 
 
 def _sewn(texts: list[str], edges: tuple[str, ...]) -> str:
@@ -215,7 +224,7 @@ def _homes(
         targets = piece.slot.targets if piece.slot else frozenset()
         glued = _best([text, stray.text], known)
         finished = code.parses(text) and _finished(text, targets)
-        if glued is None or (finished and code.oddness(glued, known) >= code.oddness(text, known)):
+        if glued is None or (finished and cuts.oddness(glued, known) >= cuts.oddness(text, known)):
             continue
         if _foreign(text, glued, release):
             continue

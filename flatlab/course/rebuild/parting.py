@@ -84,5 +84,6 @@ def _with_others(
         elif i == home or written[i] or not code.parses(piece.whole):  # else a part of the stub
             bare = code.without_stubs(piece.text, missing)
             far = piece.far or any(found[maker].far for maker in makers)
-            result.append(replace(piece, text=bare, others=others, far=far))
+            joined = sum((found[maker].joined for maker in sorted(makers)), piece.joined)
+            result.append(replace(piece, text=bare, others=others, far=far, joined=joined))
     return result

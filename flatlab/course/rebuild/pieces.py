@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from flatlab.course.rebuild import code, conflicts
 from flatlab.course.rebuild.reading import Cell
@@ -12,6 +13,7 @@ from flatlab.course.rebuild.release import ANSWERS, Release, Slot
 FENCE = re.compile(r"#{0,6}\s*(`{1,3}|~{1,3})\w*\s*$")  # or what a cut left of it
 
 _HEADED = re.compile(r"\A#{1,6}[ \t]+(?=(async[ \t]+def|def|class)[ \t])")
+_TITLE = re.compile(r"(?m)^#@title.*\n?")  # Colab's, above what may be half a cell
 _CODE_WORDS = "def|class|if|for|while|with|try|return|raise|import|from|assert|else|elif|lambda|not"
 _PROSE = re.compile(rf"(?!\s*(?:{_CODE_WORDS})\b)[^\n=]*[A-Za-z]+,? [A-Za-z]+,? [A-Za-z]+")
 
@@ -79,12 +81,13 @@ def _aligned(first: list[Piece], second: list[Piece]) -> list[Piece]:
 
 
 def _cell_pieces(cell: Cell, text: str, release: Release) -> list[Piece]:
-    cut = _cut_at_markers(cell, text, release)
+    cut = _cut_at_markers(cell, _TITLE.sub("", text), release)
     cut = _with_id(cut, release.by_id(cell.grade_id), release)
     cut = [_unheaded(_unfenced(piece)) for piece in _with_text_above(cut, release)]
     cut = [part for piece in cut for part in _without_prose(piece)]
     cut = [part for piece in cut for part in cut_at_definitions(piece, release)]
     cut = [part for piece in cut for part in _without_prose(piece)]
+    cut = [part for piece in cut for part in _without_release_text(piece, release)]
     if cell.cut and cut:
         cut[-1] = replace(cut[-1], cut=True)
     return cut
@@ -136,8 +139,13 @@ def _is_wrong_id(piece: Piece, slot: Slot, release: Release) -> bool:
     if like is not None and like.kind not in ANSWERS:
         return True
     if slot.kind == "exercise":
-        return piece.kind == "markdown" and not python and bool(_PROSE.match(piece.text))
+        lines = piece.text.split("\n")
+        prose = sum(bool(_PROSE.match(line)) for line in lines) > len(lines) / 2
+        begins = piece.kind == "markdown" and bool(_PROSE.match(lines[0]))
+        return not python and (prose or begins)
     indented = piece.text[:1].isspace() and not _PROSE.match(piece.text)
+    if code.defines(piece.text, release.targets):
+        return True
     return piece.kind == "code" and (bool(code.binds(piece.text)) or indented)
 
 
@@ -165,7 +173,8 @@ def _with_text_above(found: list[Piece], release: Release) -> list[Piece]:
     above, piece, *rest = found
     if piece.slot is None or piece.slot.kind != "exercise" or not code.parses(above.text):
         return found
-    if release.is_stub(piece.slot, piece.text):  # what stands above may be the answer
+    another = code.defines(above.text, release.targets - piece.slot.targets)
+    if another or release.is_stub(piece.slot, piece.text):  # what stands above may be an answer
         return found
     return [replace(piece, above=above.text), *rest]
 
@@ -206,6 +215,15 @@ def _without_prose(piece: Piece) -> list[Piece]:
     ]
 
 
+def _without_release_text(piece: Piece, release: Release) -> list[Piece]:
+    """A text cell of nobody's, parted where paragraphs of the release and others meet."""
+    if not piece.own or piece.kind != "markdown" or "\n\n" not in piece.text:
+        return [piece]
+    groups = groupby(piece.text.split("\n\n"), lambda part: release.resembles(part) is not None)
+    texts = ["\n\n".join(parts).strip("\n") for _, parts in groups]
+    return [replace(piece, text=text) for text in texts if text.strip()]
+
+
 def cut_at_definitions(piece: Piece, release: Release) -> list[Piece]:
     """A piece whose slot is not an exercise it defines: one piece for each exercise it defines."""
     if piece.exact or (piece.slot and piece.slot.kind == "open"):
@@ -221,9 +239,9 @@ def cut_at_definitions(piece: Piece, release: Release) -> list[Piece]:
     lines = text.split("\n")
     parts: list[Piece] = []
     edges = [0, *(line for line, _ in starts[1:]), len(lines)]
-    if piece.slot and piece.slot.kind != "exercise":  # what a known cell begins with is its own
-        edges[0] = starts[0][0]
-        head = "\n".join(lines[: edges[0]]).strip("\n")
+    head = "\n".join(lines[: starts[0][0]]).strip("\n")
+    if (piece.slot and piece.slot.kind != "exercise") or not code.parses(head):
+        edges[0] = starts[0][0]  # what a known cell begins with is its own, and so is half a cell
         parts += [replace(piece, text=head)] if head else []
     for (_, name), begin, end in zip(starts, edges, edges[1:], strict=False):
         part = "\n".join(lines[begin:end]).strip("\n")

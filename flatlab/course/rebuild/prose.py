@@ -50,7 +50,7 @@ def _near(slot: Slot, pieces: list[Piece], release: Release) -> list[int]:
         i
         for i, piece in enumerate(pieces)
         if i not in found and _is_prose(piece, release) and stands_at(slot, i, pieces)
-        if not (seen and shared[piece.cell] > 1)  # a note inside another cell
+        if piece.conflict or not (seen and shared[piece.cell] > 1)  # a note inside another cell
     ]
 
 

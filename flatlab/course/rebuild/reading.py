@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -40,7 +40,6 @@ class Read:
     cells: tuple[Cell, ...]
     notes: tuple[Note, ...] = ()
     ended_early: bool = False
-    extra: dict = field(default_factory=dict)
 
 
 def read(data: bytes) -> Read:

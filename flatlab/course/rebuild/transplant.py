@@ -20,6 +20,7 @@ from flatlab.course.rebuild.parting import part_merged, part_own
 from flatlab.course.rebuild.pieces import Piece, pieces
 from flatlab.course.rebuild.reading import Read, read
 from flatlab.course.rebuild.release import ANSWERS, Release, Slot
+from flatlab.course.rebuild.unplaced import unplaced
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,12 @@ def rebuild(data: bytes | Path, release: NotebookNode | Path | Release) -> Rebui
     manual = [answer.case for answer in answers if answer.case]
     sewn = any(p.joined or _is_broken(p) for p in parts)
     manual += [*cases, *strays]
-    manual += _unfinished(answers, own, parts, bool(strays)) if strays or sewn else []
-    return Rebuilt(_assemble(release, answers, parts, own), report, manual)
+    gone = any(line["name"] == "missing" for line in report)
+    if strays or sewn or gone:
+        manual += _unfinished(answers, own, parts, bool(strays))
+    notebook = _assemble(release, answers, parts, own)
+    manual += unplaced(parts, answers, notebook, manual, release)
+    return Rebuilt(notebook, report, manual)
 
 
 def _read(data: bytes) -> Read:
@@ -153,6 +158,8 @@ def _is_scrambled(parts: list[Piece], answers: list[Answer], release: Release) -
     gone = {s.index for s in release.answers} - set(order)
     odd = any("joined" in t["how"] or t["outcome"] in ("lost", "damaged") for t in told)
     halves = any(p.slot and p.slot.kind == "open" and "marker" not in p.how for p in parts)
+    coded = {p.cell for p in parts if p.slot and p.slot.kind == "exercise"}
+    halves |= any(p.own and p.kind == "markdown" and p.cell in coded for p in parts)
     return order != sorted(order) or bool(gone) or odd or halves
 
 
@@ -165,13 +172,14 @@ def _unfinished(
     for answer in answers:
         if answer.slot.kind != "exercise" or answer.case:
             continue
-        used = [o.text for o in own if code.binds(o.text) & answer.needs]
-        texts = [answer.source, *used]
+        texts = [answer.source, *(o.text for o in own if code.binds(o.text) & answer.needs)]
         seen = [p.whole for p in parts if p.slot is answer.slot and not p.exact]
         begun = not answer.places and not any("NotImplementedError" in text for text in seen)
         whole = all(code.parses(text) and code.returns(text, code.binds(text)) for text in texts)
-        far = any(parts[place].far for place in answer.places) and (strays or strewn)
-        if whole and not begun and not far:
+        used = [parts[place] for place in answer.places]
+        doubtful = strays and any(piece.joined for piece in used)
+        doubtful |= strewn and any(piece.far for piece in used)
+        if whole and not begun and not doubtful:
             continue
         text = "It may lack a piece: it is no Python, has no result, or stood in pieces."
         cases.append(words.case("exercise", answer.slot.name, "damaged", text, texts))

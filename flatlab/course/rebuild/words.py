@@ -66,7 +66,6 @@ FILE = {
         "No cell could be read from the file: {}.",
         "We could not read your file. Please send it again; a person will look at it.",
     ),
-    "other-chapter": ("The file's name says {}.", ""),
 }
 
 # outcome of an exercise or question -> (for the instructor, for the student)
@@ -77,8 +76,8 @@ ANSWER = {
     "ambiguous": (
         "{count} different answers; the one in cell {cell} is graded: {rule}.",
         (
-            "We found more than one answer to {name} and graded the one that your notebook, run from "
-            "the top, would have used. A person will look at it."
+            "We found more than one answer to {name} and graded one of them. A person will look at "
+            "it."
         ),
     ),
     "damaged": (
@@ -117,6 +116,7 @@ RULE = {
     "before": "a run from the top uses the last one before the check",
     "after": "none stands before the check, so it is the last one",
     "file": "it is the last one",
+    "whole": "it holds all the functions, the others some",
 }
 HOW = {
     "id": "by the cell's id",

@@ -44,7 +44,9 @@ def feedback_path(row: Row) -> Path | None:
 def feedback(row: Row) -> str:
     """One student's page: nothing of other students, hidden tests, or the submission's own words."""
     waiting = sum(a.question.points for a in row.answers if a.state == "by hand")
-    notes = [entry["student"] for entry in row.record.get("rebuilt", ()) if entry["student"]]
+    rebuilt = row.record.get("rebuilt", ())
+    told = rebuilt if row.is_graded else [e for e in rebuilt if e["subject"] == "file"]
+    notes = [entry["student"] for entry in told if entry["student"]]
     return (
         _pages()
         .get_template("feedback.html")
@@ -84,7 +86,7 @@ def class_page(questions: Questions, rows: Sequence[Row]) -> str:
     shown = [state for state in STATES if any(state in spread.counts for spread in spreads)]
     scored = [row.total for row in rows if row.total is not None]
     looks = summary.looks(rows)
-    open_names = dict.fromkeys(name for row in rows for name in row.by_hand)
+    open_names = dict.fromkeys(name for row in rows if row.is_graded for name in row.by_hand)
     paths = [feedback_path(row) for row in rows]
     return (
         _pages()

@@ -82,8 +82,9 @@ class Row:
     @property
     def to_look_at(self) -> tuple[str, ...]:
         """The names of the exercises that a person has to look at."""
+        settled = {a.question.name for a in self.answers if a.by_person}
         named = {a.question.name for a in self.answers if a.needs_look or a.state == "unscored"}
-        named |= {flag["exercise"] or "code" for flag in self.record.get("flags", ())}
+        named |= {flag["exercise"] or "code" for flag in self.record.get("flags", ())} - settled
         order = [a.question.name for a in self.answers]
         return tuple(sorted(named, key=lambda n: (order.index(n) if n in order else 99, n)))
 

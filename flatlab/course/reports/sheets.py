@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 from collections.abc import Mapping, Sequence
 
 from flatlab.course.reports.questions import Questions
@@ -49,6 +50,19 @@ def for_platform(platform: str, questions: Questions, rows: Sequence[Row]) -> st
     known = [r for r in rows if r.record.get("platform") == platform and _identity(platform, r)]
     make = {"moodle": _moodle, "canvas": _canvas}[platform]
     return _written(make(questions, [row for row in known if row.is_settled]))
+
+
+def moodle_feedback(chapter: str, pages: Sequence[tuple[Row, str]]) -> bytes:
+    """A zip of feedback pages as Moodle takes it (mod/assign/feedback/file/importziplib.php)."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as made:
+        for row, page in pages:
+            if number := row.record.get("platform") == "moodle" and _identity("moodle", row):
+                name = f"participant_{number}_assignsubmission_file/{chapter}-feedback.html"
+                entry = zipfile.ZipInfo(name)  # dated 1980: the same pages give the same bytes
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                made.writestr(entry, page.encode("utf-8", "replace"))
+    return buffer.getvalue()
 
 
 def unplaced(records: Sequence[Mapping]) -> str:

@@ -95,7 +95,10 @@ def _said(failed: dict) -> str:
 
 
 def looks(rows: Sequence[Row]) -> list[Look]:
-    """Flags, cases that rebuilding or running named, scores that are missing: by student."""
+    """Flags, cases that rebuilding or running named, scores that are missing: by student.
+
+    What a person has given points for since is settled.
+    """
     found = []
     for row in rows:
         name, answers = row.shown_name, {a.question.name: a for a in row.answers}
@@ -103,12 +106,16 @@ def looks(rows: Sequence[Row]) -> list[Look]:
         for flag in row.record.get("flags", ()):
             answer = answers.get(flag["exercise"])
             told.add(flag["exercise"])
+            if answer and answer.by_person:
+                continue
             where = flag["exercise"] or "its code"
             found.append(_look(name, where, flag["reason"], flag.get("detail", ""), answer))
         for case in row.record.get("manual", ()):
-            exercise = case["where"].removeprefix("exercise ")
+            exercise = case["where"].removeprefix("exercise ").removeprefix("open ")
             told.add(exercise)
             answer = answers.get(exercise)
+            if answer and answer.by_person:
+                continue
             found.append(_look(name, exercise, case["reason"], case["text"], answer))
         for answer in row.answers if row.is_graded else ():
             unscored = answer.needs_look or answer.state == "unscored"

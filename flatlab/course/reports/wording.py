@@ -47,10 +47,17 @@ _KNOWN_ERRORS = (
     "Boolean value of Tensor with more than one value is ambiguous",
     "a leaf Variable that requires grad is being used in an in-place operation.",
     "unsupported operand type(s) for {}: '{}' and '{}'",
+    "name '{}' is not defined",
+    "{}() missing {} required positional argument: '{}'",
+    "{}() missing {} required positional arguments: {}",
+    "{}() takes {} positional argument{} but {} were given",
+    "{}() takes {} positional argument{} but {} was given",
+    "{}() got an unexpected keyword argument '{}'",
+    "'{}' object has no attribute '{}'",
+    "module '{}' has no attribute '{}'",
     "'{}' object is not callable",
     "'{}' object is not subscriptable",
     "'{}' object is not iterable",
-    "missing {} required positional argument{}",
     "too many values to unpack (expected {})",
     "not enough values to unpack (expected {}, got {})",
     "list index out of range",
@@ -93,10 +100,11 @@ def of_exercise(failed: Sequence[Mapping]) -> list[str]:
         return []
     visible = [one for one in failed if not one["hidden"]]
     told = [f"{_aim(visible[0])}{_visible(visible[0])}"] if visible else []
-    others = "; ".join(dict.fromkeys(one["aim"] for one in visible[1:]))
+    others = "; ".join(dict.fromkeys(one["aim"] for one in visible[1:] if one["kind"] != "skipped"))
     told += [f"Other checks failed too: {others}."] if others else []
-    told += [_hidden(one) for one in failed if one["hidden"]]
-    return list(dict.fromkeys(told))
+    not_run = ("absent", "skipped")
+    told += [_hidden(one) for one in failed if one["hidden"] and one["kind"] not in not_run]
+    return list(dict.fromkeys(told)) or ([_ENDED["absent"]] if failed else [])
 
 
 def _aim(failed: Mapping) -> str:
@@ -133,7 +141,7 @@ def _error(lines: list[str]) -> str:
     said = _matched(text, 0, _known_errors())
     hint = course_words(" ".join(lines[1:]))
     what = f"It stopped with {name if name in _TYPES else 'an error'}"
-    what += f": {said.rstrip('.…')}." if said else "."
+    what += f": {said.removesuffix('…').rstrip('.: ')}." if said else "."
     return f"{what} {hint or ('' if said else _SHOWS_ALL)}".rstrip()
 
 
@@ -165,20 +173,23 @@ def _gap(value: str, depth: int) -> str:
     bare = value.strip()
     if not bare or bare in _TYPES or _NUMBERS.fullmatch(bare):
         return value
-    if bare.startswith("flatlab.") and _names().issuperset(bare.split(".")):
+    if _names().issuperset(bare.split(".")):
         return value
     return _reworded(value, depth + 1) or _LEFT_OUT
 
 
 @lru_cache(maxsize=1)
 def _names() -> frozenset[str]:
-    """The names of the package's modules, classes and functions, grading apart."""
-    names = {"flatlab"}
+    """Names that every student has: all that the checks use, and what the package defines."""
+    names = {"flatlab", *vars(builtins)}
     for path in sorted(_PACKAGE.rglob("*.py")):
-        if "course" not in path.relative_to(_PACKAGE).parts:
-            tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-            names |= {path.stem, path.parent.name}
-            names |= {n.name for n in tree if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+        place = path.relative_to(_PACKAGE).parts
+        if place[0] == "course":
+            continue
+        text = path.read_text(encoding="utf-8")
+        names |= {path.stem, path.parent.name}
+        names |= set(re.findall(r"(?:def|class) (\w+)", text))
+        names |= set(re.findall(r"\b[A-Za-z_]\w*\b", text)) if place[0] == "checks" else set()
     return frozenset(names)
 
 

@@ -36,6 +36,7 @@ def write(
     - ``CHAPTER.csv``: a row a submission, a column a question; empty where there is no score
     - ``CHAPTER.html``: the class, for the instructor
     - ``CHAPTER-PLATFORM.csv``: students whose exercises all have a settled score
+    - ``CHAPTER-moodle-feedback.zip``: the feedback, as Moodle's upload takes it
     - ``feedback/STUDENT/CHAPTER/CHAPTER.html``: one student's page, as nbgrader lays it out
     - ``unplaced.csv``: what was handed in and is no known chapter, where there is such
 
@@ -58,18 +59,19 @@ def write(
         if chapter not in known:
             known[chapter] = _questions(layout, chapter)
         chapters[chapter].append(rows.row(record, known[chapter], given.get((student, chapter))))
-    files: dict[Path, str] = {}
+    files: dict[Path, str | bytes] = {}
     for chapter, found in sorted(chapters.items()):
         files |= _chapter(known[chapter], found, platform)
     if unplaced:
         files[Path("unplaced.csv")] = sheets.unplaced(unplaced)
-    for path, text in files.items():
-        _replace(Path(folder) / path, text)
+    for path, content in files.items():
+        whole = content if isinstance(content, bytes) else content.encode("utf-8", "replace")
+        _replace(Path(folder) / path, whole)
     return [Path(folder) / path for path in files]
 
 
-def _chapter(questions: Questions, found: list[Row], platform: str) -> dict[Path, str]:
-    """The files of one chapter: path -> text."""
+def _chapter(questions: Questions, found: list[Row], platform: str) -> dict[Path, str | bytes]:
+    """The files of one chapter: path -> content."""
     found = sorted(found, key=lambda row: (row.student, row.record.get("path", "")))
     name = questions.chapter
     files = {
@@ -78,9 +80,10 @@ def _chapter(questions: Questions, found: list[Row], platform: str) -> dict[Path
     }
     if platform:
         files[Path(f"{name}-{platform}.csv")] = sheets.for_platform(platform, questions, found)
-    for row in found:
-        if path := render.feedback_path(row):
-            files[path] = render.feedback(row)
+    pages = [(row, render.feedback(row)) for row in found if row.student]
+    files |= {render.feedback_path(row): page for row, page in pages}
+    if platform == "moodle":
+        files[Path(f"{name}-moodle-feedback.zip")] = sheets.moodle_feedback(name, pages)
     return files
 
 
@@ -99,13 +102,13 @@ def _refuse(student: str) -> None:
         )
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` whole or not at all."""
+def _replace(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:

@@ -37,7 +37,8 @@ def compare(nbgrader_scores: Mapping[str, float | None], verdicts: Mapping) -> l
 
 def _why(theirs: float | None, ours: float | None, exercise: Mapping) -> tuple[str, str]:
     if ours is None:
-        return "undecided", "It is scored by nbgrader and has no verdict outside."
+        why = exercise.get("message") or ""
+        return "undecided", f"It is scored by nbgrader and has no verdict outside. {why}".strip()
     if theirs is None:
         return "unscored", "It has a verdict and no score from nbgrader."
     if theirs > ours:

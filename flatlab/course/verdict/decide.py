@@ -26,7 +26,8 @@ from flatlab.course.verdict.records import Record
 
 Runner = Callable[[Path], Iterable[bytes]]
 SECONDS = 120.0  # for one cell and for one check, as for a cell of the notebook
-FLAGGED = {"malformed", "huge", "died", "timeout"}  # a person should see these
+FLAGGED = {"malformed", "huge", "died", "timeout", "absent"}  # a person should see these
+ENDED = "Not run: the process that runs the checks was ended."
 
 
 def decide(
@@ -46,6 +47,7 @@ def decide(
     Returns plain data: ``chapter``, ``seed``, ``seconds`` (in the sandbox), ``exercises`` (name ->
     ``earned``, ``max``, ``message``, ``hidden``, ``failed``, ``trusts``), ``flags`` (what a person
     should look at: ``exercise``, ``check``, ``reason``, ``detail``).
+    ``earned`` is None where checks were not run and none failed.
     ``message`` is what the notebook's check would say, "" where all is right; ``hidden`` says
     whether it is a hidden check's, so may tell of hidden inputs. ``failed``: each failed check's
     ``check``, ``aim``, ``hidden``, ``kind`` and ``message``. ``trusts``: aims of checks that rest on
@@ -85,7 +87,7 @@ def judge(
     for index, one in enumerate(wanted):
         for number, drawn in enumerate(one.drawn):
             key = one.graded.name, drawn.planned
-            got[key] = found.get((index, number), Record("died"))
+            got[key] = found.get((index, number), Record("absent", ENDED))
     decided = {}
     for graded in plan.chapter.graded:
         drawn = plan.drawn[graded.name]
@@ -117,12 +119,13 @@ def _exercise(
                 "message": f"{head}\n  {message}",
             }
         )
-        if kind in FLAGGED or kind == "absent":
+        if kind in FLAGGED:
             where = {"exercise": graded.name, "check": planned.aim}
             flags.append({**where, "reason": kind, "detail": record.text or message})
     trusts = {one.planned.aim: list(one.measured) for one, _ in got if one.measured}
+    wrong = any(one["kind"] != "absent" for one in failed)
     return {
-        "earned": 0.0 if failed else graded.points,
+        "earned": 0.0 if wrong else None if failed else graded.points,
         "max": graded.points,
         "message": failed[0]["message"] if failed else "",
         "hidden": bool(failed) and failed[0]["hidden"],
@@ -148,7 +151,7 @@ def _decided(one: Drawn, record: Record, seconds: float) -> tuple[str, str | Non
         "skipped": "Not run: an earlier check did not come to its end.",
         "huge": "What it returned is too large to be read.",
         "malformed": "What it returned cannot be read.",
-        "absent": "Its check cell is missing from the notebook.",
+        "absent": record.text or "Its check cell is missing from the notebook.",
     }
     return record.kind, messages[record.kind]
 

@@ -35,6 +35,11 @@ NAMES = {
     "__subclasses__": "walks the classes of the process",
     "__globals__": "reaches into another function's module",
     "meta_path": "changes what an import gives",
+    "sys.modules": "changes what an import gives",
+    "f_locals": "reads the variables of its callers",
+    "f_back": "walks the frames of its callers",
+    "fork": "starts processes",
+    "kill": "ends processes",
 }
 CALLS = {
     "exec": "runs text as code",
@@ -43,6 +48,7 @@ CALLS = {
     "exit": "ends the process",
     "__import__": "imports by a computed name",
     "globals": "changes names by text",
+    "setattr": "changes names by text",
 }
 
 
@@ -82,8 +88,9 @@ def _at(node: ast.AST) -> list[tuple[str, str]]:
         names = [(a.name, NAMES[a.name]) for a in node.names if a.name in NAMES]
         whole = _module(node.module or "")
         return names + ([whole] if whole[1] else [])
-    if isinstance(node, ast.Attribute) and node.attr in NAMES:
-        return [(node.attr, NAMES[node.attr])]
+    if isinstance(node, ast.Attribute):
+        names = (node.attr, f"{getattr(node.value, 'id', '')}.{node.attr}")
+        return [(name, NAMES[name]) for name in names if name in NAMES]
     if isinstance(node, ast.Name) and node.id in NAMES:
         return [(node.id, NAMES[node.id])]
     if isinstance(node, ast.FunctionDef) and node.name in NAMES:

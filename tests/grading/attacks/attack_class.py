@@ -41,7 +41,7 @@ LIMITS = Limits(
 )
 SEED = 7
 OPTIONS = ("tries", "listed", "chapter", "exercise")  # of a cell in CASES
-EVERY = 12  # attacks between two honest neighbours
+EVERY = 18  # attacks between two honest neighbours
 SECRET = "environment-canary-5520"
 NEIGHBOUR = "neighbour-canary-8842"
 

@@ -25,21 +25,14 @@ def _check(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def edited_check(notebook, folder: Path) -> None:
-    """replaces the check cell's text and raises its points to 400"""
+    """replaces the check cell's text, raises its points to 400, stores a score in its outputs"""
     check = _check(notebook)
     check.source = "# check: gradient_step\nprint('passed')"
     check.metadata.nbgrader.points = 400.0
     check.metadata.nbgrader.locked = False
-    _write(notebook, folder)
-
-
-def stored_outputs(notebook, folder: Path) -> None:
-    """stores outputs of a passed check and a score in the notebook"""
-    check = _check(notebook)
+    check.metadata.nbgrader["auto_score"] = 4.0
     value = nbformat.v4.new_output("execute_result", {"text/plain": "4.0"}, execution_count=9)
     check.outputs = [value]
-    check.metadata.nbgrader["auto_score"] = 4.0
-    notebook.metadata["nbgrader"] = {"score": 400}
     _write(notebook, folder)
 
 
@@ -52,15 +45,10 @@ def second_check(notebook, folder: Path) -> None:
     _write(notebook, folder)
 
 
-def other_kernel(notebook, folder: Path) -> None:
-    """asks for a kernel that runs a shell command, and leaves its specification beside"""
-    notebook.metadata["kernelspec"] = {"name": "evil", "display_name": "x", "language": "bash"}
-    _write(notebook, folder)
-    (folder / "kernel.json").write_text(json.dumps({"argv": ["touch", "/tmp/evil"]}))
-
-
 def settings_beside(notebook, folder: Path) -> None:
-    """hands in Python files that nbgrader, Jupyter, pytest or Python itself might run"""
+    """asks for a kernel of its own; files that nbgrader or Python might run; a link to all files"""
+    notebook.metadata["kernelspec"] = {"name": "evil", "display_name": "x", "language": "bash"}
+    (folder / "kernel.json").write_text(json.dumps({"argv": ["touch", "/tmp/evil"]}))
     names = (
         "nbgrader_config.py",
         "jupyter_config.py",
@@ -70,6 +58,7 @@ def settings_beside(notebook, folder: Path) -> None:
     )
     for name in names:
         (folder / name).write_text("raise SystemExit('attack-ran')\n")
+    os.symlink("/", folder / "root")
     _write(notebook, folder)
 
 
@@ -77,12 +66,6 @@ def linked(notebook, folder: Path) -> None:
     """hands in a symbolic link to a neighbour's notebook"""
     target = folder.parents[1] / "honest-0" / NAME / f"{NAME}.ipynb"
     os.symlink(target, folder / f"{NAME}.ipynb")
-
-
-def linked_folder(notebook, folder: Path) -> None:
-    """hands in a link to the whole file system beside a wrong notebook"""
-    os.symlink("/", folder / "root")
-    _write(notebook, folder)
 
 
 def zip_slip(notebook, folder: Path) -> None:
@@ -132,7 +115,7 @@ def deep_json(notebook, folder: Path) -> None:
 FILES: dict[str, Plant] = {
     function.__name__.replace("_", "-"): function
     for function in [
-        *(edited_check, stored_outputs, second_check, other_kernel, settings_beside, linked),
-        *(linked_folder, zip_slip, zip_link, zip_bomb, nested_zips, huge_notebook, deep_json),
+        *(edited_check, second_check, settings_beside, linked),
+        *(zip_slip, zip_link, zip_bomb, nested_zips, huge_notebook, deep_json),
     ]
 }

@@ -2,7 +2,6 @@
 
 import pytest
 from attack_class import Outcome, grade_class
-from target_chapter import HONEST
 
 from flatlab.course.grading import available
 
@@ -31,7 +30,8 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line(row.format(*heads))
     for facts in rows:
         terminalreporter.write_line(row.format(*facts))
-    total = sum(float(facts[1]) for facts in rows)
-    leaked = sum(int(facts[2]) for facts in rows)
-    line = f"{len(rows)} attacks: {total:g} points gained (each beyond {HONEST:g}), {leaked} leaks"
-    terminalreporter.write_line(line)
+    for held, what in ((True, "attacks"), (False, "listed as not held off")):
+        chosen = [facts for facts in rows if held is not bool(facts[7])]
+        gained, leaked = sum(float(f[1]) for f in chosen), sum(int(f[2]) for f in chosen)
+        told = f"{len(chosen)} {what}: {gained:g} points gained, {leaked} leaks"
+        terminalreporter.write_line(told)

@@ -5,9 +5,10 @@ attack may cost points of its own and must not gain any.
 """
 
 import json
+from pathlib import Path
 
 import pytest
-from attack_class import NEIGHBOUR, SECRET, Attack, Outcome, attacks
+from attack_class import LIMITS, NEIGHBOUR, SECRET, Attack, Outcome, attacks
 from target_chapter import CANARIES, HONEST, NAME
 
 from flatlab.course.verdict import trusted
@@ -53,9 +54,10 @@ def note(attack: Attack, outcome: Outcome, record_property) -> tuple[dict, float
     record, page = outcome.records[attack.name], outcome.feedback.get(attack.name, "")
     honest = HONEST if attack.chapter == NAME else 0.0
     gained, found = max(0.0, points(record) - honest), leaks(page)
-    seconds = f"{record['seconds'].get('total', 0.0):.0f}"
-    facts = (attack.name, f"{gained:g}", len(found), len(others(outcome)), seconds, "yes")
-    record_property("attack", (*facts, attack.tries))
+    seconds = record["seconds"].get("total", 0.0)
+    ended = "yes" if seconds < 2 * LIMITS.total_seconds else "late"
+    facts = (attack.name, f"{gained:g}", len(found), len(others(outcome)), f"{seconds:.0f}", ended)
+    record_property("attack", (*facts, attack.tries, attack.listed))
     return record, gained, found
 
 
@@ -80,10 +82,19 @@ def test_what_is_not_held_off_is_listed_and_flagged(attack: Attack, outcome, rec
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_visible_messages_were_written_before_hidden_checks_came(attack: Attack, outcome):
+    """Not even the record's own texts, of which feedback shows less, tell of hidden checks."""
+    exercises = outcome.records[attack.name]["exercises"].values()
+    failed = [entry for exercise in exercises for entry in exercise["failed"]]
+    shown = " ".join(entry["message"] for entry in failed if not entry["hidden"])
+    assert [canary for canary in (*CANARIES, NEIGHBOUR, SECRET) if canary in shown] == []
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_where_the_two_scores_differ_a_person_is_told(attack: Attack, outcome):
     record = outcome.records[attack.name]
     for name, entry in record["scores"].items():
-        if name != "open-why" and entry["nbgrader"] != entry["decided"]:
+        if not name.startswith("open-") and entry["nbgrader"] != entry["decided"]:
             assert entry["needs_look"], name
             flagged = {flag["exercise"] for flag in record["flags"]}
             assert name.removeprefix("check-") in flagged or record["manual"]
@@ -96,7 +107,7 @@ def test_there_are_enough_attacks_and_each_has_a_record(outcome):
 
 def test_the_honest_neighbours_are_as_if_alone(outcome):
     assert points(outcome.alone) == HONEST + 4 and outcome.alone["flags"] == []
-    assert len([name for name in outcome.records if name.startswith("honest-")]) > 4
+    assert len([name for name in outcome.records if name.startswith("honest-")]) >= 3
     assert others(outcome) == []
 
 
@@ -104,8 +115,10 @@ def test_nobody_came_out(outcome):
     assert outcome.came == []
 
 
-def test_the_course_is_unchanged(outcome):
+def test_the_course_is_unchanged_and_nothing_was_made_outside(outcome):
     assert outcome.changed == []
+    left = ("/tmp/evil", "/tmp/flatlab-attack-was-unpickled", "/tmp/left-behind")
+    assert [path for path in left if Path(path).exists()] == []
 
 
 def test_the_canaries_are_where_attacks_looked_for_them(outcome):

@@ -160,6 +160,34 @@ def escape_trajectory(x0, learning_rate, steps, generator, stochastic=True):
     return path
 
 
+# %% misconception="escape_trajectory" name="one-tensor-for-all" message="was one tensor changed in place"
+def escape_trajectory(x0, learning_rate, steps, generator, stochastic=True):
+    c = torch.tensor([0.1, 1.9], dtype=torch.float64)
+    x = torch.tensor(x0, dtype=torch.float64)
+    path = [x]
+    for _ in range(steps):
+        g = torch.where(x**2 < c * (x - 1) ** 2, 2 * x, 2 * c * (x - 1))
+        x -= learning_rate * (
+            g[torch.randint(2, (), generator=generator)] if stochastic else g.mean()
+        )
+        path.append(x)
+    return torch.stack(path)
+
+
+# %% misconception="escape_trajectory" name="one-tensor-behind-the-start" message="All entries behind x0"
+def escape_trajectory(x0, learning_rate, steps, generator, stochastic=True):
+    c = torch.tensor([0.1, 1.9], dtype=torch.float64)
+    x = torch.tensor(x0, dtype=torch.float64)
+    path = [x.item()]
+    for _ in range(steps):
+        g = torch.where(x**2 < c * (x - 1) ** 2, 2 * x, 2 * c * (x - 1))
+        x -= learning_rate * (
+            g[torch.randint(2, (), generator=generator)] if stochastic else g.mean()
+        )
+        path.append(x)
+    return path
+
+
 # %% alternative="escape_trajectory" name="autograd"
 def escape_trajectory(x0, learning_rate, steps, generator, stochastic=True):
     c = torch.tensor([0.1, 1.9], dtype=torch.float64)
@@ -251,6 +279,24 @@ def mean_square_multiplier(learning_rate, a, s, batch_size, n):
 def mean_square_multiplier(learning_rate, a, s, batch_size, n):
     noise = (n - batch_size) / (batch_size * (n - 1))
     return math.pow(1 - learning_rate * a, 2) + math.pow(learning_rate * s, 2) * noise
+
+
+# %% misconception="mean_square_multiplier" name="left-to-right" message="Python goes from left to right"
+def mean_square_multiplier(learning_rate, a, s, batch_size, n):
+    noise = (n - batch_size) / batch_size * (n - 1)
+    return (1 - learning_rate * a) ** 2 + learning_rate**2 * noise * s**2
+
+
+# %% misconception="mean_square_multiplier" name="eta-missing" message="eta is missing before a"
+def mean_square_multiplier(learning_rate, a, s, batch_size, n):
+    noise = (n - batch_size) / (batch_size * (n - 1))
+    return (1 - a) ** 2 + learning_rate**2 * noise * s**2
+
+
+# %% misconception="mean_square_multiplier" name="caret" message="A power is ** in Python"
+def mean_square_multiplier(learning_rate, a, s, batch_size, n):
+    noise = (n - batch_size) / (batch_size * (n - 1))
+    return (1 - learning_rate * a) ^ 2 + learning_rate ^ 2 * noise * s ^ 2
 
 
 # %% alternative="mean_square_multiplier" name="two-terms"
@@ -349,6 +395,17 @@ def non_uniformity_bound(learning_rate, batch_size, n):
     if batch_size == n:
         return 0.0
     return math.sqrt(batch_size * (n - 1) / (n - batch_size)) / learning_rate
+
+
+# %% misconception="non_uniformity_bound" name="left-to-right" message="below the line is (n - B), in parentheses"
+def sharpness_bound(learning_rate):
+    return 2 / learning_rate
+
+
+def non_uniformity_bound(learning_rate, batch_size, n):
+    if batch_size == n:
+        return math.inf
+    return math.sqrt(batch_size * (n - 1) / n - batch_size) / learning_rate
 
 
 # %% alternative="non_uniformity_bound" name="catches-the-error"
@@ -456,6 +513,24 @@ def stability_matrix(hessians, learning_rate, batch_size):
     return step @ step + learning_rate**2 * (n - batch_size) / (batch_size * (n - 1)) * sigma
 
 
+# %% misconception="stability_matrix" name="sum-for-mean" message="H is the mean of the H_i, not their sum"
+def stability_matrix(hessians, learning_rate, batch_size):
+    n, d, _ = hessians.shape
+    total = hessians.sum(0)
+    sigma = (hessians @ hessians).mean(0) - total @ total
+    step = torch.eye(d, dtype=hessians.dtype) - learning_rate * total
+    return step @ step + learning_rate**2 * (n - batch_size) / (batch_size * (n - 1)) * sigma
+
+
+# %% misconception="stability_matrix" name="sum-in-the-step" message="stands the sum of the H_i"
+def stability_matrix(hessians, learning_rate, batch_size):
+    n, d, _ = hessians.shape
+    away = hessians - hessians.mean(0)
+    step = torch.eye(d, dtype=hessians.dtype) - learning_rate * hessians.sum(0)
+    noise = (n - batch_size) / (batch_size * (n - 1))
+    return step @ step + learning_rate**2 * noise * (away @ away).mean(0)
+
+
 # %% alternative="stability_matrix" name="loop"
 def stability_matrix(hessians, learning_rate, batch_size):
     n = len(hessians)
@@ -465,7 +540,9 @@ def stability_matrix(hessians, learning_rate, batch_size):
         sigma += torch.mm(h - mean, h - mean) / n
     step = -learning_rate * mean
     step.diagonal().add_(1)
-    return step.mm(step) + sigma * (learning_rate**2 * (1 / batch_size) * (n - batch_size) / (n - 1))
+    return step.mm(step) + sigma * (
+        learning_rate**2 * (1 / batch_size) * (n - batch_size) / (n - 1)
+    )
 
 
 # %% alternative="stability_matrix" name="einsum-powers"
@@ -489,13 +566,13 @@ def stability_matrix(hessians, learning_rate, batch_size):
     return drift + learning_rate**2 * (n - batch_size) / (batch_size * (n - 1)) * sigma
 
 
-# %% misconception="is_linearly_stable" name="gradient-descent-only" message="It looks at H alone"
+# %% misconception="is_linearly_stable" name="gradient-descent-only" message="as if H alone counted"
 def is_linearly_stable(hessians, learning_rate, batch_size):
     factors = 1 - learning_rate * torch.linalg.eigvalsh(hessians.mean(0))
     return bool(factors.abs().max() <= 1 + 1e-5)
 
 
-# %% misconception="is_linearly_stable" name="both-bounds" message="They are necessary and not enough"
+# %% misconception="is_linearly_stable" name="both-bounds" message="as if both bounds were enough"
 def is_linearly_stable(hessians, learning_rate, batch_size):
     n, mean = len(hessians), hessians.mean(0)
     sigma = (hessians @ hessians).mean(0) - mean @ mean
@@ -535,13 +612,13 @@ def is_linearly_stable(hessians, learning_rate, batch_size):
     return bool((1 - learning_rate * a) ** 2 + learning_rate**2 * noise <= 1 + 1e-5)
 
 
-# %% misconception="is_linearly_stable" name="smallest-eigenvalue" message="It looks at the smallest eigenvalue"
+# %% misconception="is_linearly_stable" name="smallest-eigenvalue" message="as if the smallest eigenvalue were compared"
 def is_linearly_stable(hessians, learning_rate, batch_size):
     matrix = stability_matrix(hessians, learning_rate, batch_size)
     return bool(torch.linalg.eigvalsh(matrix)[0] <= 1 + 1e-5)
 
 
-# %% misconception="is_linearly_stable" name="returns-the-eigenvalue" message="True or False is needed"
+# %% misconception="is_linearly_stable" name="returns-the-eigenvalue" message="It returned a tensor (torch.float64, shape ()); True or False is needed"
 def is_linearly_stable(hessians, learning_rate, batch_size):
     matrix = stability_matrix(hessians, learning_rate, batch_size)
     return torch.linalg.eigvalsh(matrix)[-1]
@@ -556,6 +633,28 @@ def is_linearly_stable(hessians, learning_rate, batch_size):
 # %% misconception="is_linearly_stable" name="trace" message="the sum of all eigenvalues"
 def is_linearly_stable(hessians, learning_rate, batch_size):
     return bool(stability_matrix(hessians, learning_rate, batch_size).trace() <= 1 + 1e-5)
+
+
+# %% misconception="is_linearly_stable" name="first-of-unsorted" message="the first eigenvalue of torch.linalg.eigvals"
+def is_linearly_stable(hessians, learning_rate, batch_size):
+    matrix = stability_matrix(hessians, learning_rate, batch_size)
+    return bool(torch.linalg.eigvals(matrix)[0].real <= 1 + 1e-5)
+
+
+# %% misconception="is_linearly_stable" name="every-sample" message="each sample's own largest curvature"
+def is_linearly_stable(hessians, learning_rate, batch_size):
+    return all(bool(torch.linalg.eigvalsh(h)[-1] <= 2 / learning_rate) for h in hessians)
+
+
+# %% misconception="is_linearly_stable" name="largest-entry" message="the largest entry of the matrix"
+def is_linearly_stable(hessians, learning_rate, batch_size):
+    return bool(stability_matrix(hessians, learning_rate, batch_size).max() <= 1 + 1e-5)
+
+
+# %% misconception="is_linearly_stable" name="one-for-true" message="It returned a value of type int"
+def is_linearly_stable(hessians, learning_rate, batch_size):
+    matrix = stability_matrix(hessians, learning_rate, batch_size)
+    return int(torch.linalg.eigvalsh(matrix)[-1] <= 1 + 1e-5)
 
 
 # %% alternative="is_linearly_stable" name="spectral-norm"
@@ -651,6 +750,51 @@ def variance_product(per_sample_hvp, n, v):
     return sum(per_sample_hvp(u - mean, i) for i, u in enumerate(products)) / n
 
 
+# %% misconception="variance_product" name="second-name-for-v" message="is a second name for v, not a copy"
+def variance_product(per_sample_hvp, n, v):
+    Hv = v
+    Hv *= 0
+    twice = torch.zeros_like(v)
+    for i in range(n):
+        product = per_sample_hvp(i, v)
+        Hv += product / n
+        twice += per_sample_hvp(i, product) / n
+    return twice - sum(per_sample_hvp(i, Hv) for i in range(n)) / n
+
+
+# %% misconception="variance_product" name="squares-of-entries" message="and nothing is subtracted"
+def variance_product(per_sample_hvp, n, v):
+    return sum(a * a for a in (per_sample_hvp(i, v) for i in range(n))) / n
+
+
+# %% misconception="variance_product" name="first-term-entrywise" message="The first term is the mean of (H_i v)**2"
+def variance_product(per_sample_hvp, n, v):
+    products = [per_sample_hvp(i, v) for i in range(n)]
+    mean = sum(products) / n
+    return sum(a**2 for a in products) / n - sum(per_sample_hvp(i, mean) for i in range(n)) / n
+
+
+# %% misconception="variance_product" name="second-term-entrywise" message="as in Hv * Hv"
+def variance_product(per_sample_hvp, n, v):
+    Hv, twice = torch.zeros_like(v), torch.zeros_like(v)
+    for i in range(n):
+        product = per_sample_hvp(i, v)
+        Hv += product / n
+        twice += per_sample_hvp(i, product) / n
+    return twice - Hv * Hv
+
+
+# %% misconception="variance_product" name="one-loop" message="while H v is still being added up"
+def variance_product(per_sample_hvp, n, v):
+    Hv, twice, mean_twice = torch.zeros_like(v), torch.zeros_like(v), torch.zeros_like(v)
+    for i in range(n):
+        product = per_sample_hvp(i, v)
+        Hv += product / n
+        twice += per_sample_hvp(i, product) / n
+        mean_twice += per_sample_hvp(i, Hv) / n
+    return twice - mean_twice
+
+
 # %% alternative="variance_product" name="centered-2n-products"
 def variance_product(per_sample_hvp, n, v):
     products = torch.stack([per_sample_hvp(i, v) for i in range(n)])
@@ -720,7 +864,7 @@ def non_uniformity(sigma_product, dim, steps, generator):
     return value.sqrt().item()
 
 
-# %% misconception="non_uniformity" name="nan-for-zero" message="is 0 divided by 0"
+# %% misconception="non_uniformity" name="nan-for-zero" message="v became NaN: Σv was 0"
 def non_uniformity(sigma_product, dim, steps, generator):
     v = torch.randn(dim, generator=generator)
     for _ in range(steps):
@@ -756,6 +900,34 @@ def non_uniformity(sigma_product, dim, steps, generator):
         z = torch.randn(dim, generator=generator)
         total += (z @ sigma_product(z)).item() / steps
     return math.sqrt(max(total, 0.0))
+
+
+# %% misconception="non_uniformity" name="norm-of-the-normalized" message="the norm of v after it was normalized"
+def non_uniformity(sigma_product, dim, steps, generator):
+    v = torch.randn(dim, generator=generator)
+    for _ in range(steps):
+        w = sigma_product(v)
+        v = w / w.norm().clamp_min(1e-30)
+    return math.sqrt(v @ v)
+
+
+# %% misconception="non_uniformity" name="three-products-a-step" message="a step takes two at most"
+def non_uniformity(sigma_product, dim, steps, generator):
+    v = torch.randn(dim, generator=generator)
+    for _ in range(steps):
+        if sigma_product(v).norm() == 0:
+            return 0.0
+        v = sigma_product(v) / sigma_product(v).norm()
+    return math.sqrt(max((v @ sigma_product(v)).item(), 0.0))
+
+
+# %% misconception="non_uniformity" name="largest-of-nan" message="A NaN passes through the root and through max"
+def non_uniformity(sigma_product, dim, steps, generator):
+    v = torch.randn(dim, generator=generator)
+    for _ in range(steps):
+        w = sigma_product(v)
+        v = w / w.norm()
+    return math.sqrt(max((v @ sigma_product(v)).item(), 0.0))
 
 
 # %% alternative="non_uniformity" name="norm-of-the-product"
@@ -826,6 +998,15 @@ def region_contains(a, s, learning_rate, batch_size, n):
     return (0 <= a) & (a <= 2 / learning_rate) & (0 <= s) & (s <= bound)
 
 
+# %% misconception="region_contains" name="no-parentheses" message="put each comparison in parentheses"
+def region_contains(a, s, learning_rate, batch_size, n):
+    return (
+        a
+        <= sharpness_bound(learning_rate) & s
+        <= non_uniformity_bound(learning_rate, batch_size, n)
+    )
+
+
 # %% alternative="region_contains" name="own-bounds-squared"
 def region_contains(a, s, learning_rate, batch_size, n):
     a, s = torch.as_tensor(a), torch.as_tensor(s)
@@ -838,6 +1019,7 @@ def region_contains(a, s, learning_rate, batch_size, n):
     import numpy as np
 
     a, s = np.asarray(a), np.asarray(s)
-    in_a = np.logical_and(a >= 0, a <= sharpness_bound(learning_rate))
-    in_s = np.logical_and(s >= 0, s <= non_uniformity_bound(learning_rate, batch_size, n))
+    most_s = float(non_uniformity_bound(learning_rate, batch_size, n))
+    in_a = np.logical_and(a >= 0, a <= float(sharpness_bound(learning_rate)))
+    in_s = np.logical_and(s >= 0, s <= most_s)
     return np.logical_and(in_a, in_s)

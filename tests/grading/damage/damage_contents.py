@@ -9,8 +9,6 @@ from dataclasses import replace
 from damage_cells import answers, each, everywhere, frayed, merged, others, some
 from damage_notebooks import OWN, WHOLE, C, Sheet
 
-NOTES = ("", "# my note", "print(1)")
-
 
 def retype_answers(sheet: Sheet, rng: random.Random) -> Sheet:
     kinds = {"code": ("markdown", "raw"), "markdown": ("code", "raw"), "raw": ("code", "markdown")}
@@ -69,7 +67,7 @@ def edit_tests(sheet: Sheet, rng: random.Random) -> Sheet:
         edits = (f"{marker}\nprint('passed')", c.source + "\nassert True", "pass", f"# {c.source}")
         return replace(c, source=rng.choice(edits))
 
-    chosen = {i for i, c in enumerate(sheet.cells) if c.grade_id.startswith("check-")}
+    chosen = {i for i in others(sheet) if sheet.cells[i].grade_id.startswith("check-")}
     return each(sheet, chosen, change)
 
 
@@ -77,7 +75,7 @@ def edit_setup_and_settings(sheet: Sheet, rng: random.Random) -> Sheet:
     def change(c: C) -> C:
         return replace(c, source=c.source.replace("5", "7") + "\nimport random\n\nrandom.seed(0)")
 
-    chosen = {i for i, c in enumerate(sheet.cells) if c.grade_id in ("setup", "settings")}
+    chosen = {i for i in others(sheet) if sheet.cells[i].grade_id in ("setup", "settings")}
     return each(sheet, chosen, change)
 
 
@@ -93,7 +91,9 @@ def edit_other_cells(sheet: Sheet, rng: random.Random) -> Sheet:
     def change(c: C) -> C:
         lines = c.source.split("\n")
         if len(lines) > 2:
-            lines.insert(rng.randrange(2, len(lines) + 1), rng.choice(NOTES))
+            lines.insert(
+                rng.randrange(2, len(lines) + 1), rng.choice(["", "# my note", "print(1)"])
+            )
         return replace(c, source="\n".join(lines))
 
     plain = [i for i in others(sheet) if not sheet.cells[i].grade_id]

@@ -1,14 +1,12 @@
 """Is a damaged submission rebuilt? Each answer is right, or named where damage made it doubtful."""
 
 import ast
-import re
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nbformat
-from damage_contents import NOTES
-from damage_notebooks import OWN, Sheet, meaning
+from damage_notebooks import OWN, Sheet, covered, meaning
 
 from flatlab.course.rebuild import Handed, Release, collect, rebuild
 
@@ -64,7 +62,7 @@ def judge(
                 wrong.append(f"{key}: destroyed, and not named ({outcome})")
         elif key in sheet.unsure:
             kind = "in doubt"
-            if not right and name not in named:
+            if not (right or name in named or _verbatim(rebuilt.notebook, key, sheet)):
                 wrong.append(f"{key}: in doubt, wrong, and not named ({outcome})")
         elif not right or outcome in ("lost", "damaged"):
             wrong.append(f"{key}: {'right' if right else 'not what was handed in'} ({outcome})")
@@ -75,16 +73,23 @@ def judge(
 
 
 def _same(found: object, truth: object, key: str, sheet: Sheet) -> bool:
-    """Is it what was handed in? An answer in words: all of it, other text beside it or not."""
-    if found == truth or not key.startswith("open-"):
-        return found == truth
-    if truth == "YOURANSWERHERE":
-        for note in NOTES:  # by the operators: for a person to read, wherever it stands
-            found = found.replace("".join(note.split()), "")
-        return re.sub(r"\*\(.*?:\)\*", "", found) in ("", truth)
+    """Is it what was handed in? An answer in words: all of it, other text beside it or not.
+
+    Where nothing was handed in, other text may stand there: a person reads it.
+    """
+    if found == truth or not key.startswith("open-") or truth == "YOURANSWERHERE":
+        return found == truth or key.startswith("open-")
     cells = [c.source for c in sheet.cells for name, *_ in c.holds if name == key]
     parts = ["".join(line.split()) for text in cells for line in text.split("\n")]
     return all(part in found for part in parts if part and part in truth)
+
+
+def _verbatim(notebook, key: str, sheet: Sheet) -> bool:
+    """Is the rebuilt cell, cut words and all, what stands in the one cell with the whole answer?"""
+    text = next(c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade_id") == key)
+    body = text.source.split("\n", 1)[-1]
+    held = [c for c in sheet.cells if any(name == key for name, *_ in c.holds)]
+    return len(held) == 1 and covered(key, held[0].holds) and body in held[0].source
 
 
 def _plausible(sheet: Sheet, key: str) -> bool:

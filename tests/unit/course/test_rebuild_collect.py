@@ -130,6 +130,15 @@ def test_an_nbgrader_folder_and_one_file(tmp_path, data, chapters):
         collect(tmp_path / "none", chapters)
 
 
+@pytest.mark.parametrize("name", ["work.zip", "work.ipynb", "00-tiny.ipynb"])
+def test_a_students_own_archive_whatever_its_name(name, tmp_path, data, chapters):
+    (tmp_path / "ann").mkdir()
+    (tmp_path / "ann" / name).write_bytes(zipped({"work/final.ipynb": data, "work/a.csv": b"1"}))
+    (found,) = collect(tmp_path, chapters)
+    assert (found.student, found.chapter, found.problem) == ("ann", NAME, "")
+    assert found.data == data
+
+
 @pytest.mark.parametrize(
     "name",
     ["../evil.ipynb", "/etc/evil.ipynb", "a/../../evil.ipynb", "..\\evil.ipynb", "C:/e.ipynb"],

@@ -129,9 +129,13 @@ def test_what_a_person_has_to_look_at_is_said(written):
 
 def test_what_could_not_be_run_has_no_points_and_not_zero(written):
     given = one("wrong-1") | {"status": "manual", "exercises": {}}
-    given["scores"] = {}
+    entry = {"name": "", "outcome": "noted", "how": "", "instructor": ""}
+    file = entry | {"subject": "file", "student": "The file is empty."}
+    lost = entry | {"subject": "exercise", "student": "We could not find your answer."}
+    given |= {"scores": {}, "rebuilt": [file, lost]}
     told = page(written(given), "wrong-1").text
     assert "A person grades this one." in told and "0 of" not in told
+    assert "The file is empty." in told and "We could not find" not in told
 
 
 def test_rebuilding_is_told_in_the_words_for_students(written):
@@ -159,13 +163,14 @@ SECRET = "the_hidden_line = inputs['w'] * 41.5"
         "It calls flatlab.{}, the package's ready answer. Write it yourself.",
         "{}",
         "It returned None: is the return statement missing? {}",
-        "It stopped with TypeError: missing {} required positional argument",
+        "It stopped with TypeError: f() missing {} required positional arguments: {}",
+        "It stopped with NameError: name '{}' is not defined",
     ],
 )
 @pytest.mark.parametrize("secret", [SECRET, HOSTILE])
 def test_no_text_that_the_submission_can_write(kind, said, secret, written):
     given = one("wrong-1")
-    message = f"✗ gradient_step (one step on three weights)\n  {said.format(secret)}"
+    message = f"✗ gradient_step (one step on three weights)\n  {said.replace('{}', secret)}"
     (first, *_) = given["exercises"]["gradient_step"]["failed"]
     given["exercises"]["gradient_step"]["failed"] = [first | {"kind": kind, "message": message}]
     told = page(written(given), "wrong-1")
@@ -185,8 +190,24 @@ def test_errors_are_told_where_their_words_are_pythons_own():
     )
     shapes = "RuntimeError: mat1 and mat2 shapes cannot be multiplied (3x4 and 3x4)"
     assert "(3x4 and 3x4)" in told(shapes)
+    missing = "TypeError: f() missing 1 required positional argument: 'learning_rate'"
+    assert told(missing) == f"a step: It stopped with {missing}."
+    assert told("NameError: name 'secret_5520' is not defined").endswith("name '…' is not defined.")
     assert "Run its check in your notebook" in told("Leak: 1234")
     assert "Leak" not in told("Leak: division by zero")
+
+
+def test_checks_that_were_not_run_are_not_said_to_have_failed():
+    def entry(kind, hidden):
+        message = f"✗ f (aim)\n  {kind}"
+        return {"aim": f"aim {hidden}", "hidden": hidden, "kind": kind, "message": message}
+
+    assert of_exercise([entry("absent", False), entry("absent", True)]) == [
+        "Its check could not be run. A person will look at it."
+    ]
+    assert of_exercise([entry("absent", True)])[0].startswith("Its check could not be run.")
+    slow = [entry("timeout", False), entry("skipped", False), entry("skipped", True)]
+    assert of_exercise(slow) == ["aim False: It took too long and was stopped."]
 
 
 def test_gaps_hold_numbers_shapes_types_and_the_courses_own_sentences():

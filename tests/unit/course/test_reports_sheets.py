@@ -3,6 +3,7 @@
 import copy
 import csv
 import io
+import zipfile
 from urllib.parse import unquote
 
 import pytest
@@ -86,6 +87,13 @@ def test_control_characters_do_not_reach_the_table(tmp_path):
     assert table(tmp_path / f"{CHAPTER}.csv")[0]["name"] == "a b [31m c"
 
 
+def test_half_a_character_in_a_name_stops_nothing(tmp_path):
+    odd = one("right-1", name="a\ud800b", path="\udcff.ipynb", platform="moodle", number="1")
+    write([odd], tmp_path, layout=LAYOUT, platform="moodle")
+    assert table(tmp_path / f"{CHAPTER}.csv")[0]["name"] == "a b"
+    assert "a?b" in (tmp_path / f"{CHAPTER}.html").read_text("utf-8")
+
+
 def test_moodle_gets_the_columns_of_its_grading_worksheet(tmp_path):
     """mod/assign/feedback/offline/importgradeslib.php: identifier, grade, when it was changed."""
     unsure = one("right-2", platform="moodle", number="12")
@@ -103,6 +111,20 @@ def test_moodle_gets_the_columns_of_its_grading_worksheet(tmp_path):
             "Last modified (grade)": "",
         }
     ]
+
+
+def test_moodle_gets_feedback_in_folders_that_name_the_participant(tmp_path):
+    """importziplib.php: a folder's name is split at _, the second part is the participant."""
+    ada = one("right-1", platform="moodle", number="4711", name="Ada_1_Byron")
+    write([ada, one("right-2")], tmp_path, layout=LAYOUT, platform="moodle")
+    with zipfile.ZipFile(tmp_path / f"{CHAPTER}-moodle-feedback.zip") as made:
+        (name,) = made.namelist()
+        page = made.read(name)
+    folder, file = name.split("/")
+    assert folder.split("_", 4)[1:] == ["4711", "assignsubmission", "file"]
+    assert file == f"{CHAPTER}-feedback.html"
+    path = tmp_path / "feedback" / "right-1" / CHAPTER / f"{CHAPTER}.html"
+    assert page == path.read_bytes()
 
 
 def test_canvas_gets_the_columns_of_its_gradebook(tmp_path):
@@ -139,6 +161,20 @@ def test_the_class_page_counts_and_names(tmp_path):
     labels = [value for name, value in page.values if name == "aria-label"]
     assert "Exercise 1 · One step downhill: 1 full points, 3 no points." in labels
     assert any(label.startswith("Submissions by points: 3 with 0, 1 with 1") for label in labels)
+
+
+def test_what_a_person_settled_needs_no_look(tmp_path):
+    flagged = one("wrong-2")
+    flagged["scores"]["check-gradient_step"].update(nbgrader=1.0, decided=0.0, needs_look=True)
+    flag = {"exercise": "gradient_step", "reason": "higher inside", "detail": "more"}
+    case = {"where": "open two-curvatures", "reason": "lost", "text": "No answer found."}
+    flagged |= {"flags": [flag], "manual": [case]}
+    given = {("wrong-2", CHAPTER): {"check-gradient_step": 0.5, "open-two-curvatures": 1.0}}
+    write([flagged], tmp_path, layout=LAYOUT, by_hand=given)
+    page = Page((tmp_path / f"{CHAPTER}.html").read_text("utf-8"))
+    assert "0 need a look" in page.text and "higher inside" not in page.text
+    (row,) = table(tmp_path / f"{CHAPTER}.csv")
+    assert (row["total"], row["needs_look"]) == ("1.5", "")
 
 
 def test_messages_that_differ_in_numbers_are_one_mistake(tmp_path):
@@ -213,9 +249,9 @@ def test_an_unknown_platform_is_refused(tmp_path):
 
 
 def test_twice_is_the_same_and_leaves_nothing_else(tmp_path):
-    given = [one("wrong-1"), one("right-1")]
-    paths = write(given, tmp_path, layout=LAYOUT)
+    given = [one("wrong-1", platform="moodle", number="7"), one("right-1")]
+    paths = write(given, tmp_path, layout=LAYOUT, platform="moodle")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert set(before) == set(paths)
-    write(reversed(given), tmp_path, layout=LAYOUT)
+    write(reversed(given), tmp_path, layout=LAYOUT, platform="moodle")
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before

@@ -98,10 +98,18 @@ def test_a_secret_seed_is_drawn_and_told(source, handed):
     assert len(seeds) == 3 and max(seeds) > 2**40
 
 
-def test_no_record_is_no_point_and_a_flag(source, handed):
+def test_no_record_is_no_verdict_and_a_flag(source, handed):
     exercise, flags = decided(source, handed(), {})
-    assert exercise["earned"] == 0.0 and {flag["reason"] for flag in flags} == {"died"}
+    assert exercise["earned"] is None and {flag["reason"] for flag in flags} == {"absent"}
     assert [one["aim"] for one in exercise["failed"]] == AIMS + HIDDEN_AIMS
+
+
+def test_a_failed_check_decides_where_others_were_not_run(source, handed):
+    records = right_outputs(source, 3)
+    del records["1"]
+    assert decided(source, handed(), records)[0]["earned"] is None
+    records["0"][0]["outputs"] = {"result": np.zeros(3)}
+    assert decided(source, handed(), records)[0]["earned"] == 0.0
 
 
 FORGED = {
@@ -163,7 +171,7 @@ def test_a_notebook_without_a_check_cell_says_so(source, release, handed):
     other.write_text(two, encoding="utf-8")
     result = decide(handed(), other, lambda job: told(right_outputs(source, 3)), 3)
     assert {flag["reason"] for flag in result["flags"]} >= {"absent"}
-    assert result["exercises"]["again"]["earned"] == 0.0
+    assert result["exercises"]["again"]["earned"] is None
 
 
 TWICE = (
@@ -194,7 +202,6 @@ def test_checks_that_rest_on_the_sandboxs_word_are_listed(source):
         (f"{HEAD}return w - 0.5 * gradient", 0.0, "it goes to ["),
         (f"{HEAD}raise NotImplementedError()", 0.0, "Not written yet"),
         (f"{HEAD}import os; os._exit(0)", 0.0, "Python itself stopped"),
-        (f"{HEAD}while True: pass", 0.0, "not done after 2 seconds"),
     ],
 )
 def test_submissions_run_and_are_decided(answer, earned, word, source, handed):
@@ -203,6 +210,14 @@ def test_submissions_run_and_are_decided(answer, earned, word, source, handed):
     exercise = result["exercises"]["gradient_step"]
     assert exercise["earned"] == earned and word in exercise["message"]
     assert exercise["hidden"] is False
+
+
+def test_an_answer_that_hangs_is_waited_for_once(source, handed):
+    answer = f"{HEAD}while True: pass"
+    result = decide(handed(answer), source, limited(), seed=1, seconds=2.0)
+    failed = result["exercises"]["gradient_step"]["failed"]
+    assert [one["kind"] for one in failed] == ["timeout", "skipped", "skipped", "skipped"]
+    assert "not done after 2 seconds" in failed[0]["message"]
 
 
 def test_cells_that_end_the_process_or_hang_are_left_out_once(source, handed):
@@ -225,13 +240,14 @@ def test_nothing_is_left_behind(source, handed, tmp_path, monkeypatch):
 def test_compare_flags_every_difference_with_both_numbers():
     exercise = {"earned": 2.0, "max": 2.0, "message": ""}
     wrong = {"earned": 0.0, "max": 2.0, "message": "uphill"}
-    verdicts = {"exercises": {"a": exercise, "b": wrong, "c": exercise, "d": exercise}}
-    scores = {"check-a": 2.0, "check-b": 2.0, "check-c": 0.0, "d": None, "open-why": 1.0}
+    ended = {"earned": None, "max": 2.0, "message": "Not run"}
+    verdicts = {"exercises": {"a": exercise, "b": wrong, "c": exercise, "d": exercise, "e": ended}}
+    scores = {"check-a": 2.0, "check-b": 2.0, "check-c": 0.0, "d": None, "e": 0.0, "open-why": 1.0}
     found = {flag["exercise"]: flag for flag in compare(scores, verdicts)}
-    assert set(found) == {"b", "c", "d", "open-why"}
+    assert set(found) == {"b", "c", "d", "e", "open-why"}
     assert (found["b"]["nbgrader"], found["b"]["decided"]) == (2.0, 0.0)
     assert [found[n]["reason"] for n in found] == [
-        *("higher inside", "lower inside", "unscored", "undecided")
+        *("higher inside", "lower inside", "unscored", "undecided", "undecided")
     ]
     assert "uphill" in found["b"]["detail"]
 
@@ -243,6 +259,8 @@ def test_compare_flags_every_difference_with_both_numbers():
         ("from os import environ", "environ"),
         ("import sys\nsys._getframe(1)", "_getframe"),
         ("torch.allclose = lambda *a: True", "is replaced"),
+        ("import sys\nsys.modules['torch'] = None", "sys.modules"),
+        ("for m in x:\n    setattr(m, 'compare', None)", "setattr"),
         ("def f(:\n\nx = open('a')", "open"),
         ("class T:\n    def __torch_function__(self): ...", "__torch_function__"),
     ],
@@ -253,7 +271,13 @@ def test_suspicious_code_is_named(code, word):
 
 @pytest.mark.parametrize(
     "code",
-    [RIGHT, "%matplotlib inline\nimport torch\nw = torch.ones(3)\nw.grad = None", "def f(:", "\0"],
+    [
+        RIGHT,
+        "total = sum(1 for m in model.modules())",
+        "%matplotlib inline\nimport torch\nw = torch.ones(3)\nw.grad = None",
+        "def f(:",
+        "\0",
+    ],
 )
 def test_ordinary_code_is_not(code):
     assert suspicions.find(code) == []

@@ -42,13 +42,6 @@ import flatlab.checks.core as core
 
 core.run.__code__ = (lambda check, student, seed: None).__code__
 
-# %% attack="patched-class" tries="replaces Exercise's methods"
-from flatlab.checks.core import Exercise
-
-Exercise._examine = lambda self, *arguments, **named: True
-Exercise.grade = lambda self, student: None
-Exercise.__call__ = lambda self, student: None
-
 # %% attack="patched-compare" tries="replaces compare and close in every module that has them"
 import sys
 
@@ -68,28 +61,6 @@ class Quiet(BaseException):
 
 core.CheckFailed = Quiet
 
-# %% attack="patched-verdicts" tries="replaces verdict in every class of the process"
-import gc
-
-for thing in gc.get_objects():
-    if isinstance(thing, type) and "verdict" in vars(thing):
-        thing.verdict = lambda self, inputs, outputs: None
-
-# %% attack="future-verdicts" tries="has classes that are made later lose their verdict"
-import builtins
-
-build = builtins.__build_class__
-
-
-def without_verdict(function, name, *bases, **named):
-    made = build(function, name, *bases, **named)
-    if "verdict" in vars(made):
-        made.verdict = lambda self, inputs, outputs: None
-    return made
-
-
-builtins.__build_class__ = without_verdict
-
 # %% attack="patched-torch" tries="makes every random tensor zero, so that wrong equals right"
 import torch
 
@@ -105,13 +76,6 @@ np.linalg.norm = lambda *a, **k: 0.0
 np.allclose = np.array_equal = lambda *a, **k: True
 np.isfinite = lambda x: np.ones(np.shape(x), bool)
 
-# %% attack="patched-arrays" tries="makes numpy read every array as zeros"
-import numpy as np
-import torch
-
-torch.Tensor.numpy = lambda self, *a, **k: np.zeros(tuple(self.shape))
-np.asarray = lambda x, dtype=None, *a, **k: np.zeros(np.shape(x))
-
 # %% attack="patched-builtins" tries="all, any, abs, callable and isinstance say what suits"
 import builtins
 
@@ -120,64 +84,16 @@ builtins.any = lambda *a: False
 builtins.abs = lambda x: 0.0
 builtins.callable = lambda x: True
 
-# %% attack="no-assertions" tries="takes AssertionError out of what a failed check is"
-import builtins
-
-import flatlab.checks.core as core
-
-builtins.AssertionError = type("Harmless", (), {})
-core.CheckFailed.__bases__ = (GeneratorExit,)
-
-# %% attack="import-hook" tries="gives later imports of the checks' helpers other functions"
-import builtins
-
-true_import = builtins.__import__
-
-
-def importing(name, *arguments, **named):
-    module = true_import(name, *arguments, **named)
-    if name.startswith("flatlab.checks") and hasattr(module, "compare"):
-        module.compare = lambda *a, **k: None
-    return module
-
-
-builtins.__import__ = importing
-
-# %% attack="fake-module" tries="puts a module of its own in sys.modules"
-import sys
-import types
-
-fake = types.ModuleType("flatlab.checks.answers")
-fake.array = lambda value, *a: value
-fake.compare = lambda *a, **k: None
-for known in [name for name in sys.modules if name.startswith("flatlab.checks")]:
-    if hasattr(sys.modules[known], "compare"):
-        sys.modules[known] = fake
-
 # %% attack="silent-tracebacks" tries="has IPython show no error"
 shell = get_ipython()
 shell.showtraceback = lambda *a, **k: None
 shell._showtraceback = lambda *a, **k: None
 shell.showsyntaxerror = lambda *a, **k: None
 
-# %% attack="own-exception-handler" tries="handles every exception and returns no traceback"
-get_ipython().set_custom_exc((BaseException,), lambda self, *a, **k: [])
-
 # %% attack="input-transformer" tries="turns the source of later cells into pass"
 get_ipython().input_transformers_post.append(
     lambda lines: ["pass\n"] if any("check." in line for line in lines) else lines
 )
-
-# %% attack="ast-transformer" tries="takes the calls of checks out of later cells"
-import ast
-
-
-class NoCalls(ast.NodeTransformer):
-    def visit_Expr(self, node):
-        return ast.Pass() if "check." in ast.unparse(node) else node
-
-
-get_ipython().ast_transformers.append(NoCalls())
 
 # %% attack="score-as-value" tries="ends every later cell in the value 4, nbgrader's partial credit"
 get_ipython().input_transformers_post.append(lambda lines: ["4.0\n"])

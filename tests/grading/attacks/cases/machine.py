@@ -18,19 +18,6 @@ def gradient_step(w, gradient, learning_rate):
     os._exit(0)
 
 
-# %% attack="exit-in-the-cell" tries="ends the process before its check can run"
-import os
-
-os._exit(0)
-
-# %% attack="crash" tries="reads address 0"
-import ctypes
-
-
-def gradient_step(w, gradient, learning_rate):
-    ctypes.string_at(0)
-
-
 # %% attack="at-exit" tries="tells full marks on every way out when the process ends"
 import atexit
 import os
@@ -39,6 +26,7 @@ import os
 def last_words():
     for number in range(3, 100):
         try:
+            os.set_blocking(number, False)
             os.write(number, b'\nrecord ["dict", [["kind", "outputs"]]]\ndone 0\n')
         except OSError:
             pass
@@ -176,19 +164,6 @@ while True:
         time.sleep(1)
     except BaseException:
         pass
-
-# %% attack="deep-recursion" tries="recurses until the stack is used up"
-import sys
-
-
-def gradient_step(w, gradient, learning_rate):
-    sys.setrecursionlimit(10**8)
-
-    def down(n):
-        return down(n + 1) + 1
-
-    return down(0)
-
 
 # %% attack="links" tries="leaves links to files outside where results are looked for"
 import os

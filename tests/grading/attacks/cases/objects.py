@@ -99,11 +99,6 @@ def gradient_step(w, gradient, learning_rate):
     return w * float("nan")
 
 
-# %% attack="infinite" tries="returns infinity, whose difference from itself is no number"
-def gradient_step(w, gradient, learning_rate):
-    return w + float("inf")
-
-
 # %% attack="pickle-in-an-array" tries="returns an object array that runs code where it is unpickled"
 import os
 
@@ -124,26 +119,6 @@ def gradient_step(w, gradient, learning_rate):
 # %% attack="huge-answer" tries="returns a tensor of 400 MB and of a lying shape"
 def gradient_step(w, gradient, learning_rate):
     return w.new_zeros(100_000_000)
-
-
-# %% attack="no-function" tries="hands in a class whose call is decided by its metaclass"
-class Meta(type):
-    def __call__(cls, *arguments):
-        return arguments[0]
-
-    def __eq__(cls, other):
-        return True
-
-    __hash__ = type.__hash__
-
-
-class gradient_step(metaclass=Meta):
-    __name__ = "gradient_step"
-
-
-# %% attack="forged-record" tries="returns what a record of the sandbox looks like"
-def gradient_step(w, gradient, learning_rate):
-    return {"kind": "outputs", "outputs": {"result": [0.0, 0.0, 0.0]}, "earned": 4.0}
 
 
 # %% attack="error-with-a-record" tries="raises an error whose text is a record and a page's script"
