@@ -17,6 +17,16 @@ def checked_count(name: str, value: object, most: int | None = None) -> int:
     return value
 
 
+def checked_positive(name: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} is {value}: give a positive number")
+
+
+def checked_not_negative(name: str, value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} is {value}: give a number of at least 0")
+
+
 def checked_limit(steps: int | None, epochs: int | None, per_epoch: int | None) -> tuple[int, str]:
     if (steps is None) == (epochs is None):
         raise ValueError("give exactly one of steps and epochs: it bounds the run")
@@ -62,8 +72,7 @@ def checked_optimizer(
                 "model.parameters(), after any change of the model's device or layers"
             )
         return optimizer
-    if not (math.isfinite(learning_rate) and learning_rate > 0):
-        raise ValueError(f"learning_rate is {learning_rate}: give a positive number")
+    checked_positive("learning_rate", learning_rate)
     if not 0 <= momentum < 1:
         raise ValueError(f"momentum is {momentum}: give a number from 0 up to, not including, 1")
     trained = [p for p in model.parameters() if p.requires_grad]

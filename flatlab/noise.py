@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from flatlab.arguments import checked_count, checked_not_negative, checked_positive
 from flatlab.data import relabel
 
 
@@ -32,7 +33,7 @@ def noise_covariance(per_sample_grads: Tensor, batch_size: int, replacement: boo
     if not per_sample_grads.isfinite().all():
         raise ValueError("a per-sample gradient holds NaN or infinity: did the run diverge?")
     n = len(per_sample_grads)
-    _check_batch(batch_size)
+    checked_count("batch_size", batch_size)
     if not replacement and batch_size > n:
         raise ValueError(f"batch_size is {batch_size}, and there are only {n} samples to draw from")
     apart = per_sample_grads - per_sample_grads.mean(0)
@@ -53,10 +54,9 @@ def langevin_step(
     The SDE of Jastrzebski et al. (2017, section 2) with C = sigma^2 I. Raises ValueError unless eta > 0,
     sigma >= 0, S >= 1 and the shapes agree.
     """
-    _check_rate(learning_rate)
-    _check_batch(batch_size)
-    if not (math.isfinite(sigma) and sigma >= 0):
-        raise ValueError(f"sigma is {sigma}: give a number of at least 0")
+    checked_positive("learning_rate", learning_rate)
+    checked_count("batch_size", batch_size)
+    checked_not_negative("sigma", sigma)
     if theta.shape != grad.shape:
         raise ValueError(
             f"theta has shape {tuple(theta.shape)} and grad {tuple(grad.shape)}: they must be the same"
@@ -76,9 +76,8 @@ def gibbs_density(
     function of the grid, or its values there. Raises ValueError unless sigma > 0, n > 0, the grid rises and
     every loss is finite.
     """
-    for name, value in (("sigma", sigma), ("n", n)):
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} is {value}: give a positive number")
+    checked_positive("sigma", sigma)
+    checked_positive("n", n)
     grid = grid.to(torch.float64)
     if grid.ndim != 1 or len(grid) < 2 or not (grid.diff() > 0).all():
         raise ValueError("grid must hold at least two rising numbers, (k,)")
@@ -104,9 +103,8 @@ def basin_ratio(
     both minima alike it leaves the ratio as it is. Raises ValueError unless both Hessians are
     symmetric, of one shape and positive definite, sigma > 0 and n > 0.
     """
-    for name, value in (("sigma", sigma), ("n", n)):
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} is {value}: give a positive number")
+    checked_positive("sigma", sigma)
+    checked_positive("n", n)
     logs = [_log_det(name, h) for name, h in (("hessian_a", hessian_a), ("hessian_b", hessian_b))]
     if hessian_a.shape != hessian_b.shape:
         raise ValueError(
@@ -142,8 +140,7 @@ def rescale_schedule(
             f"there are {len(learning_rates)} learning rates and {len(batch_sizes)} batch sizes: give "
             "one of each for every step"
         )
-    if not (math.isfinite(c) and c > 0):
-        raise ValueError(f"c is {c}: give a positive number")
+    checked_positive("c", c)
     sizes = [round(c * size) for size in batch_sizes]
     for old, new in zip(batch_sizes, sizes, strict=True):
         if new < 1 or abs(new - c * old) > 1e-6:  # 0.29 * 100 is 28.999999999999996
@@ -208,13 +205,3 @@ class Cycle:
     def __call__(self, step: int) -> float:
         value = cyclic_schedule(step, self.period, self.low, self.high, self.shape)
         return round(value) if self.whole else value
-
-
-def _check_rate(learning_rate: float) -> None:
-    if not (math.isfinite(learning_rate) and learning_rate > 0):
-        raise ValueError(f"learning_rate is {learning_rate}: give a positive number")
-
-
-def _check_batch(batch_size: int) -> None:
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size!r}: give a whole number of at least 1")

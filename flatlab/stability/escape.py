@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from flatlab.stability.theorem import check_rate, mean_square_multiplier
+from flatlab.arguments import checked_positive
+from flatlab.stability.theorem import mean_square_multiplier
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class EscapeSystem:
         else the mean gradient. `generator=None` means a new one seeded 0. A trajectory that leaves
         every bound goes on to inf, as the system does.
         """
-        check_rate(learning_rate)
+        checked_positive("learning_rate", learning_rate)
         if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
             raise ValueError(f"steps is {steps!r}: give a whole number, 0 or more")
         generator = torch.Generator().manual_seed(0) if generator is None else generator

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from flatlab.arguments import checked_positive
 from flatlab.curvature import top_eigenpairs
 from flatlab.curvature.lanczos import require_converged
 
@@ -28,7 +29,7 @@ def sharpness_bound(learning_rate: float, momentum: float = 0.0) -> float:
     gradient descent on a quadratic; `momentum` beta is heavy-ball momentum (Polyak, 1964), as in
     `torch.optim.SGD`, for gradient descent. Raises ValueError unless eta > 0 and 0 <= beta < 1.
     """
-    check_rate(learning_rate)
+    checked_positive("learning_rate", learning_rate)
     if not 0 <= momentum < 1:
         raise ValueError(f"momentum is {momentum}: give a number from 0 up to, not including, 1")
     return 2 * (1 + momentum) / learning_rate
@@ -43,7 +44,7 @@ def non_uniformity_bound(learning_rate: float, batch_size: int, n: int) -> float
     B = n, gradient descent, which sees no difference between samples. Raises ValueError unless
     eta > 0, n >= 2 and 1 <= B <= n.
     """
-    check_rate(learning_rate)
+    checked_positive("learning_rate", learning_rate)
     share = _noise(batch_size, n)
     return math.inf if share == 0 else 1 / (learning_rate * math.sqrt(share))
 
@@ -54,7 +55,7 @@ def stability_matrix(hessians: Tensor, learning_rate: float, batch_size: int) ->
     `hessians` (n, d, d): each sample's Hessian at the minimum. Raises ValueError for a bad learning
     rate or batch size, and for Hessians of another shape, not symmetric, not finite or fewer than 2.
     """
-    check_rate(learning_rate)
+    checked_positive("learning_rate", learning_rate)
     share = _noise(batch_size, len(_checked_hessians(hessians)))
     each = hessians.detach().to("cpu", torch.float64)
     mean = each.mean(0)
@@ -84,7 +85,7 @@ def mean_square_multiplier(
     if torch.is_tensor(hessians):
         matrix = stability_matrix(hessians, learning_rate, batch_size)
         return float(torch.linalg.eigvalsh(matrix)[-1])
-    check_rate(learning_rate)
+    checked_positive("learning_rate", learning_rate)
     operator = StabilityOperator(*_checked_pair(hessians), learning_rate, batch_size)
     # Nearly all of M's eigenvalues are 1, and from a random start Lanczos may stop there: the
     # residual is small already. The few above 1 lie along the largest ones of H and Sigma.
@@ -144,11 +145,6 @@ def _noise(batch_size: int, n: int) -> float:
             "gradient descent is batch_size = n"
         )
     return (n - batch_size) / (batch_size * (n - 1))
-
-
-def check_rate(learning_rate: float) -> None:
-    if not 0 < learning_rate < math.inf:
-        raise ValueError(f"learning_rate is {learning_rate}: give a positive number")
 
 
 def _checked_hessians(hessians: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ class Rules:
 
 def can_run(model: nn.Module) -> bool:
     """Whether lockstep computes the same as single runs: nothing random inside, one dtype."""
-    trained = [p for p in model.parameters()]
+    trained = list(model.parameters())
     return (
         not any(isinstance(module, _RANDOM) for module in model.modules())
         and all(p.requires_grad for p in trained)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import torch
 
+from flatlab.batches import Batches
 from flatlab.sweeps.lockstep import Lockstep
 
 STEPS = 4  # of one timing
@@ -25,9 +26,9 @@ def is_faster(build: Callable[[], Lockstep], steps: int) -> bool:
 
     Where the runs are so short that the trial would cost more than it can save, it is True.
     """
-    stack = build()
     if steps < 10 * STEPS:
         return True
+    stack = build()
     alone = _Alone(stack)
     together, apart = math.inf, math.inf
     _steps_of(stack)  # the first steps pay for what is set up once
@@ -47,9 +48,8 @@ class _Alone:
         parameters = list(self.model.parameters())
         fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
         self.optimizer = torch.optim.SGD(parameters, lr=0.0, fused=fused)
-        self.batches = type(stack.batches)(
-            stack.batches.n, stack.batches.size, [torch.Generator().manual_seed(0)], stack.X.device
-        )
+        order = torch.Generator().manual_seed(0)
+        self.batches = Batches(stack.batches.n, stack.batches.size, [order], stack.X.device)
 
     def steps(self) -> None:
         X, y = self.stack.X, self.stack.y[0] if self.stack.own else self.stack.y

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from flatlab.arguments import checked_count, checked_not_negative, checked_positive
 from flatlab.tails.stable import check_alpha, sample_stable
 
 
@@ -27,10 +28,8 @@ def levy_step(
     0 < alpha <= 2, sigma >= 0 and the shapes agree.
     """
     check_alpha(alpha)
-    if not (math.isfinite(learning_rate) and learning_rate > 0):
-        raise ValueError(f"learning_rate is {learning_rate}: give a positive number")
-    if not (math.isfinite(sigma) and sigma >= 0):
-        raise ValueError(f"sigma is {sigma}: give a number of at least 0")
+    checked_positive("learning_rate", learning_rate)
+    checked_not_negative("sigma", sigma)
     if w.shape != grad.shape:
         raise ValueError(
             f"w has shape {tuple(w.shape)} and grad {tuple(grad.shape)}: they must be the same"
@@ -88,9 +87,8 @@ def first_exits(
     """
     if not low < start < high:
         raise ValueError(f"start is {start}: it must lie inside the well, from {low} to {high}")
-    for name, value in (("steps", steps), ("runs", runs)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} is {value!r}: give a whole number of at least 1")
+    checked_count("steps", steps)
+    checked_count("runs", runs)
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     inside = torch.arange(runs)
     x = torch.full((runs,), float(start), dtype=torch.float64)

@@ -1,23 +1,10 @@
 """Every misconception is caught and named, every alternative is accepted, by plain nbgrader."""
 
-from pathlib import Path
-
 import pytest
-from harness import Case, cases, exercises, one_line
-
-from flatlab.course.layout import Layout
+from every_case import CHAPTERS, EXERCISES, of
+from harness import Case, one_line
 
 pytestmark = [pytest.mark.grading, pytest.mark.slow]
-
-LAYOUT = Layout.find(Path(__file__).parent)
-CHAPTERS = [name for name in LAYOUT.chapters() if LAYOUT.release(name).is_file()]
-CASES = [case for chapter in CHAPTERS for case in cases(LAYOUT, chapter)]
-EXERCISES = [(chapter, e.name) for chapter in CHAPTERS for e in exercises(LAYOUT, chapter)]
-
-
-def of(kind: str) -> pytest.MarkDecorator:
-    chosen = [case for case in CASES if case.kind == kind]
-    return pytest.mark.parametrize("case", chosen, ids=lambda case: case.label)
 
 
 @of("misconception")

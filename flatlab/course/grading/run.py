@@ -105,7 +105,7 @@ def _run(
         }
         _fill(job, notebook, kit, settings, drop_to)
         words = [sys.executable, "-m", _WORKER]
-        environment = _environment()
+        environment = clean_environment()
         if not isolate:
             own = {"HOME": str(work), "TMPDIR": str(work), "USER": "student"}
             words += [str(job), str(work)]
@@ -126,13 +126,13 @@ def _fill(
     (job / "gradebook.db").write_bytes(kit.gradebook)
     (job / "settings.json").write_text(json.dumps(settings))
     (job / "passwd").write_text(sandbox.passwd(drop_to))
-    for path in _font_lists():
+    for path in font_lists():
         shutil.copyfile(path, job / path.name)
     for path in job.iterdir():
         path.chmod(0o644)
 
 
-def _environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """All that a submission's processes see of this one's environment."""
     tools = Path(sys.executable).parent
     fixed = {
@@ -156,7 +156,7 @@ def _data() -> Path | None:
 
 
 @cache
-def _font_lists() -> list[Path]:
+def font_lists() -> list[Path]:
     """matplotlib's list of this machine's fonts, which it else makes anew in every empty home."""
     import matplotlib.font_manager  # writes the list where there is none
 

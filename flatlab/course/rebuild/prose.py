@@ -11,7 +11,7 @@ from flatlab.course.rebuild.pieces import Piece
 from flatlab.course.rebuild.release import Release, Slot
 
 OTHER = "\n\n*(another version, found in cell {}:)*\n\n"
-_WORD = re.compile(r"[^\W_]")
+WORD = re.compile(r"[^\W_]")
 LOOSE = "\n\n*(found in cell {}; it may belong here:)*\n\n"
 
 
@@ -55,7 +55,7 @@ def _near(slot: Slot, pieces: list[Piece], release: Release) -> list[int]:
 
 
 def _is_prose(piece: Piece, release: Release) -> bool:
-    if not piece.own or release.resembles(piece.text) or not _WORD.search(piece.text):
+    if not piece.own or release.resembles(piece.text) or not WORD.search(piece.text):
         return False
     if code.parses(piece.text):
         return piece.kind != "code" and not code.binds(piece.text)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from nbformat import NotebookNode
 
 from flatlab.course.rebuild import code, words
 from flatlab.course.rebuild.answers import Answer
 from flatlab.course.rebuild.pieces import Piece
+from flatlab.course.rebuild.prose import WORD
 from flatlab.course.rebuild.release import ANSWERS, Release
-
-_WORD = re.compile(r"[^\W_]")
 
 
 def unplaced(
@@ -35,7 +32,7 @@ def unplaced(
         if piece.slot is None or piece.slot.kind not in ANSWERS or piece.exact:
             continue
         text = piece.text.strip()
-        if not _WORD.search(text) or release.is_stub(piece.slot, text) or release.resembles(text):
+        if not WORD.search(text) or release.is_stub(piece.slot, text) or release.resembles(text):
             continue
         if code.parses(text) or "".join(text.split()) in everything:
             continue

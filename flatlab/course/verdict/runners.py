@@ -13,7 +13,7 @@ import flatlab
 from flatlab.course.grading import limits as limits_module
 from flatlab.course.grading import sandbox
 from flatlab.course.grading.limits import Limits
-from flatlab.course.grading.run import _environment, _font_lists
+from flatlab.course.grading.run import clean_environment, font_lists
 from flatlab.course.grading.supervise import supervise
 from flatlab.course.grading.watch import threads_of_user
 from flatlab.course.verdict.decide import Runner
@@ -39,7 +39,7 @@ def limited(limits: Limits | None = None) -> Runner:
 def _run(job: Path, limits: Limits, isolate: bool) -> list[bytes]:
     drop_to = sandbox.stranger() if isolate else None
     shutil.copyfile(limits_module.__file__, job / "package" / "_flatlab_limits.py")
-    for path in _font_lists():
+    for path in font_lists():
         shutil.copyfile(path, job / path.name)
     common = json.loads((job / "common.json").read_text())
     elsewhere = 0 if isolate else threads_of_user(os.getuid())
@@ -63,7 +63,7 @@ def _run(job: Path, limits: Limits, isolate: bool) -> list[bytes]:
 
 
 def _supervised(job: Path, work: Path, jobs: int, limits: Limits, isolate: bool) -> list[bytes]:
-    environment = _environment()
+    environment = clean_environment()
     environment.pop("PYTHONPATH")
     python = [sys.executable, "-I"]
     if not isolate:

@@ -1,24 +1,12 @@
 """``decide`` gives every made-up student of every chapter what the case says, and nbgrader's score."""
 
-from pathlib import Path
-
 import pytest
-from harness import Case, cases, exercises, one_line
+from every_case import CHAPTERS, EXERCISES, of
+from harness import Case, one_line
 
-from flatlab.course.layout import Layout
 from flatlab.course.verdict import compare
 
 pytestmark = [pytest.mark.grading, pytest.mark.slow]
-
-LAYOUT = Layout.find(Path(__file__).parent)
-CHAPTERS = [name for name in LAYOUT.chapters() if LAYOUT.release(name).is_file()]
-CASES = [case for chapter in CHAPTERS for case in cases(LAYOUT, chapter)]
-EXERCISES = [(chapter, e.name) for chapter in CHAPTERS for e in exercises(LAYOUT, chapter)]
-
-
-def of(kind: str) -> pytest.MarkDecorator:
-    chosen = [case for case in CASES if case.kind == kind]
-    return pytest.mark.parametrize("case", chosen, ids=lambda case: case.label)
 
 
 @of("misconception")
