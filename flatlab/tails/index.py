@@ -40,13 +40,32 @@ def matched_gaussian(noise: Tensor, generator: torch.Generator | None = None) ->
     generator's device, returned with the dtype and device of `noise`; `generator=None` means a new one
     seeded 0. Raises ValueError unless `noise` is finite and has two dimensions.
     """
+    _check_matrix(noise)
+    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    normal = torch.randn(noise.shape, generator=generator, device=generator.device)
+    return normal.to(noise) * noise.square().mean(0).sqrt()
+
+
+def correlated_gaussian(noise: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Gaussian noise of the same shape (k, p) with the covariance of the noise between coordinates.
+
+    Each row is Gaussian with covariance U^T U / k, for U = `noise`: Z U / sqrt(k) with Z (k, k) standard
+    normal. So it also keeps what `matched_gaussian` breaks, that coordinates of one minibatch move
+    together. Sums of k1 entries that move together are k1 times as large, not sqrt(k1) times, which lowers
+    `tail_index` towards 1 whatever the tails. Otherwise as `matched_gaussian`.
+    """
+    _check_matrix(noise)
+    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    k = len(noise)
+    normal = torch.randn(k, k, generator=generator, device=generator.device)
+    return (normal / math.sqrt(k)).to(noise) @ noise
+
+
+def _check_matrix(noise: Tensor) -> None:
     if noise.ndim != 2 or not noise.isfinite().all():
         raise ValueError(
             f"noise has shape {tuple(noise.shape)}: give finite values, (minibatches, parameters)"
         )
-    generator = torch.Generator().manual_seed(0) if generator is None else generator
-    normal = torch.randn(noise.shape, generator=generator, device=generator.device)
-    return normal.to(noise) * noise.square().mean(0).sqrt()
 
 
 def tail_index(x: Tensor, k1: int | None = None) -> float:

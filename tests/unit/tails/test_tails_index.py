@@ -5,7 +5,13 @@ import math
 import pytest
 import torch
 
-from flatlab.tails import gradient_noise, matched_gaussian, sample_stable, tail_index
+from flatlab.tails import (
+    correlated_gaussian,
+    gradient_noise,
+    matched_gaussian,
+    sample_stable,
+    tail_index,
+)
 
 
 def generator(seed=0):
@@ -98,6 +104,33 @@ def test_bad_gradients_are_refused(gradients, full, message):
         gradient_noise(gradients, full)
 
 
-def test_a_control_needs_a_matrix():
+@pytest.mark.parametrize("control", [matched_gaussian, correlated_gaussian])
+def test_a_control_needs_a_matrix(control):
     with pytest.raises(ValueError, match="minibatches, parameters"):
-        matched_gaussian(torch.ones(3))
+        control(torch.ones(3))
+
+
+def test_the_correlated_control_keeps_the_covariance():
+    mix = torch.randn(3, 5, generator=generator(1))
+    noise = sample_stable(1.9, (4000, 3), generator()).clamp(-9, 9).float() @ mix
+    control = correlated_gaussian(noise, generator(2))
+    wanted = noise.T @ noise / 4000
+    assert control.shape == (4000, 5) and control.dtype == noise.dtype
+    assert (control.T @ control / 4000 - wanted).abs().max() < 0.1 * wanted.abs().max()
+
+
+def test_the_correlated_control_has_gaussian_coordinates():
+    noise = sample_stable(1.2, (2000, 2), generator())  # a few entries carry the mean square
+    z = correlated_gaussian(noise, generator(1))[:, 0]
+    z = z / z.square().mean().sqrt()
+    assert z.pow(4).mean().item() == pytest.approx(3, abs=0.5)
+    assert (noise[:, 0] ** 4).mean() / (noise[:, 0] ** 2).mean() ** 2 > 50
+
+
+def test_coordinates_that_move_together_look_heavy_and_only_this_control_shows_it():
+    """Gaussian noise of rank 2 with equal scales: sums of k1 entries grow like k1."""
+    noise = torch.randn(60, 2, generator=generator(3)) @ torch.ones(2, 2000)
+    noise = noise + 0.01 * torch.randn(60, 2000, generator=generator(4))
+    assert tail_index(noise, 100) == pytest.approx(1, abs=0.05)
+    assert tail_index(correlated_gaussian(noise, generator(5)), 100) == pytest.approx(1, abs=0.05)
+    assert tail_index(matched_gaussian(noise, generator(5)), 100) == pytest.approx(2, abs=0.1)

@@ -1,0 +1,56 @@
+"""Gradients of minibatches, and the form in which the tail index of their noise is taken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from flatlab.arguments import checked_count
+from flatlab.evaluation import Batch, LossFn, as_tensors, scalar
+
+
+def batch_gradients(
+    model: nn.Module,
+    loss_fn: LossFn,
+    data: Batch | Iterable[Batch],
+    batch_size: int,
+    count: int | None = None,
+) -> Tensor:
+    """Gradient of the mean loss of each of `count` consecutive minibatches of the data: (count, p).
+
+    Columns follow ``model.parameters()``, those that require no gradient left out. `count` is by default
+    as many full batches as the data hold; a rest that fills no batch is not used. The model stays in
+    its mode, and so do its gradients. Raises ValueError for less than two minibatches or more than there are.
+    """
+    X, y = as_tensors(data, model)
+    checked_count("batch_size", batch_size, len(X) // 2)
+    count = len(X) // batch_size if count is None else count
+    if checked_count("count", count, len(X) // batch_size) < 2:
+        raise ValueError("count is 1: the noise needs at least two minibatches")
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    rows = torch.empty(count, sum(p.numel() for p in parameters)).to(parameters[0])
+    for k, row in enumerate(rows):
+        part = slice(k * batch_size, (k + 1) * batch_size)
+        loss = scalar(loss_fn(model(X[part]), y[part]))
+        torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)], out=row)
+    return rows
+
+
+def in_blocks(noise: Tensor) -> tuple[Tensor, int]:
+    """Noise (k, p) without coordinates that are exactly 0 somewhere, cut to (k, m k1), and k1.
+
+    k1 is the whole root of the number of entries, as the authors choose it (Simsekli et al., 2019), at most
+    the number of coordinates. It divides each row, so `tail_index(noise, k1)` adds up k1 coordinates of
+    one minibatch. Raises ValueError where fewer than two coordinates are left.
+    """
+    moving = noise[:, (noise != 0).all(0)]
+    if moving.shape[1] < 2:
+        raise ValueError(
+            f"{moving.shape[1]} of {noise.shape[1]} coordinates have noise in every minibatch: there "
+            "is nothing to add up"
+        )
+    k1 = min(math.isqrt(moving.numel()), moving.shape[1])
+    return moving[:, : moving.shape[1] // k1 * k1].contiguous(), k1

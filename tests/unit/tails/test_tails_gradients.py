@@ -1,0 +1,63 @@
+"""Gradients of minibatches against a closed form, and blocks for the tail index."""
+
+import pytest
+import torch
+from torch import nn
+
+from flatlab.tails import batch_gradients, in_blocks
+
+
+def half_square(prediction, y):
+    return ((prediction - y) ** 2).mean() / 2
+
+
+@pytest.fixture
+def problem():
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(11, 3, generator=generator, dtype=torch.float64)
+    y = torch.randn(11, 1, generator=generator, dtype=torch.float64)
+    return nn.Linear(3, 1).double(), X, y
+
+
+def test_rows_are_the_gradients_of_linear_regression(problem):
+    model, X, y = problem
+    rows = batch_gradients(model, half_square, (X, y), 3)
+    apart = (X @ model.weight.T + model.bias - y).detach()
+    each = torch.cat([apart * X, apart], dim=1)  # of a sample: weight, bias
+    assert rows.shape == (3, 4)
+    torch.testing.assert_close(rows, torch.stack([part.mean(0) for part in each[:9].split(3)]))
+    torch.testing.assert_close(batch_gradients(model, half_square, (X, y), 3, 2), rows[:2])
+
+
+def test_the_model_comes_back_as_it_was(problem):
+    model, X, y = problem
+    model.eval()
+    model.weight.requires_grad_(False)
+    rows = batch_gradients(model, half_square, (X, y), 5)
+    assert rows.shape == (2, 1) and not rows.requires_grad
+    assert not model.training and model.bias.grad is None
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "count", "message"),
+    [(6, None, "batch_size"), (0, None, "batch_size"), (3, 4, "count"), (3, 1, "two minibatches")],
+)
+def test_what_makes_no_noise_is_refused(problem, batch_size, count, message):
+    model, X, y = problem
+    with pytest.raises(ValueError, match=message):
+        batch_gradients(model, half_square, (X, y), batch_size, count)
+
+
+def test_blocks_divide_the_rows_and_hold_no_dead_coordinate():
+    noise = torch.randn(9, 30, generator=torch.Generator().manual_seed(1))
+    noise[:, 4], noise[3, 7] = 0, 0
+    kept, k1 = in_blocks(noise)
+    assert k1 == 15  # isqrt(9 * 28)
+    expected = torch.cat([noise[:, :4], noise[:, 5:7], noise[:, 8:]], dim=1)[:, :15]
+    assert torch.equal(kept, expected)
+    assert in_blocks(torch.ones(50, 3))[1] == 3
+
+
+def test_noise_that_is_dead_everywhere_is_refused():
+    with pytest.raises(ValueError, match="0 of 5 coordinates"):
+        in_blocks(torch.zeros(4, 5))
