@@ -44,9 +44,10 @@ def in_blocks(noise: Tensor) -> tuple[Tensor, int]:
 
     k1 is the whole root of the number of entries, as the authors choose it (Simsekli et al., 2019), at most
     the number of coordinates. It divides each row, so `tail_index(noise, k1)` adds up k1 coordinates of
-    one minibatch. Raises ValueError where fewer than two coordinates are left.
+    one minibatch. The noise comes in float64: in float32 a normal number is now and then exactly
+    0, and so are squares of small noise. Raises ValueError where fewer than two coordinates are left.
     """
-    moving = noise[:, (noise != 0).all(0)]
+    moving = noise[:, (noise != 0).all(0)].double()
     if moving.shape[1] < 2:
         raise ValueError(
             f"{moving.shape[1]} of {noise.shape[1]} coordinates have noise in every minibatch: there "

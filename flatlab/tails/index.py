@@ -42,7 +42,8 @@ def matched_gaussian(noise: Tensor, generator: torch.Generator | None = None) ->
     """
     _check_matrix(noise)
     generator = torch.Generator().manual_seed(0) if generator is None else generator
-    normal = torch.randn(noise.shape, generator=generator, device=generator.device)
+    draw = {"generator": generator, "device": generator.device, "dtype": noise.dtype}
+    normal = torch.randn(noise.shape, **draw)
     return normal.to(noise) * noise.square().mean(0).sqrt()
 
 
@@ -57,8 +58,8 @@ def correlated_gaussian(noise: Tensor, generator: torch.Generator | None = None)
     _check_matrix(noise)
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     k = len(noise)
-    normal = torch.randn(k, k, generator=generator, device=generator.device)
-    return (normal / math.sqrt(k)).to(noise) @ noise
+    draw = {"generator": generator, "device": generator.device, "dtype": noise.dtype}
+    return (torch.randn(k, k, **draw) / math.sqrt(k)).to(noise) @ noise
 
 
 def _check_matrix(noise: Tensor) -> None:
