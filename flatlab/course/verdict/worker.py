@@ -55,6 +55,7 @@ def main(job: Path, work: Path, given: int, out: int) -> None:
             lost.add(index)
             running.skip()
         secrets[index][:] = bytes(len(secrets[index]))
+    os._exit(0)  # all is told; taking torch down again takes 0.4 s
 
 
 def _secrets(given: int, sizes: list[int]) -> list[bytearray]:
