@@ -37,11 +37,11 @@ lab: $(VENV)/.course
 	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)/notebooks" \
 	    --LabApp.default_url=/lab/tree/00-start-here/00-start-here.ipynb $(LAB_ARGS)
 
-# Most tests run JOBS at a time. Those that start servers, kernels and graders run one after
-# another: they use every core themselves, and nbgrader has a time limit for each cell.
+# JOBS at a time. The slow ones, which start servers, kernels and graders, go in groups that share
+# what they have made (tests/sharing.py).
 test: $(VENV)/.dev lint
 	$(BIN)/python -m pytest -n $(JOBS) -m "not ($(SLOW))" $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -m "$(SLOW)" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -m "$(SLOW)" $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(JOBS) -m "not ($(SLOW))" $(PYTEST_ARGS)

@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from sharing import share
 
 # Here before torch is imported, and passed on to the kernels and commands that tests start.
 os.environ.setdefault("FLATLAB_PROGRESS", "off")
@@ -16,6 +17,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several at a time: their threads woul
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("dist", "no") == "loadgroup":
+        share(items)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from flatlab.checks.guard import FREE
+
 PACKAGE = Path(__file__).resolve().parents[2] / "flatlab"
 GROUND_FLOOR = {
     *("archives", "arguments", "batches", "checkpoints", "data", "evaluation", "folders"),
@@ -95,6 +97,10 @@ def test_rooms_do_not_import_in_circles():
     for path in FILES:
         graph.setdefault(room(path), set()).update(imported_rooms(path) - {room(path)})
     list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
+def test_exercises_may_use_the_ground_floor_and_no_topic():
+    assert set(FREE) == GROUND_FLOOR | {"checks"}
 
 
 def test_chapters_do_not_import_course():

@@ -170,13 +170,15 @@ def test_calling_a_topic_of_the_package_is_caught_under_any_name(exercise):
 
 
 def test_the_ground_floor_is_free_to_use(exercise):
-    def uses_models(x):
+    def uses_models_and_data(x):
+        from flatlab import load_dataset
         from flatlab.models import mlp
 
         mlp((2, 2))
+        load_dataset("digits", n_train=5, n_test=5)
         return 2 * x
 
-    exercise(uses_models)
+    exercise(uses_models_and_data)
 
 
 def test_the_guard_puts_the_profiler_back():

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import flatlab
-from flatlab.checks.guard import _FREE
+from flatlab.checks.guard import FREE
 
 ROOT = Path(flatlab.__file__).parent
 NEVER = {"checks", "course", "__main__"}  # checks come cut, as the exercise needs them
@@ -30,7 +30,7 @@ def rooms() -> tuple[tuple[str, ...], tuple[str, ...]]:
     }
     every -= {*NEVER, "__init__"}
     ground: set[str] = set()
-    pending = [name for name in _FREE if name in every]
+    pending = [name for name in FREE if name in every]
     while pending:
         name = pending.pop()
         if name not in ground:
