@@ -40,13 +40,23 @@ class TopicGuard:
     def _see(self, frame: FrameType, event: str, argument: Any) -> None:
         if event != "call" or self.called:
             return
-        module = frame.f_globals.get("__name__", "")
-        parts = module.split(".") if isinstance(module, str) else []
+        module = _module(frame)
+        parts = module.split(".")
         is_function = frame.f_code.co_flags & inspect.CO_OPTIMIZED  # no module, no class body
         if not is_function or len(parts) < 2 or parts[0] != "flatlab":
             return
-        if parts[1] not in FREE or frame.f_code.co_name in _ANSWERS.get(module, ()):
-            self.called = f"{module}.{frame.f_code.co_name}"
+        name = frame.f_code.co_name
+        asked_for = name in _ANSWERS.get(module, ()) and not _module(frame.f_back).startswith(
+            "flatlab."  # the ground floor uses it itself
+        )
+        if parts[1] not in FREE or asked_for:
+            self.called = f"{module}.{name}"
+
+
+def _module(frame: FrameType | None) -> str:
+    """The name of the module that a frame's code is of, empty where it has none."""
+    name = frame.f_globals.get("__name__", "") if frame else ""
+    return name if isinstance(name, str) else ""
 
 
 class _Mode(TorchDispatchMode):
