@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -74,8 +74,9 @@ def _run(options: Options, layout: Layout, echo: Echo) -> None:
         counts = f"{merged.new} new, {merged.changed} changed, {merged.same} as they were"
         told = make_url(address).render_as_string(hide_password=True)
         echo(f"gradebook: {counts}: {told}")
-        _report(records, by_hand(address, desks), layout, options, echo)
-        _say_looks(records, merged, echo)
+        hand = by_hand(address, desks)
+        _report(records, hand, layout, options, echo)
+        _say_looks(records, hand, merged, echo)
 
 
 def _grade(
@@ -166,9 +167,13 @@ def _keep_notebook(out: Path, record: Mapping) -> None:
         write(path, text)
 
 
-def _say_looks(records: Iterable[Mapping], merged: Merged, echo: Echo) -> None:
-    """A line for each submission that a person has to look at."""
-    lines = [f"{r['student']}, {r['chapter']}: {why}" for r in records if (why := look(r))]
+def _say_looks(records: Iterable[Mapping], hand: Mapping, merged: Merged, echo: Echo) -> None:
+    """A line for each submission that a person has to look at and has not graded."""
+    lines = [
+        f"{r['student']}, {r['chapter']}: {why}"
+        for r in records
+        if (why := look(r, hand.get((r["student"], r["chapter"]), ())))
+    ]
     lines += merged.left
     echo(f"a person has to look at {_count(len(lines), 'submission')}" + (":" if lines else ""))
     for line in lines[:MOST_LINES]:
@@ -177,13 +182,16 @@ def _say_looks(records: Iterable[Mapping], merged: Merged, echo: Echo) -> None:
         echo(f"  … and {len(lines) - MOST_LINES} more: the class pages name them all")
 
 
-def look(record: Mapping) -> str:
-    """Why a person has to look at ``record``, open questions aside; empty where nobody has to."""
+def look(record: Mapping, settled: Container[str] = ()) -> str:
+    """Why a person has to look at ``record``, open questions aside; empty where nobody has to.
+
+    ``settled``: the grade ids that a person has given points for.
+    """
     why = []
     if record["status"] == "manual":
         why.append("not graded")
     for name, entry in record["scores"].items():
-        if entry["needs_look"] and record["status"] != "manual":
+        if entry["needs_look"] and record["status"] != "manual" and name not in settled:
             both = f"nbgrader {_points(entry['nbgrader'])}, decided {_points(entry['decided'])}"
             why.append(f"{name} ({both})" if entry["decided"] is not None else name)
     why += [f"{case['where']}: {case['text']}" for case in record["manual"][:2]]

@@ -153,6 +153,7 @@ def test_a_line_says_why_a_person_has_to_look():
     entry = {"needs_look": True, "nbgrader": 4.0, "decided": 0.0}
     record = {"status": "graded", "scores": {"check-f": entry}, "manual": []}
     assert run.look(record) == "check-f (nbgrader 4, decided 0)"
+    assert run.look(record, {"check-f"}) == ""
     record["scores"]["check-f"] = {**entry, "needs_look": False}
     assert run.look(record) == ""
     record["manual"] = [{"where": "exercise f", "text": "Two answers,\n  one graded."}]
