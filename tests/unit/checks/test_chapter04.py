@@ -18,9 +18,7 @@ from flatlab.checks.chapter04.refusals import refusal, refusal_verdict
 from flatlab.course.source import read_cases, read_chapter
 
 ROOT = Path(__file__).resolve().parents[3]
-SOURCE = ROOT / "solutions" / "04-heavy-tails.py"
-PARTS = ROOT / "solutions" / "parts" / "04-exercises.py"
-CHAPTER = read_chapter(SOURCE if SOURCE.is_file() else PARTS)
+CHAPTER = read_chapter(ROOT / "solutions" / "04-heavy-tails.py")
 FOLDER = ROOT / "tests" / "grading" / "cases"
 CASES = read_cases(FOLDER / "04-heavy-tails.py")
 MORE = read_cases(FOLDER / "more-04-heavy-tails.py")  # run here alone
