@@ -151,3 +151,14 @@ def test_a_widget_uses_no_output_widget(monkeypatch):
 
     monkeypatch.setattr(ipywidgets, "Output", refused)
     widgets.explore(draw, say, {"height": (0.0, 2.0, 1.0, 0.5)})
+
+
+def test_where_figures_are_off_the_words_stay(monkeypatch):
+    monkeypatch.setenv("FLATLAB_FIGURES", "off")
+    fig, _ = plots.figure()
+    with pytest.raises(ValueError, match="too short"):
+        plots.bundle(fig, "A figure.")
+    data, metadata = plots.bundle(fig, "A line < from 0 to 1.")
+    assert data["text/plain"] == "[not drawn] A line < from 0 to 1."
+    assert data["text/html"] == "<p>[not drawn] A line &lt; from 0 to 1.</p>"
+    assert "image/png" not in data and not metadata

@@ -144,6 +144,7 @@ def clean_environment() -> dict[str, str]:
         "OMP_NUM_THREADS": "1",  # submissions run beside each other
         "OMP_WAIT_POLICY": "passive",
         "FLATLAB_PROGRESS": "off",
+        "FLATLAB_FIGURES": "off",
         "CUDA_VISIBLE_DEVICES": "",
     }
     return {**fixed, "FLATLAB_DATA": str(_data())} if _data() else fixed
