@@ -1,5 +1,6 @@
 """Curvature of a training loss: operators, eigenvalues, estimators, sharpness, landscapes."""
 
+from flatlab.curvature.batch_norm import reestimate_batch_norm
 from flatlab.curvature.estimators import (
     Estimate,
     SpectralDensity,
@@ -45,6 +46,7 @@ __all__ = [
     "landscape_2d",
     "non_uniformity",
     "random_direction",
+    "reestimate_batch_norm",
     "sharpness",
     "spectral_density",
     "top_eigenpairs",
