@@ -164,7 +164,8 @@ class _Run:
         self.free_loss = self.batches.per_epoch == 1 and is_mode_free(self.model)
         self.plateau = isinstance(self.scheduler, ReduceLROnPlateau)
         closure = inspect.signature(self.optimizer.step).parameters.get("closure")
-        self.needs_closure = closure is not None and closure.default is inspect.Parameter.empty
+        self.needs_closure = getattr(self.optimizer, "needs_closure", False)  # as flatlab.SAM says
+        self.needs_closure |= closure is not None and closure.default is inspect.Parameter.empty
         self.began = time.perf_counter()
 
     def go(self, steps: Iterable[int], limit: int) -> None:
