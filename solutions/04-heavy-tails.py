@@ -58,7 +58,7 @@ setting = settings(
             (10, 100, 1000, 10_000, 100_000),
         ),
         "averaged": ((1, 4), (1, 4, 16, 64), (1, 4, 16, 64, 256)),
-        "averages": (9, 256, 1024),
+        "averages": (9, 256, 256),
         "jump_rates": ((0.5,), (0.1, 0.5), (0.1, 0.5)),
         "jump_steps": (6, 300, 3000),
         "looks": (4, 45, 100),
@@ -171,7 +171,8 @@ laws = (2.0, 1.5, 1.0)
 growth = {}  # α -> median |sum of k draws| over median |draw|, for each k
 if ready(sample_stable):
     fig, (left, right) = plots.figure(columns=2, width=9.6, height=3.4)
-    for alpha in laws:
+    print(f"{'draws in a sum':24}" + "".join(f"{k:8d}" for k in setting.terms))
+    for alpha, marker in zip(laws, "os^"):
         drawn = sample_stable(
             alpha, (setting.sums, setting.terms[-1]), torch.Generator().manual_seed(2)
         )
@@ -181,7 +182,10 @@ if ready(sample_stable):
         middle = drawn.abs().median()
         growth[alpha] = [float(drawn[:, :k].sum(1).abs().median() / middle) for k in setting.terms]
         right.plot(
-            setting.terms, growth[alpha], marker="o", linestyle="none", label=f"α = {alpha:g}"
+            setting.terms, growth[alpha], marker=marker, linestyle="none", label=f"α = {alpha:g}"
+        )
+        print(
+            f"α = {alpha:<3g}, size of the sum " + "".join(f"{size:8.2f}" for size in growth[alpha])
         )
         right.plot(
             setting.terms,
@@ -210,10 +214,9 @@ if ready(sample_stable):
         "walk of small steps, with smaller α flat stretches between jumps. Right: median size of a sum of k draws "
         f"in units of one draw, on both axes logarithmic, on the lines k^(1/α). {told}.",
     )
-    print(told.replace("; ", "\n"))
 
 # %% [markdown]
-# The sums lie on $k^{1/\alpha}$. For α = 1 a sum of 100 draws is 100 times as large as one, so their **mean** is as large as
+# (The size of a sum is the median of its absolute value, in units of that of one draw.) The sums lie on $k^{1/\alpha}$. For α = 1 a sum of 100 draws is 100 times as large as one, so their **mean** is as large as
 # one draw: averaging does not help. A few jumps decide where the walk goes. (All three
 # walks are made from the same V and W: what is a step for α = 2 is a jump for α = 1.) If the noise of a gradient had α < 2,
 # batches of any size would leave it heavy, and the path of SGD would look like the walks with jumps on the left.
@@ -480,8 +483,8 @@ if ready(sample_stable, gradient_noise, tail_index):
 
 # %% [markdown]
 # An estimate of 0.96: heavier than the Cauchy law. The slides conclude from such numbers that "SGD noise is highly
-# non-Gaussian", and a glance at the figure agrees: among two million normal numbers none is larger than ten
-# medians.
+# non-Gaussian", and a glance at the figure agrees: 1.9 % of the entries are larger than ten medians, of normal numbers none. The stable law
+# with that index, though, lies far above the noise: its tail is a straight line, and the noise's bends down.
 
 # %% [markdown]
 # ## 3 · A control   (≈ 20 min)
@@ -597,7 +600,7 @@ if ready(sample_stable, tail_index, matched_gaussian):
     print(f"the formula for the second: {1 / (0.5 + apart / math.log(k1)):.2f}")
 
 # %% [markdown]
-# Three of the four are Gaussian, and the estimator says 2, 1.5 and 1. The control tells the second from the fourth:
+# Three of the four are Gaussian, and the estimator says about 2, 1.5 and 1. The control tells the second from the fourth:
 # the scales lower both estimates alike, tails the estimate alone. But it does not explain the third, since it
 # draws every entry independently. A second control does: `tails.correlated_gaussian` draws
 # Gaussian noise with the covariance **between** the coordinates, $Z U/\sqrt k$ with a k × k matrix Z of normal
@@ -640,9 +643,12 @@ if ready(sample_stable, gradient_noise, tail_index, matched_gaussian):
     }
     added = [k for k in setting.added if k <= noise.shape[1]]
     fig, ax = plots.figure(width=7.2, height=3.6)
-    for name, kind in kinds.items():
+    print(f"{'entries in a sum':28}" + "".join(f"{k:7d}" for k in added))
+    for (name, kind), marker in zip(kinds.items(), "osDv^"):
         four[name] = index_of(tail_index, kind, k1)
-        ax.plot(added, [index_of(tail_index, kind, k) for k in added], marker="o", label=name)
+        by_k = [index_of(tail_index, kind, k) for k in added]
+        ax.plot(added, by_k, marker=marker, label=name)
+        print(f"{name:28}" + "".join(f"{value:7.2f}" for value in by_k))
     ax.set(
         xlabel="entries in a sum, k₁", ylabel="estimated tail index", xscale="log", ylim=(0.8, 2.05)
     )
@@ -654,7 +660,7 @@ if ready(sample_stable, gradient_noise, tail_index, matched_gaussian):
         "noise stays on its index. At "
         f"k₁ = {k1}: " + ", ".join(f"{name} {value:.2f}" for name, value in four.items()) + ".",
     )
-    print(f"estimates at k1 = {k1}        independent   moving together")
+    print(f"\nestimates at k1 = {k1}        independent   moving together")
     for tail in ("normal", "own tails"):
         print(
             f"{tail:26} {four[f'{tail}, independent']:12.2f} {four[f'{tail}, moving together']:17.2f}"
@@ -664,7 +670,7 @@ if ready(sample_stable, gradient_noise, tail_index, matched_gaussian):
 # %% [markdown]
 # Gaussian noise with the network's scales and covariance has an estimate of 0.99, the noise itself 0.96. Of the way
 # from 2 down to it the scales take 0.41, what moves together 0.60, and the tails 0.03. So **the estimate is low because a gradient is a structured vector, not because its
-# noise is stable**. (What moves together? In a minibatch with many shirts, all weights that shirts use.)
+# noise is stable**. (What moves together? In a minibatch with many shirts, for instance, all weights that shirts use.)
 #
 # The tails are not nothing. With independent entries they lower the estimate from 1.59 to 1.50. But they are no stable
 # ones: of sums of 10 entries the estimate is 1.26, of sums of 10,000 it is 1.60, all but that of normal noise, while a stable
@@ -894,7 +900,7 @@ if ready(gradient_noise, tail_index, matched_gaussian):
     fig, axes = plots.figure(
         columns=len(along), rows=2, width=9.6, height=4.6, sharex=True, squeeze=False
     )
-    told = []
+    told, drops = [], {}
     for column, (rate, rows) in zip(axes.T, along.items()):
         for place, name in ((2, "the noise"), (3, "control"), (4, "control with the covariance")):
             column[0].plot(1 + rows[:, 0], rows[:, place], label=name)
@@ -913,7 +919,10 @@ if ready(gradient_noise, tail_index, matched_gaussian):
             f"covariance {before[4]:.2f} to {after[4]:.2f}; loss {before[1]:.2f} to {after[1]:.2f}; changes of noise and control correlate by {both:.2f}; coordinates "
             f"with noise at first {rows[0, 5]:.0f}, at last {rows[-1, 5]:.0f}"
         )
-        print(told[-1])
+        drops[rate] = (
+            f"largest drop at η = {rate:g}: noise {before[2]:.2f} to {after[2]:.2f}, control {before[3]:.2f} to {after[3]:.2f}"
+        )
+        print(told[-1].replace(": ", ":\n    ", 1).replace("; ", "\n    "))
     axes[0, 0].legend(fontsize=8, loc="center left", bbox_to_anchor=(0, 0.55))
     plots.show(
         fig,
@@ -926,7 +935,7 @@ if ready(gradient_noise, tail_index, matched_gaussian):
 # %% [markdown]
 # With η = 0.1 nothing jumps. With η = 0.5 the estimate falls, and drops from 0.89 to 0.84 where the loss doubles. The
 # Gaussian controls do the same, 1.42 to 1.31 and 0.94 to 0.89: what jumps is how the scales of the coordinates
-# are spread. (On the way a third of the coordinates lose their noise, as units die.) A jump of the loss may well be a crossing
+# are spread. (On the way almost half of the coordinates lose their noise, as units die.) A jump of the loss may well be a crossing
 # of a barrier. The estimate is no evidence of it.
 
 # %% [markdown]
@@ -1274,14 +1283,14 @@ heights = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
 by_height = {}  # name -> mean exit times
 if ready(sample_stable, levy_step, first_exit_time):
     fig, ax = plots.figure(width=7.2, height=3.6)
-    for name, (alpha, sigma, rate, steps) in noises.items():
+    for (name, (alpha, sigma, rate, steps)), marker in zip(noises.items(), "os^"):
         found = exit_times([(h, 1.0) for h in heights], alpha, sigma, rate, steps)
         by_height[name] = [time for time, _ in found]
         if alpha == 2:
             theory = [brownian_exit_time(h, 1.0, sigma, rate) for h in heights]
         else:
             theory = [levy_exit_time(1.0, alpha, sigma)] * len(heights)
-        ax.plot(heights, by_height[name], marker="o", linestyle="none", label=name)
+        ax.plot(heights, by_height[name], marker=marker, linestyle="none", label=name)
         ax.plot(heights, theory, color=plots.COLORS["black"], linestyle=":", linewidth=1)
         print(
             f"{name:14} height {heights[0]:g} to {heights[-1]:g}: mean time "
@@ -1307,7 +1316,7 @@ by_width = {}  # name -> slope of log time against log r
 if ready(sample_stable, levy_step, first_exit_time):
     fig, ax = plots.figure(width=7.2, height=3.6)
     said = []
-    for name, (alpha, sigma, rate, steps) in noises.items():
+    for (name, (alpha, sigma, rate, steps)), marker in zip(noises.items(), "os^"):
         found = exit_times([(1.0, r) for r in radii], alpha, sigma, rate, steps)
         times = [time for time, _ in found]
         if alpha == 2:
@@ -1315,7 +1324,7 @@ if ready(sample_stable, levy_step, first_exit_time):
         else:
             theory = [levy_exit_time(r, alpha, sigma) for r in radii]
         by_width[name] = slope_of([math.log(r) for r in radii], times)
-        ax.plot(radii, times, marker="o", linestyle="none", label=name)
+        ax.plot(radii, times, marker=marker, linestyle="none", label=name)
         ax.plot(radii, theory, color=plots.COLORS["black"], linestyle=":", linewidth=1)
         expected = slope_of([math.log(r) for r in radii], theory)
         said.append(
@@ -1372,7 +1381,9 @@ if ready(
             "from 2 down to the network's estimate: the part that only tails explain": f"{gap:.0%}",
             "in these settings the estimate and the control with the covariance": f"differ by at most {max(map(abs, gaps)):.3f}",
             "excess kurtosis of a coordinate, from minibatches of 1 to minibatches of 64": f"{within[sizes[0]][0]:.1f} with {sizes[0]}, {within[sizes[-1]][0]:.1f} with {sizes[-1]}",
-            "where the estimate jumps during training, the Gaussian control": told[-1],
+            "where the estimate jumps during training, the Gaussian control": drops[
+                setting.jump_rates[-1]
+            ],
             "a narrow, deep well and a wide, shallow one: where does w stay?": f"in the wide one {shares[2.0]:.0%} (Brownian), {shares[1.5]:.0%} (Lévy, α = 1.5) of the time",
             "the well becomes twice as high, from 2 to 4 (σ = 1 for Brownian noise): time to leave it": ", ".join(
                 f"{name}: {times[-1] / times[3]:.2f} times" for name, times in by_height.items()
