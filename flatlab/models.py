@@ -75,12 +75,12 @@ def fnn(generator: torch.Generator | None = None) -> nn.Sequential:
     return mlp((784, 500, 500, 500, 10), generator=generator)
 
 
-def small_vgg(generator: torch.Generator | None = None) -> nn.Sequential:
-    """The small VGG for two classes of CIFAR-10: 71,410 parameters.
+def small_vgg(generator: torch.Generator | None = None, classes: int = 2) -> nn.Sequential:
+    """The small VGG for two classes of CIFAR-10, or more: 71,410 parameters for two.
 
     Convolutions 16-M-16-M-32-M-64-M-64-M (3x3, padding 1, each followed by ReLU; M halves height
-    and width by max-pooling), then Linear 64-128, ReLU, Linear 128-2. Takes (n, 3, 32, 32) to
-    (n, 2). Source: Wu, Ma and E, 2018, section 4.
+    and width by max-pooling), then Linear 64-128, ReLU, Linear 128-classes. Takes (n, 3, 32, 32) to
+    (n, classes). Source: Wu, Ma and E, 2018, section 4.
     """
     with _drawing_from(generator):
         layers: list[nn.Module] = []
@@ -88,7 +88,52 @@ def small_vgg(generator: torch.Generator | None = None) -> nn.Sequential:
         for width in (16, 16, 32, 64, 64):
             layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
             channels = width
-        layers += [nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 2)]
+        layers += [nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, classes)]
+    return nn.Sequential(*layers)
+
+
+class _Residual(nn.Module):
+    """relu(x + BN(conv(relu(BN(conv(x)))))); where the width doubles x is halved and padded with 0."""
+
+    def __init__(self, fan_in: int, width: int) -> None:
+        super().__init__()
+        self.stride, self.extra = (1, 0) if width == fan_in else (2, width - fan_in)
+        self.body = nn.Sequential(
+            nn.Conv2d(fan_in, width, 3, self.stride, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        shortcut = x[:, :, :: self.stride, :: self.stride]
+        if self.extra:
+            shortcut = nn.functional.pad(shortcut, (0, 0, 0, 0, 0, self.extra))
+        return nn.functional.relu(self.body(x) + shortcut)
+
+
+def resnet(
+    depth: int = 56, classes: int = 10, generator: torch.Generator | None = None
+) -> nn.Sequential:
+    """The residual network of CIFAR-10 with ``depth`` = 6k + 2 layers: 853,018 parameters for 56.
+
+    A 3x3 convolution of 16 channels, then k residual blocks of two convolutions with 16, 32 and 64 channels
+    each, batch norm after every convolution, shortcuts without parameters, the mean over places, a
+    Linear layer. Takes (n, 3, h, w) to (n, classes). Raises ValueError for another depth.
+    Source: He, Zhang, Ren and Sun, 2016, "Deep residual learning for image recognition", section 4.2.
+    """
+    if depth < 8 or (depth - 2) % 6:
+        raise ValueError(f"depth is {depth}: give 6k + 2, such as 20, 32, 44 or 56")
+    with _drawing_from(generator):
+        layers: list[nn.Module] = [nn.Conv2d(3, 16, 3, padding=1, bias=False)]
+        layers += [nn.BatchNorm2d(16), nn.ReLU()]
+        fan_in = 16
+        for width in (16, 32, 64):
+            for _ in range((depth - 2) // 6):
+                layers.append(_Residual(fan_in, width))
+                fan_in = width
+        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, classes)]
     return nn.Sequential(*layers)
 
 

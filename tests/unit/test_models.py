@@ -4,12 +4,34 @@ import pytest
 import torch
 from torch import nn
 
-from flatlab.models import count_parameters, fnn, mlp, small_vgg
+from flatlab.models import count_parameters, fnn, mlp, resnet, small_vgg
 
 
 def test_published_parameter_counts():
     assert count_parameters(fnn()) == 898_510
     assert count_parameters(small_vgg()) == 71_410
+    # convolutions 3·16·9 + (2k·16² + 16·32 + (2k-1)·32² + 32·64 + (2k-1)·64²)·9, k = 3 and 9, norms and the last layer
+    assert count_parameters(resnet(20)) == 269_722
+    assert count_parameters(resnet(56)) == 853_018
+
+
+def test_resnet_has_the_layers_of_its_depth():
+    layers = [m for m in resnet(20).modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert len(layers) == 20
+    assert [m.out_channels for m in layers[:-1]] == [16] * 7 + [32] * 6 + [64] * 6
+    with pytest.raises(ValueError, match="6k"):
+        resnet(21)
+
+
+def test_a_residual_block_of_zeros_passes_its_input_on():
+    model = resnet(8).eval()
+    halving = model[4]
+    for p in halving.parameters():
+        nn.init.zeros_(p)
+    x = torch.rand(2, 16, 6, 6)
+    out = halving(x)
+    assert torch.equal(out[:, :16], x[:, :, ::2, ::2])
+    assert (out[:, 16:] == 0).all()
 
 
 def test_small_vgg_has_the_published_layers():
@@ -23,6 +45,8 @@ def test_outputs_have_one_row_a_sample():
     assert fnn()(torch.rand(3, 1, 28, 28)).shape == (3, 10)
     assert fnn()(torch.rand(3, 784)).shape == (3, 10)
     assert small_vgg()(torch.rand(3, 3, 32, 32)).shape == (3, 2)
+    assert small_vgg(classes=10)(torch.rand(3, 3, 32, 32)).shape == (3, 10)
+    assert resnet(8, classes=4)(torch.rand(3, 3, 32, 32)).shape == (3, 4)
 
 
 def test_initialization_is_pytorch_default_with_that_seed():
@@ -34,7 +58,15 @@ def test_initialization_is_pytorch_default_with_that_seed():
         assert torch.equal(ours.bias, theirs.bias)
 
 
-@pytest.mark.parametrize("build", [fnn, small_vgg, lambda generator=None: mlp((4, 3), True)])
+@pytest.mark.parametrize(
+    "build",
+    [
+        fnn,
+        small_vgg,
+        lambda g=None: resnet(8, generator=g),
+        lambda generator=None: mlp((4, 3), True),
+    ],
+)
 def test_global_random_state_comes_back(build):
     before = torch.get_rng_state()
     build()
