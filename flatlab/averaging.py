@@ -54,10 +54,10 @@ class WeightAverage:
         self.average.update_parameters(state.model)
 
     def network(self, data: Batch | Iterable[Batch] | None = None) -> nn.Module:
-        """A network of its own with the averaged weights, batch norm re-estimated on `data`.
+        """A network of its own, in evaluation mode, with the averaged weights.
 
-        `data`: the training set; given exactly where the network has batch norm, whose running
-        statistics belong to none of the averaged weights.
+        `data`: the training set, on which batch norm is re-estimated, for its running statistics belong
+        to none of the averaged weights. Needed exactly where the network has batch norm.
 
         Raises:
             ValueError: nothing averaged yet; batch norm without `data`, or `data` without batch norm.

@@ -143,8 +143,9 @@ class _Many:
 
     def gather(self, weights: dict[str, Tensor], buffers: dict[str, Tensor]) -> None:
         """Fill the batch-norm statistics among `buffers`, which belong to `weights`."""
+        layers = batch_norm_layers(self.base)
         for name, module in self.base.named_modules():
-            if module in batch_norm_layers(self.base):
+            if module in layers:
                 prefix = f"{name}." if name else ""
                 buffers[f"{prefix}running_mean"].zero_()  # NaN would stay NaN under any momentum
                 buffers[f"{prefix}running_var"].fill_(1)

@@ -12,6 +12,7 @@ from flatlab.curves import (
     Bezier,
     CurveLosses,
     PolygonalChain,
+    align,
     flatten,
     losses_along,
     losses_on_plane,
@@ -19,6 +20,7 @@ from flatlab.curves import (
 )
 from flatlab.evaluation import evaluate
 from flatlab.models import mlp
+from flatlab.training import fit
 
 LOSS = nn.CrossEntropyLoss()
 
@@ -127,6 +129,25 @@ def test_the_barrier_is_the_rise_above_the_line_between_the_ends():
     assert CurveLosses(ts, losses, losses, ts).barrier == pytest.approx(1.0)
     assert CurveLosses(ts, losses.flip(0), losses, ts).barrier == pytest.approx(0.0)
     assert math.isnan(CurveLosses(ts, losses * math.nan, losses, ts).barrier)
+
+
+def test_a_trained_curve_goes_around_the_barrier_and_alignment_lowers_it():
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(120, 2, generator=generator)
+    data = X, ((X.norm(dim=1) > 1.1) ^ (X[:, 0] > 0)).long()
+    networks = [mlp((2, 24, 2), generator=torch.Generator().manual_seed(s)) for s in (1, 2)]
+    options = {"learning_rate": 0.5, "momentum": 0.9, "steps": 300, "progress": False}
+    for network in networks:
+        fit(network, LOSS, data, **options, evaluate_every=300)
+    line = losses_along(PolygonalChain(*networks, bends=0), LOSS, data)
+    aligned = PolygonalChain(networks[0], align(*networks).network, bends=0)
+    assert line.losses[[0, -1]].max() < 0.05 and line.barrier > 0.5
+    assert losses_along(aligned, LOSS, data).barrier < line.barrier / 2
+    for curve in (Bezier(*networks), PolygonalChain(*networks)):
+        fit(curve, LOSS, data, **options, evaluate_every=300)
+        found = losses_along(curve, LOSS, data)
+        assert found.losses.max() < line.losses.max() / 5
+        assert found.lengths[-1] > line.lengths[-1]
 
 
 def test_bad_arguments_along_a_curve_are_refused():
