@@ -1,7 +1,7 @@
 """Averages of weights (SWA) and of predictions (FGE) along one training run.
 
 Stochastic weight averaging (Izmailov et al., 2018) takes the mean of the weights that a run with a high or cyclic learning
-rate visits; fast geometric ensembling (Garipov et al., 2018, section 4) keeps them apart and
+rate visits; fast geometric ensembling (Garipov et al., 2018) keeps them apart and
 averages what they predict. Both run through ``fit``.
 """
 
@@ -103,7 +103,7 @@ def fge_learning_rate(step: int, cycle: int, low: float, high: float) -> float:
     """The learning rate of update `step`, counted from 0: from high down to low and back in each cycle.
 
     With t = (step mod cycle + 1) / cycle: (1 - 2t) high + 2t low for t <= 1/2, else (2 - 2t) low +
-    (2t - 1) high (Garipov et al., 2018, section 4, where steps are counted from 1). The lowest
+    (2t - 1) high (Garipov et al., 2018, where steps are counted from 1). The lowest
     rate is that of the update in the cycle's middle. Raises ValueError unless `cycle` is even and at
     least 2, `step` is not negative and 0 < low <= high.
     """
@@ -139,7 +139,7 @@ def fge(
 
     SGD under ``fge_learning_rate``; a snapshot after the update with the lowest rate of each of the `cycles`, the
     last of which ends the run, so it makes ``cycle * cycles - cycle // 2`` updates. Source: Garipov et al., 2018,
-    algorithm 1, which starts from a trained network. Other arguments as for ``fit`` and ``Ensemble``.
+    which starts from a trained network. Other arguments as for ``fit`` and ``Ensemble``.
 
     Returns:
         The ensemble, in evaluation mode, each member with the batch-norm statistics of its moment;

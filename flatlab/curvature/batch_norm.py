@@ -27,7 +27,7 @@ def reestimate_batch_norm(
 
     One pass in which batch-norm layers, and they alone, are in training mode: running_mean and
     running_var become the means over batches, weighted by size, of each batch's mean and variance (divided by
-    its count less one), as in Garipov et al. (2018, appendix A.2). `torch.optim.swa_utils.update_bn` instead
+    its count less one), as in the code of Garipov et al. (2018). `torch.optim.swa_utils.update_bn` instead
     lets dropout act, weights all batches alike, and says nothing if there is no batch norm. The samples are cut into equal
     parts of at most `batch_size`; modes and momenta come back as they were. Changes `model` in place.
 

@@ -43,8 +43,7 @@ class CurveLosses:
     def barrier(self) -> float:
         """max_t L(phi(t)) - ((1 - s) L_first + s L_last), s running from 0 at the first t to 1 at the last.
 
-        How far the loss rises above the line between the losses at the ends (Entezari et al., 2022,
-        definition 2.1); at least 0 up to rounding. NaN where a loss is.
+        How far the loss rises above the line between the losses at the ends (Entezari et al., 2022); at least 0 up to rounding. NaN where a loss is.
         """
         span = self.ts[-1] - self.ts[0]
         s = (self.ts - self.ts[0]) / (span if span else 1)

@@ -2,7 +2,7 @@
 
 A curve is itself a module, for any network: its forward pass in training mode draws one t and runs the network
 with the weights phi(t) through ``torch.func.functional_call``, so that ``fit`` trains it, one t
-a minibatch, and no layer needs a version for curves. Source: Garipov et al. (2018), section 3.
+a minibatch, and no layer needs a version for curves. Source: Garipov et al. (2018), section 3, as are both kinds of curve.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class Curve(nn.Module):
 class PolygonalChain(Curve):
     """Straight segments of equal share in t: b_k(t) = max(0, 1 - |K t - k|).
 
-    With one bend theta: 2(t theta + (1/2 - t) w_1) for t <= 1/2, else 2((t - 1/2) w_2 + (1 - t) theta)
-    (Garipov et al., 2018, eq. 3). Without bends it is the straight line, and nothing to train.
+    With one bend theta: 2(t theta + (1/2 - t) w_1) for t <= 1/2, else 2((t - 1/2) w_2 + (1 - t) theta) (Garipov et al.,
+    2018). Without bends it is the straight line, and nothing to train.
     """
 
     def __init__(self, first: nn.Module, second: nn.Module, bends: int = 1) -> None:
@@ -104,7 +104,7 @@ class PolygonalChain(Curve):
 class Bezier(Curve):
     """A Bezier curve of any degree n: b_k(t) = C(n, k) (1 - t)^(n - k) t^k.
 
-    Of degree 2: (1 - t)^2 w_1 + 2 t (1 - t) theta + t^2 w_2 (Garipov et al., 2018, eq. 4); 1 is the straight line.
+    Of degree 2: (1 - t)^2 w_1 + 2 t (1 - t) theta + t^2 w_2 (Garipov et al., 2018); 1 is the straight line.
     """
 
     def __init__(self, first: nn.Module, second: nn.Module, degree: int = 2) -> None:

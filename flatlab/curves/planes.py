@@ -1,4 +1,4 @@
-"""The plane through three networks, and the loss on it (Garipov et al., 2018, section 3 and appendix A.3)."""
+"""The plane through three networks, and the loss on it (Garipov et al., 2018, section 1, footnote)."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def test_an_average_says_what_it_lacks(data):
 
 
 def test_learning_rate_follows_the_papers_formula():
-    """Garipov et al. (2018), section 4, with steps counted from 1."""
+    """Garipov et al. (2018), with steps counted from 1."""
     cycle, high, low = 8, 0.05, 0.001
     for i in range(1, 25):
         t = ((i - 1) % cycle + 1) / cycle
