@@ -8,6 +8,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COVERS = {  # chapter -> the cell whose figure it shows
     "01-sharp-and-flat": "experiment-spectra",
     "02-which-minima-are-stable": "experiment-progressive-sharpening",
+    "03-noise-eta-over-s": "experiment-width",
     "04-heavy-tails": "experiment-settings-and-controls",
 }
 

@@ -18,7 +18,7 @@ from flatlab.course.source import read_cases, read_chapter, regions
 ROOT = Path(__file__).resolve().parents[3]
 NAME = "03-noise-eta-over-s"
 CHAPTER = ROOT / "solutions" / f"{NAME}.py"
-SOURCE = read_chapter(CHAPTER if CHAPTER.is_file() else ROOT / "solutions/parts/03-exercises.py")
+SOURCE = read_chapter(CHAPTER)
 CASES = read_cases(ROOT / "tests" / "grading" / "cases" / f"{NAME}.py").cells[1:]
 SEEDS = range(4)
 ODD = "Of an odd period"  # these mistakes are none where the period is even
