@@ -23,15 +23,16 @@ def all_below(what: str, found: Found, column: str, control: str | None) -> Poin
         return rules.every_seed(what, listed(mine), "below 2, in each seed", holds)
     theirs = {name: run[control] for name, run in found.items()}
     holds = np.stack([mine[name] < theirs[name] - MARGIN for name in mine]).all(0)
-    asks = f"α̂ lower by more than {MARGIN}, in each seed"
-    return rules.every_seed(what, listed(theirs), asks, holds)
+    pairs = (f"{mine[n].mean():.3g} against {theirs[n].mean():.3g} ({n})" for n in mine)
+    asks = f"lower by more than {MARGIN}, in each seed"
+    return rules.every_seed(what, ", ".join(pairs), asks, holds)
 
 
 def below_controls(found: Found) -> list[Point]:
     return [
         all_below("α̂", found, "alpha", None),
-        all_below("α̂ of Gaussian noise, same variances", found, "alpha", "control"),
-        all_below("of Gaussian noise, same covariance", found, "alpha", "covariance_control"),
+        all_below("against Gaussian noise of the same variances", found, "alpha", "control"),
+        all_below("of the same covariance", found, "alpha", "covariance_control"),
     ]
 
 
@@ -40,7 +41,10 @@ def never_gaussian(found: Found) -> list[Point]:
     return [
         *below_controls(found),
         all_below(
-            "without scale and correlation, Gaussian", largest, "shuffled", "shuffled_control"
+            "α̂ without scale and correlation, against Gaussian noise,",
+            largest,
+            "shuffled",
+            "shuffled_control",
         ),
     ]
 
@@ -64,9 +68,14 @@ def non_gaussian(found: Found) -> list[Point]:
     return [
         rules.above("kurtosis per coordinate over that of Gaussian noise", times, 2),
         all_below(
-            "α̂ without scale and correlation, Gaussian", found, "shuffled", "shuffled_control"
+            "α̂ without scale and correlation, against Gaussian noise,",
+            found,
+            "shuffled",
+            "shuffled_control",
         ),
-        all_below("α̂ of Gaussian noise, same covariance", found, "alpha", "covariance_control"),
+        all_below(
+            "α̂ against Gaussian noise of the same covariance", found, "alpha", "covariance_control"
+        ),
     ]
 
 
