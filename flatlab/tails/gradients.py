@@ -42,8 +42,8 @@ def batch_gradients(
 def in_blocks(noise: Tensor) -> tuple[Tensor, int]:
     """Noise (k, p) without coordinates that are exactly 0 somewhere, cut to (k, m k1), and k1.
 
-    k1 is the whole root of the number of entries, as the authors choose it (Simsekli et al., 2019), at most
-    the number of coordinates. It divides each row, so `tail_index(noise, k1)` adds up k1 coordinates of
+    k1 is the whole root of the number of entries (the authors take the largest divisor up to it; Simsekli et
+    al., 2019), at most the number of coordinates. It divides each row, so `tail_index(noise, k1)` adds up k1 coordinates of
     one minibatch. The noise comes in float64: in float32 a normal number is now and then exactly
     0, and so are squares of small noise. Raises ValueError where fewer than two coordinates are left.
     """

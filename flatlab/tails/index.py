@@ -35,10 +35,11 @@ def gradient_noise(batch_gradients: Tensor, full_gradient: Tensor | None = None)
 def matched_gaussian(noise: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Gaussian noise of the same shape (k, p) with each coordinate's mean square over the k rows.
 
-    The control for `tail_index`: coordinates of different scale alone pull the estimate below 2, so
-    only what lies below the control's estimate can be the noise's own tails. Drawn on the
-    generator's device, returned with the dtype and device of `noise`; `generator=None` means a new one
-    seeded 0. Raises ValueError unless `noise` is finite and has two dimensions.
+    The control for `tail_index`: coordinates of different scale alone pull the estimate below 2. A
+    control as low as the estimate says that scales can explain it, not that they do: the mean
+    squares of a heavy-tailed law differ by chance, and the control copies that. See `scale_agreement`.
+    Drawn on the generator's device, returned with the dtype and device of `noise`; `generator=None`
+    means a new one seeded 0. Raises ValueError unless `noise` is finite and has two dimensions.
     """
     _check_matrix(noise)
     generator = torch.Generator().manual_seed(0) if generator is None else generator
@@ -60,6 +61,36 @@ def correlated_gaussian(noise: Tensor, generator: torch.Generator | None = None)
     k = len(noise)
     draw = {"generator": generator, "device": generator.device, "dtype": noise.dtype}
     return (torch.randn(k, k, **draw) / math.sqrt(k)).to(noise) @ noise
+
+
+def exchanged(noise: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Noise (k, p) with the minibatches of each coordinate in an order of its own.
+
+    Every coordinate keeps its values; what moves together is broken up. Independent noise of any law has
+    the same `tail_index` before and after. Otherwise as `matched_gaussian`.
+    """
+    _check_matrix(noise)
+    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    order = torch.rand(noise.shape, generator=generator, device=generator.device).argsort(0)
+    return noise.gather(0, order.to(noise.device))
+
+
+def scale_agreement(noise: Tensor) -> float:
+    """Correlation over coordinates of the log mean squares of even and of odd rows of the noise (k, p).
+
+    Near 1 where coordinates have scales of their own, near 0 where mean squares differ by chance, as those
+    of a heavy-tailed law with one scale do. Raises ValueError for less than two rows or three coordinates,
+    and for coordinates that are 0 in every even or every odd row.
+    """
+    _check_matrix(noise)
+    if noise.shape[0] < 2 or noise.shape[1] < 3:
+        raise ValueError(
+            f"noise has shape {tuple(noise.shape)}: give at least two minibatches and three coordinates"
+        )
+    halves = torch.stack([noise[start::2].double().square().mean(0) for start in (0, 1)])
+    if not halves.all():
+        raise ValueError("a coordinate is 0 in one half of the minibatches: leave it out")
+    return float(torch.corrcoef(halves.log())[0, 1])
 
 
 def _check_matrix(noise: Tensor) -> None:

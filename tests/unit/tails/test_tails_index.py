@@ -7,9 +7,11 @@ import torch
 
 from flatlab.tails import (
     correlated_gaussian,
+    exchanged,
     gradient_noise,
     matched_gaussian,
     sample_stable,
+    scale_agreement,
     tail_index,
 )
 
@@ -104,7 +106,9 @@ def test_bad_gradients_are_refused(gradients, full, message):
         gradient_noise(gradients, full)
 
 
-@pytest.mark.parametrize("control", [matched_gaussian, correlated_gaussian])
+@pytest.mark.parametrize(
+    "control", [matched_gaussian, correlated_gaussian, exchanged, scale_agreement]
+)
 def test_a_control_needs_a_matrix(control):
     with pytest.raises(ValueError, match="minibatches, parameters"):
         control(torch.ones(3))
@@ -134,3 +138,27 @@ def test_coordinates_that_move_together_look_heavy_and_only_this_control_shows_i
     assert tail_index(noise, 100) == pytest.approx(1, abs=0.05)
     assert tail_index(correlated_gaussian(noise, generator(5)), 100) == pytest.approx(1, abs=0.05)
     assert tail_index(matched_gaussian(noise, generator(5)), 100) == pytest.approx(2, abs=0.1)
+
+
+def test_the_control_of_stable_noise_is_as_low_and_agreement_tells():
+    stable = sample_stable(1.2, (40, 3000), generator())
+    assert tail_index(matched_gaussian(stable, generator(1))) < 1.4
+    assert abs(scale_agreement(stable)) < 0.1
+    scaled = torch.randn(40, 3000, generator=generator(2)) * torch.linspace(0.01, 1, 3000)
+    assert scale_agreement(scaled) > 0.9
+
+
+def test_exchanging_keeps_each_coordinate_and_breaks_up_what_moves_together():
+    noise = torch.randn(60, 1, generator=generator(3)) * torch.ones(2000)
+    mixed = exchanged(noise, generator(4))
+    assert torch.equal(mixed.sort(0).values, noise.sort(0).values)
+    assert not torch.equal(mixed[:, 0], mixed[:, 1])
+    assert tail_index(noise, 100) == pytest.approx(1)
+    assert tail_index(mixed - mixed.mean(0), 100) > 1.8
+
+
+def test_scales_of_too_little_noise_are_refused():
+    with pytest.raises(ValueError, match="at least two minibatches"):
+        scale_agreement(torch.ones(4, 2))
+    with pytest.raises(ValueError, match="0 in one half"):
+        scale_agreement(torch.tensor([[1.0, 2.0, 0.0], [1.0, 1.0, 1.0]]))
