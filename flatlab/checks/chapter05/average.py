@@ -1,0 +1,200 @@
+"""The average of networks' states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from flatlab.checks.answers import array, compare
+from flatlab.checks.chapter05.truths import flat
+from flatlab.checks.core import Exercise, Record, WrongAnswer
+from flatlab.checks.toys import normal
+
+swa_average = Exercise(
+    "swa_average", remaining=("a single state", "a result with memory of its own")
+)
+
+COUNT = "1.num_batches_tracked"
+HINTS = (
+    (
+        "could not infer output dtype",
+        "Whole numbers have no mean in torch: num_batches_tracked is a count. Take that of the last state.",
+    ),
+    (
+        "floating point or complex",
+        "Whole numbers have no mean in torch: num_batches_tracked is a count. Take that of the last state.",
+    ),
+    (
+        "can't be cast to the desired output type Long",
+        "num_batches_tracked is a whole number, which `/=` cannot divide: take that of the last state.",
+    ),
+    (
+        "unsupported operand type(s) for +: 'collections.OrderedDict'",
+        "State dicts cannot be added: go through the names, and add the tensors of each name.",
+    ),
+    (
+        "unsupported operand type(s) for +: 'dict'",
+        "State dicts cannot be added: go through the names, and add the tensors of each name.",
+    ),
+    (
+        "unsupported operand type(s) for +: 'int' and '",
+        "State dicts cannot be added: go through the names, and add the tensors of each name.",
+    ),
+    (
+        "changed size during iteration",
+        "A dictionary must not grow or shrink while a loop runs through it: fill a new one.",
+    ),
+)
+
+
+def states_of(inputs) -> list[dict[str, torch.Tensor]]:
+    return [{name: torch.tensor(a) for name, a in state.items()} for state in inputs["states"]]
+
+
+def read(result: Any, states: list[dict[str, torch.Tensor]]) -> Record:
+    """What came back: "floats", the averaged entries in order, and "count"."""
+    if result is None:
+        raise WrongAnswer("It returned None: is the return statement missing?")
+    if not isinstance(result, Mapping):
+        hint = " .items() goes back into dict()." if isinstance(result, list | tuple) else ""
+        raise WrongAnswer(
+            f"It returned a {type(result).__name__}; a dictionary of tensors is needed.{hint}"
+        )
+    names = list(states[0])
+    if COUNT not in result:
+        raise WrongAnswer(
+            "The entry of num_batches_tracked is missing: load_state_dict asks for every name."
+        )
+    missing = [name for name in names if name not in result]
+    if missing or len(result) > len(names):
+        raise WrongAnswer(
+            f"It returned a dictionary of {len(result)} entries; the states have {len(names)}, and the "
+            "average has the same names."
+        )
+    shapes = {name: tuple(states[0][name].shape) for name in names}
+    floats = [array(result[name], shapes[name], "An entry") for name in names if name != COUNT]
+    return {"floats": floats, "count": array(result[COUNT], (), "num_batches_tracked")}
+
+
+def average_mistakes(states: np.ndarray) -> list[tuple[np.ndarray, str]]:
+    """Wrong averages of the rows of (k, entries), and what was done."""
+    k = len(states)
+    total = states.sum(0)
+    halved = states[0]
+    for row in states[1:]:
+        halved = (halved + row) / 2
+    return [
+        (states[-1], "This is the last state: is the sum begun anew in every round of the loop?"),
+        (states[0], "This is the first state: do the others enter?"),
+        (total, "This is the sum of the states: divide by their number."),
+        (total / (k - 1), "The sum is divided by one too few."),
+        (total / (k + 1), "The sum is divided by one too many, as if there were a state of zeros."),
+        (
+            halved,
+            (
+                "(average + state) / 2 in a loop gives the last state half of the weight and the first "
+                "ones hardly any: all states have the same weight."
+            ),
+        ),
+        (
+            (total + states[0]) / k,
+            "The first state counts twice: the sum begins with it, and the loop adds it again.",
+        ),
+        (
+            (total + states[0]) / (k + 1),
+            "The first state counts twice: the sum begins with it, and the loop adds it again.",
+        ),
+        ((total - states[0]) / (k - 1), "The first state does not enter."),
+        ((total - states[0]) / k, "The first state does not enter."),
+        ((total - states[-1]) / (k - 1), "The last state does not enter."),
+        ((total - states[-1]) / k, "The last state does not enter."),
+        (np.median(states, 0), "This is the median; the mean is asked for."),
+        (total / states.shape[1], "The sum is divided by the number of entries, not of states."),
+    ]
+
+
+@swa_average.check("four states of a network with batch norm")
+class FourStates:
+    hints = HINTS
+    count = 4
+
+    def draw(self, generator):
+        """States that differ by as much as they are large; the counts have no whole mean."""
+
+        def one(batches: int) -> dict[str, torch.Tensor]:
+            return {
+                "0.weight": normal(generator, 3, 4),
+                "0.bias": normal(generator, 3),
+                "1.running_mean": normal(generator, 3),
+                "1.running_var": torch.rand(3, generator=generator, dtype=torch.float64) + 0.5,
+                COUNT: torch.tensor(batches),
+            }
+
+        return {"states": [one(batches) for batches in (150, 201, 270, 303)[: self.count]]}
+
+    def call(self, student, inputs):
+        states = states_of(inputs)
+        return read(student(states), states)
+
+    def verdict(self, inputs, outputs):
+        states = inputs["states"]
+        rows = np.stack([flat([a for n, a in s.items() if n != COUNT]) for s in states])
+        message = compare(
+            flat(outputs["floats"]),
+            rows.mean(0),
+            1e-5,
+            average_mistakes(rows) if len(rows) > 1 else (),
+            "The entries are {got}; their means over the states are {expected}.",
+        )
+        return message or count_verdict([int(s[COUNT]) for s in states], float(outputs["count"]))
+
+
+def count_verdict(counts: list[int], got: float) -> str | None:
+    if got == counts[-1]:
+        return None
+    if len(counts) == 1:
+        return f"num_batches_tracked is {got:g}; that of the only state is {counts[0]}."
+    mean = sum(counts) / len(counts)
+    if abs(got - mean) < 1:
+        return f"num_batches_tracked is {got:g}, averaged: it is a count, and the last state's is {counts[-1]}."
+    if got == sum(counts):
+        return f"num_batches_tracked is {got:g}, the sum; the last state's count is {counts[-1]}."
+    if got == counts[0]:
+        return f"num_batches_tracked is {got:g}, that of the first state; take the last one's."
+    return f"num_batches_tracked is {got:g}; the last state's is {counts[-1]}."
+
+
+@swa_average.check("states that stay as they were")
+class StatesStay(FourStates):
+    def call(self, student, inputs):
+        states = states_of(inputs)
+        student(states)
+        return {
+            "after": [list(state.values()) for state in states],
+            "sizes": [len(state) for state in states],
+            "number": len(states),
+        }
+
+    def verdict(self, inputs, outputs):
+        states = inputs["states"]
+        if outputs["number"] != len(states):
+            return (
+                f"The list held {len(states)} states and holds {outputs['number']} now: .pop() and del "
+                "take them from the caller."
+            )
+        if outputs["sizes"] != [len(state) for state in states]:
+            return "The caller's dictionaries lost or gained entries: fill a new one."
+        for k, (before, after) in enumerate(zip(states, outputs["after"], strict=True)):
+            if any(
+                np.shape(a) != np.shape(b) or (np.asarray(a) != np.asarray(b)).any()
+                for a, b in zip(before.values(), after, strict=True)
+            ):
+                return (
+                    f"State {k} of the caller has changed. `average = states[0]` is a second name for it, "
+                    "and `+=` writes into its tensors even where the dictionary is a copy: .clone() them, "
+                    "or write a = a + b."
+                )
+        return None

@@ -1,0 +1,165 @@
+"""The gradient of w -> L(w + e(w)), with the term that training leaves out."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from flatlab.checks.answers import compare
+from flatlab.checks.chapter02.batches import lent
+from flatlab.checks.chapter05 import gradient, truths
+from flatlab.checks.chapter05.truths import ascent, dual_norm_ascent, each, flat, listed
+from flatlab.checks.core import Exercise
+from flatlab.checks.toys import leaves
+
+sam_gradient_exact = Exercise(
+    "sam_gradient_exact",
+    remaining=(
+        "a parameter that enters linearly",
+        "a parameter that does not enter the loss",
+        "params and their .grad left alone",
+    ),
+)
+
+HINTS = (
+    (
+        "does not require grad",
+        (
+            "Two causes: the first gradient was taken without create_graph=True, so that e does not know "
+            "w, or w + e was cut from its graph by detach or no_grad."
+        ),
+    ),
+    (
+        "backward through the graph a second time",
+        "The first graph was freed: create_graph=True (or retain_graph=True) keeps it.",
+    ),
+    (
+        "not have been used in the graph",
+        "A parameter does not enter a derivative: materialize_grads=True gives zeros for it.",
+    ),
+    *gradient.HINTS[1:],
+)
+
+
+def exact_mistakes(loss, params, rho: float) -> list[tuple[np.ndarray, str]]:
+    """Wrong answers in flat arrays, and what was done."""
+    g = truths.gradient(loss, params)
+    length = np.linalg.norm(g)
+    e, n = ascent(g, rho), g / length
+    v = truths.gradient(loss, params, e)
+    h, there = truths.hessian(loss, params), truths.hessian(loss, params, e)
+    across = v - n * (n @ v)
+    apart = truths.gradient(loss, params, each(g, params, rho))
+    block, own, start = np.zeros_like(h), np.zeros_like(v), 0
+    for part in params:
+        cut = slice(start, start + np.size(part))
+        block[cut, cut] = h[cut, cut]
+        size = max(np.linalg.norm(g[cut]), 1e-300)
+        unit = g[cut] / size
+        own[cut] = rho / size * (apart[cut] - unit * (unit @ apart[cut]))
+        start += np.size(part)
+    term = rho / length * h @ across
+    return [
+        (
+            v,
+            (
+                "This is the first-order gradient of exercise 2: the second-order term is missing. Does e "
+                "still hang on w when the loss at w + e is differentiated?"
+            ),
+        ),
+        (term, "This is the second-order term alone: add the gradient at w + e."),
+        (v - term, "The second-order term is subtracted: it is added."),
+        (
+            v + rho / length * h @ v,
+            (
+                "The norm of g is taken as a constant: it depends on w as well. What v has along g drops "
+                "out of the term."
+            ),
+        ),
+        (
+            v + rho / length * (h @ v - n * (n @ (h @ v))),
+            (
+                "The projection comes after H: in the transposed (de/dw)' it comes first, and H is applied "
+                "to what is left of v."
+            ),
+        ),
+        (
+            v + rho / length * there @ across,
+            "H is that of w + e in the second-order term; e(w) bends with the Hessian at w.",
+        ),
+        (v + h @ across / length, "rho is missing in the second-order term."),
+        (v + rho * h @ across, "The second-order term is not divided by the norm of g."),
+        (
+            v + rho * h @ across / (g @ g),
+            "The second-order term is divided by the squared norm of g; the norm is right.",
+        ),
+        (
+            v + rho / length * block @ across,
+            (
+                "Second derivatives between different tensors are missing: differentiate by all "
+                "parameters at once."
+            ),
+        ),
+        (
+            apart + h @ own,
+            "Each tensor was moved by rho along its own gradient: one norm over all tensors.",
+        ),
+        (v + h @ (rho * v), "e is taken as rho g in the second-order term: it is rho g / |g|."),
+        (g, "This is the plain gradient at w: the loss is that at w + e(w)."),
+        (g + v, "This is the sum of the gradients at w and at w + e: .backward() adds to .grad."),
+        (
+            g + v + term,
+            (
+                "The gradient at w is in it: .backward() adds to .grad. torch.autograd.grad returns one "
+                "gradient alone."
+            ),
+        ),
+    ]
+
+
+@sam_gradient_exact.check("a quadratic")
+class Quadratic(gradient.Quadratic):
+    hints = HINTS
+    otherwise = "On a quadratic it gives {got}; the gradient of L(w + e(w)) is {expected}."
+
+    def verdict(self, inputs, outputs):
+        loss, params, rho = self.loss(inputs), inputs["params"], inputs["rho"]
+        return compare(
+            flat(outputs["result"]),
+            gradient.exact_gradient(loss, params, rho),
+            1e-4,
+            exact_mistakes(loss, params, rho),
+            self.otherwise,
+        )
+
+
+@sam_gradient_exact.check("a network with four parameter tensors")
+class Network(Quadratic):
+    otherwise = "On a small tanh network it gives {got}; the gradient of L(w + e(w)) is {expected}."
+
+    def draw(self, generator):
+        return {**truths.drawn_network(generator), "rho": 0.5}
+
+    def loss(self, inputs):
+        return truths.loss_of(inputs)
+
+
+class WithExtra(Network):
+    """The network's loss and a further parameter; what the loss does with it is ``extra``."""
+
+    def draw(self, generator):
+        drawn = super().draw(generator)
+        return {**drawn, "params": [*drawn["params"], torch.tensor([0.5, -1.0]).double()]}
+
+    def extra(self, c: torch.Tensor) -> torch.Tensor | float:
+        raise NotImplementedError("a hidden check says what")
+
+    def loss(self, inputs):
+        known = truths.loss_of(inputs)
+        return lambda params: known(list(params)[:-1]) + self.extra(params[-1])
+
+    def call(self, student, inputs):
+        params = leaves(inputs["params"])
+        with lent(student, dual_norm_ascent=dual_norm_ascent):
+            result = student(self.loss(inputs), params, inputs["rho"])
+        return {"result": listed(result, params)}

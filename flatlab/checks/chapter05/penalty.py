@@ -1,0 +1,285 @@
+"""The trace of the Hessian by random signs, as a number that training can differentiate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from flatlab.checks.answers import array, compare
+from flatlab.checks.chapter01.products import seeded
+from flatlab.checks.chapter05.truths import flat, listed
+from flatlab.checks.core import Exercise, WrongAnswer
+from flatlab.checks.toys import leaves, normal, quadratic
+
+hessian_penalty = Exercise(
+    "hessian_penalty",
+    remaining=(
+        "parameters that enter linearly or not at all",
+        "signs of their own for every tensor",
+        "params and their .grad left alone",
+    ),
+)
+
+HINTS = (
+    (
+        "does not require grad",
+        (
+            "Two causes: the first gradient was taken without create_graph=True, or the loss was computed "
+            "from detached tensors."
+        ),
+    ),
+    (
+        "backward through the graph a second time",
+        "Several probes share the gradient's graph: create_graph=True keeps it in each of them.",
+    ),
+    (
+        "not have been used in the graph",
+        "A parameter does not enter a derivative: materialize_grads=True gives zeros for it.",
+    ),
+    (
+        "scalar outputs",
+        "Add up g.z over all entries and tensors first: one number is differentiated.",
+    ),
+    (
+        "got an unexpected keyword argument 'generator'",
+        "randn_like and its kin take no generator: torch.randint(0, 2, w.shape, generator=generator).",
+    ),
+    (
+        "Expected a 'cpu' device type for generator",
+        "The random numbers are drawn on the generator's device.",
+    ),
+    (
+        "Only Tensors of floating point",
+        "randint gives whole numbers: only floating-point tensors take part in gradients.",
+    ),
+    (
+        "expected Float but got Long",
+        "randint gives whole numbers: turn the signs into the dtype of the parameter, .to(w.dtype).",
+    ),
+)
+ERRORS = 6  # standard errors that a mean of probes may be off
+
+
+def number(result, what: str = "It") -> np.ndarray:
+    return array(result, (), what)
+
+
+def drawn_sum(matrix: np.ndarray, probes: int) -> tuple[float, float]:
+    """Mean and standard error of the mean of z'Hz over ``probes`` vectors of signs."""
+    off = matrix - np.diag(np.diag(matrix))
+    return float(np.trace(matrix)), math.sqrt(2 * np.sum(off**2) / probes)
+
+
+@hessian_penalty.check("a diagonal Hessian, where every probe gives the trace")
+class Diagonal:
+    hints = HINTS
+    probes = 3
+    seeds = tuple(range(12))
+
+    def draw(self, generator):
+        a = torch.rand(7, generator=generator, dtype=torch.float64) + 0.5
+        return {
+            "a": a,
+            "params": [normal(generator, 2, 2), normal(generator, 3)],
+            "probes": self.probes,
+            "seeds": list(self.seeds),
+        }
+
+    def call(self, student, inputs):
+        loss = quadratic(np.diag(inputs["a"]), np.zeros(7))
+        several = [
+            number(student(loss, leaves(inputs["params"]), inputs["probes"], seeded(seed)))
+            for seed in inputs["seeds"][:2]
+        ]
+        half = quadratic(inputs["a"][:1, None], np.zeros(1))  # a single weight: z'Hz = a z^2
+        single = [
+            number(student(half, leaves([inputs["a"][1:2]]), 1, seeded(seed)))
+            for seed in inputs["seeds"]
+        ]
+        return {"several": several, "single": single}
+
+    def verdict(self, inputs, outputs):
+        a, probes = np.asarray(inputs["a"]), inputs["probes"]
+        w = flat(inputs["params"])
+        g = a * w
+        if message := _signs_verdict(a[0], np.array(outputs["single"])):
+            return message
+        total = a.sum()
+        return compare(
+            np.array(outputs["several"]),
+            np.full(2, total),
+            1e-4,
+            [
+                (
+                    np.full(2, probes * total),
+                    "It adds up the probes: take their mean.",
+                ),
+                (
+                    np.full(2, total / probes),
+                    "It is divided by the number of probes once too often.",
+                ),
+                (
+                    np.full(2, total / a.size),
+                    "It is the mean of the eigenvalues: z.Hz is a sum over all entries.",
+                ),
+                (
+                    np.full(2, np.sum(a**2)),
+                    "This is |Hz|^2, whose mean is the squared Frobenius norm: z.Hz is asked for.",
+                ),
+                (
+                    np.full(2, np.sqrt(np.sum(a**2))),
+                    "This is the Frobenius norm: the mean of z.Hz is asked for.",
+                ),
+                (np.full(2, a[:4].sum()), "Only the first tensor enters: add up over all."),
+                (np.full(2, a[4:].sum()), "Only the last tensor enters: add up over all."),
+                (np.full(2, g.sum()), "This is the sum of the gradient: differentiate once more."),
+                (
+                    np.full(2, g @ g),
+                    "This is the gradient's squared length; differentiate once more.",
+                ),
+                (np.full(2, total / 2), "It is half of the trace."),
+            ],
+            "Where H is diagonal z.Hz is the trace for every vector z of signs. With two generators it "
+            "gives {got}; the traces are {expected}.",
+        )
+
+
+def _signs_verdict(a: float, single: np.ndarray) -> str | None:
+    """With one weight z'Hz = a z^2, so that z^2 can be read off."""
+    squares = single / a
+    if not np.isfinite(squares).all():
+        return "With one weight the result holds NaN or inf."
+    if np.allclose(squares, squares[0], atol=1e-5):
+        return None  # the same for every generator: what it is the larger network tells
+    if np.isin(np.round(squares, 5), (0, 1)).all():
+        return (
+            "Some probes are 0: z holds the numbers 0 and 1, or -1, 0 and 1. Signs are -1 or 1: "
+            "2 z - 1 makes them of 0 and 1."
+        )
+    return (
+        "With one weight and one probe z.Hz = H z^2 is H for both signs, but it changes with the "
+        f"generator, from {single.min():.3g} to {single.max():.3g} with H = {a:.3g}. Answers like these come "
+        "from z that is normal or uniform, not a sign."
+    )
+
+
+@hessian_penalty.check("mixed derivatives, which cancel over many probes")
+class Mixed:
+    hints = HINTS
+    probes = 400
+
+    def draw(self, generator):
+        """H = [[A, C], [C', B]] with large entries off the diagonal, all positive."""
+        h = torch.rand(6, 6, generator=generator, dtype=torch.float64) + 0.5
+        return {
+            "H": (h + h.T) / 2,
+            "b": normal(generator, 6),
+            "params": [normal(generator, 3), normal(generator, 3)],
+            "probes": self.probes,
+            "seed": 5,
+        }
+
+    def call(self, student, inputs):
+        loss = quadratic(inputs["H"], inputs["b"])
+
+        def run(probes: int, seed: int) -> np.ndarray:
+            return number(student(loss, leaves(inputs["params"]), probes, seeded(seed)))
+
+        seed = inputs["seed"]
+        return {
+            "mean": run(inputs["probes"], seed),
+            "one": run(1, seed),
+            "again": run(1, seed),
+            "others": [run(1, seed + k) for k in range(1, 9)],
+        }
+
+    def verdict(self, inputs, outputs):
+        h, probes = np.asarray(inputs["H"]), inputs["probes"]
+        got, one = float(outputs["mean"]), float(outputs["one"])
+        if float(outputs["again"]) != one:
+            return "Two calls with the same seed differ: draw with generator=generator."
+        every = h.sum()
+        if abs(one - every) < 1e-4 * every and np.allclose(outputs["others"], every, rtol=1e-4):
+            return (
+                "It is the sum of all entries of H, mixed ones too: all entries of z are the same. Each "
+                "needs a sign of its own, drawn of w.shape."
+            )
+        if np.allclose(outputs["others"], np.trace(h), rtol=1e-4):
+            return None  # exact for each probe: H was looked at entry by entry
+        if all(abs(float(other) - one) < 1e-6 * every for other in outputs["others"]):
+            return "Every generator gives the same number: draw with generator=generator."
+        expected, error = drawn_sum(h, probes)
+        if abs(got - expected) <= ERRORS * error + 1e-4 * abs(expected):
+            return None
+        if abs(got - one) < 1e-6 * every:
+            return (
+                f"With {probes} probes it gives {got:.4g}, as with a single one: each probe needs a new z, "
+                "drawn inside the loop."
+            )
+        return (
+            f"The mean of {probes} probes is {got:.4g}; the trace is {expected:.4g}, with a standard error "
+            f"of {error:.2g}. Is z the same vector on both sides of z.Hz, and drawn entry by entry?"
+        )
+
+
+@hessian_penalty.check("a number that training can differentiate")
+class Differentiable:
+    hints = HINTS
+
+    def draw(self, generator):
+        return {
+            "c": torch.rand(5, generator=generator, dtype=torch.float64) + 0.5,
+            "params": [normal(generator, 2), normal(generator, 3)],
+        }
+
+    def loss(self, inputs):
+        """sum c w^4 / 12 has the Hessian diag(c w^2)."""
+
+        def of(params: Sequence[torch.Tensor]) -> torch.Tensor:
+            w = torch.cat([p.reshape(-1) for p in params])
+            return (torch.as_tensor(inputs["c"], dtype=w.dtype) * w**4).sum() / 12
+
+        return of
+
+    def call(self, student, inputs):
+        params = leaves(inputs["params"])
+        penalty = student(self.loss(inputs), params, 2, seeded(1))
+        result = number(penalty)
+        grads = differentiated(penalty, params)
+        return {"penalty": result, "gradient": listed(grads, params, "Its derivative")}
+
+    def verdict(self, inputs, outputs):
+        w, c = flat(inputs["params"]), np.asarray(inputs["c"])
+        message = compare(outputs["penalty"], np.sum(c * w**2), 1e-4)
+        return message or compare(
+            flat(outputs["gradient"]),
+            2 * c * w,
+            1e-4,
+            [(np.zeros(5), "The penalty's derivative by the parameters is 0: its graph was cut.")],
+            "The penalty is right, but its derivative by the parameters is {got}; {expected} is right. "
+            "Is a part of it detached?",
+        )
+
+
+def differentiated(penalty, params: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """The penalty's gradient; says why where there is none."""
+    if not isinstance(penalty, torch.Tensor):
+        raise WrongAnswer(
+            f"It returned a {type(penalty).__name__}, which training cannot differentiate: return the "
+            "tensor, without .item() or float()."
+        )
+    if not penalty.requires_grad:
+        raise WrongAnswer(
+            "The number has no graph, so training cannot differentiate it: the second gradient needs "
+            "create_graph=True too, and nothing may be detached."
+        )
+    grads = torch.autograd.grad(penalty.sum(), params, allow_unused=True)
+    if all(g is None for g in grads):
+        raise WrongAnswer(
+            "The number has a graph, but not to the params that were passed in: compute the loss from "
+            "these, not from copies."
+        )
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(params, grads, strict=True)]

@@ -1,0 +1,253 @@
+"""Chapter 05's checks: their ground truths, the mistakes they tell apart, and every case by hand."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from flatlab import sam
+from flatlab.checks import CheckFailed, chapter05
+from flatlab.checks.answers import close
+from flatlab.checks.chapter05 import (
+    adaptive,
+    ascent,
+    average,
+    exact,
+    gradient,
+    penalty,
+    step,
+    truths,
+)
+from flatlab.checks.core import plain
+from flatlab.course.source import read_cases, read_chapter
+
+ROOT = Path(__file__).resolve().parents[3]
+SOURCE = ROOT / "solutions" / "05-sharpness-aware.py"
+CHAPTER = read_chapter(SOURCE if SOURCE.is_file() else ROOT / "solutions/parts/05-exercises.py")
+FOLDER = ROOT / "tests" / "grading" / "cases"
+CASES = read_cases(FOLDER / "05-sharpness-aware.py")
+SOLUTIONS = {cell.name: cell.text for cell in CHAPTER.of("exercise")}
+CHECKS = {cell.name: cell.text for cell in CHAPTER.of("check")}
+SEEDS = range(6)
+
+
+def graded(exercise: str, answer: str) -> str:
+    """What visible and hidden checks say of an answer beside right ones to the other exercises."""
+    notebook = {"math": math, "torch": torch, "check": chapter05, "__name__": "notebook"}
+    for text in SOLUTIONS.values():
+        exec(text, notebook)  # noqa: S102 - a notebook's cells
+    exec(answer, notebook)  # noqa: S102
+    try:
+        exec(CHECKS[exercise], notebook)  # noqa: S102
+    except CheckFailed as failure:
+        return " ".join(str(failure).split())
+    return "passed"
+
+
+def of(kind: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        "cell", CASES.of(kind), ids=lambda c: f"{c.name}-{c.options['name']}"
+    )
+
+
+def drawn(check, seed: int) -> dict:
+    return plain(check.draw(torch.Generator().manual_seed(seed)))
+
+
+def test_sources_have_no_problems():
+    assert CASES.problems == ()
+    assert {cell.name for cell in CASES.of("misconception")} == set(SOLUTIONS) == set(CHECKS)
+    assert set(SOLUTIONS) == set(chapter05.__all__)
+
+
+@pytest.mark.parametrize("exercise", SOLUTIONS)
+def test_solution_passes(exercise):
+    assert graded(exercise, SOLUTIONS[exercise]) == "passed"
+    checks = getattr(chapter05, exercise)
+    assert set(checks.hidden_checks) == set(checks.remaining)
+
+
+@pytest.mark.parametrize("exercise", ["sam_gradient", "sam_step"])
+def test_a_mistake_in_exercise_1_costs_its_points_once(exercise):
+    stub = "def dual_norm_ascent(grads, rho, p):\n    raise NotImplementedError()\n\n\n"
+    assert graded(exercise, stub + SOLUTIONS[exercise]) == "passed"
+
+
+@of("misconception")
+def test_misconception_is_caught_and_named(cell):
+    assert " ".join(cell.options["message"].split()) in graded(cell.name, cell.text)
+
+
+@of("alternative")
+def test_alternative_is_accepted(cell):
+    assert graded(cell.name, cell.text) == "passed"
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("dual_norm_ascent(grads, rho, p)", "return sam.dual_norm_ascent(grads, rho, p)"),
+        ("swa_average(states)", "return sam.hessian_penalty(torch.zeros(()), [], None)"),
+    ],
+)
+def test_the_packages_own_functions_are_refused(name, body):
+    answer = f"from flatlab import sam\ndef {name}:\n    {body}\n"
+    assert "It calls flatlab.sam" in graded(name.split("(")[0], answer)
+
+
+def apart(right, mistakes, tolerance: float = 1e-4) -> None:
+    """Known mistakes differ from the truth, and from each other where they say another thing."""
+    assert len(mistakes) > 5
+    for k, (value, message) in enumerate(mistakes):
+        assert not close(value, right, 3 * tolerance), message
+        for other, said in mistakes[:k]:
+            assert said == message or not close(value, other, tolerance), (said, message)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_wrong_steps_differ_from_the_truth_and_from_each_other(seed):
+    grads = drawn(ascent.Between(), seed)["grads"]
+    g, rho, powers = truths.flat(grads), 0.3, ascent.Between.powers
+    lists = [ascent.ascent_mistakes(grads, rho, p) for p in powers]
+    joined = [(np.concatenate([v for v, _ in same]), same[0][1]) for same in zip(*lists)]
+    apart(np.concatenate([truths.ascent(g, rho, p) for p in powers]), joined)
+    inputs = drawn(adaptive.Formula(), seed)
+    w, g = truths.flat(inputs["params"]), truths.flat(inputs["grads"])
+    wrong = adaptive.adaptive_mistakes(inputs["params"], inputs["grads"], 0.3)
+    apart(adaptive.adaptive(w, g, 0.3), wrong)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("module", [gradient, exact])
+def test_wrong_gradients_differ_from_the_truth_and_from_each_other(module, seed):
+    inputs = drawn(module.Network(), seed)
+    loss, params, rho = truths.loss_of(inputs), inputs["params"], inputs["rho"]
+    if module is gradient:
+        right = truths.gradient(loss, params, truths.ascent(truths.gradient(loss, params), rho))
+        apart(right, gradient.gradient_mistakes(loss, params, rho))
+    else:
+        apart(gradient.exact_gradient(loss, params, rho), exact.exact_mistakes(loss, params, rho))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_wrong_updates_and_averages_differ_from_the_truth_and_from_each_other(seed):
+    inputs = drawn(step.OneStep(), seed)
+    apart(step.trajectory(inputs), step.step_mistakes(inputs), 1e-5)
+    inputs = drawn(step.ThreeSteps(), seed)
+    ends = [step.trajectory(inputs, kind) for kind in ("right", "stale", "momentum")]
+    assert not any(close(a, b, 1e-3) for a, b in zip(ends, ends[1:] + ends[:1]))
+    states = drawn(average.FourStates(), seed)["states"]
+    rows = np.stack([truths.flat([a for n, a in s.items() if n != average.COUNT]) for s in states])
+    apart(rows.mean(0), average.average_mistakes(rows), 1e-5)
+
+
+@pytest.mark.parametrize("p", [1.0, 1.1, 1.5, 2.0, 4.0, math.inf])
+def test_the_step_is_the_packages_and_no_other_of_its_norm_is_better(p):
+    rng = np.random.default_rng(0)
+    g = rng.normal(size=7)
+    e = truths.ascent(g, 0.3, p)
+    tensors = [torch.tensor(g[:3]), torch.tensor(g[3:].reshape(2, 2))]
+    for function in (sam.dual_norm_ascent, truths.dual_norm_ascent):
+        assert np.allclose(truths.flat([t.numpy() for t in function(tensors, 0.3, p)]), e)
+    others = rng.normal(size=(20_000, 7))
+    others *= 0.3 / np.linalg.norm(others, p, axis=1, keepdims=True)
+    assert ascent.norm(e, p) == pytest.approx(0.3)
+    assert (others @ g).max() < e @ g
+    assert not truths.ascent(0 * g, 0.3, p).any()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_exact_gradient_is_the_difference_quotient(seed):
+    inputs = drawn(exact.Network(), seed)
+    loss, params, rho = truths.loss_of(inputs), inputs["params"], inputs["rho"]
+
+    def sam_loss(shift):
+        return truths.value(
+            loss, params, shift + truths.ascent(truths.gradient(loss, params, shift), rho)
+        )
+
+    right = gradient.exact_gradient(loss, params, rho)
+    for k in (0, 7, 22, 30):
+        h = 1e-5 * np.eye(len(right))[k]
+        assert (sam_loss(h) - sam_loss(-h)) / 2e-5 == pytest.approx(right[k], rel=1e-5, abs=1e-8)
+
+
+def test_three_steps_are_those_of_the_packages_optimizer():
+    inputs = drawn(step.ThreeSteps(), 0)
+    model, loss_of_model = step.built(inputs), step.module_loss(inputs)
+    optimizer = sam.SAM(model.parameters(), torch.optim.SGD, rho=0.3, lr=0.2, momentum=0.8)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = loss_of_model(model)
+        loss.backward()
+        return loss
+
+    for _ in range(3):
+        optimizer.step(closure)
+    got = truths.flat([p.detach().numpy() for p in model.parameters()])
+    assert np.allclose(got, step.trajectory(inputs), rtol=1e-10)
+
+
+@pytest.mark.parametrize("alpha", [10.0, 1e-3])
+def test_the_adaptive_step_is_the_packages_and_sams_own_step_is_not_invariant(alpha):
+    check = adaptive.Invariance()
+    check.alpha = alpha
+    inputs = drawn(check, 0)
+
+    def student(params, grads, rho):
+        return sam.dual_norm_ascent(grads, rho, params=[w.detach() for w in params])
+
+    def plain_sam(params, grads, rho):
+        return sam.dual_norm_ascent(grads, rho)
+
+    assert check.verdict(inputs, plain(check.call(student, inputs))) is None
+    assert "the same function" in check.verdict(inputs, plain(check.call(plain_sam, inputs)))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_mean_of_probes_is_accepted_for_every_seed(seed):
+    """The package's own estimate, on other draws than the notebook's."""
+    check = penalty.Mixed()
+    inputs = drawn(check, seed)
+    inputs["seed"] = 100 + seed
+
+    def student(loss_fn, params, probes, generator):
+        return sam.hessian_penalty(loss_fn(params), params, generator, probes)
+
+    assert check.verdict(inputs, plain(check.call(student, inputs))) is None
+    h = np.asarray(inputs["H"])
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(20_000, 6))
+    values = np.einsum("ni,ij,nj->n", signs, h, signs)
+    mean, error = penalty.drawn_sum(h, 1)
+    assert abs(values.mean() - mean) < 5 * error / math.sqrt(20_000)
+    assert values.std() == pytest.approx(error, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "said"),
+    [
+        ("dual_norm_ascent", lambda grads, rho, p: torch.zeros(10), "a list of 2 tensors"),
+        ("dual_norm_ascent", lambda grads, rho, p: (g for g in grads), "a generator"),
+        ("dual_norm_ascent", lambda grads, rho, p: None, "is the return statement missing"),
+        ("sam_step", lambda model, loss_fn, optimizer, rho: None, "returned None"),
+        ("swa_average", lambda states: list(states[0].items()), "goes back into dict()"),
+        ("swa_average", lambda states: {**states[0], "more": 1}, "returned a dictionary of 6"),
+        (
+            "hessian_penalty",
+            lambda loss_fn, params, probes, generator: torch.randint(0, 9, (), generator=generator),
+            "With one weight",
+        ),
+    ],
+)
+def test_answers_of_another_kind_are_told(exercise, answer, said):
+    with pytest.raises(CheckFailed, match="✗") as told:
+        getattr(chapter05, exercise)(answer)
+    assert said in " ".join(str(told.value).split())
+
+
+def test_one_tensor_many_times_is_told():
+    with pytest.raises(Exception, match="one tensor several times"):
+        truths.listed([torch.zeros(2)] * 2, [torch.zeros(2)] * 2)
