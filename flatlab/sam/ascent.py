@@ -95,6 +95,8 @@ def _power(r: Tensor, exponent: float) -> Tensor:
     """|r|^exponent with derivative 0, not inf, at r = 0."""
     if exponent == 2:
         return r.square()
+    if not r.requires_grad:
+        return r.abs().pow(exponent)
     zero = r == 0
     return torch.where(zero, 0, torch.where(zero, 1, r).abs().pow(exponent))
 
