@@ -11,7 +11,7 @@
 # **After this chapter you can**
 # - draw from stable laws, and say which sums they are the limit of,
 # - estimate a tail index, and name two things besides tails that lower the estimate,
-# - build a control for an estimate, and say what is left of a claim beside it,
+# - build controls for an estimate, say what each can show and what not, and what is left of a claim beside them,
 # - predict from the height and the width of a well how long Brownian and Lévy noise stay in it.
 #
 # **Time** 130 minutes. **Prerequisites** [chapter 00](../00-start-here/00-start-here.ipynb), the central limit
@@ -573,13 +573,26 @@ check.matched_gaussian.grade(matched_gaussian)
 #
 # $$\frac1{\hat\alpha} = \frac12 + \frac{\log(\text{rms}/\text{geometric mean})}{\log k_1},$$
 #
-# less than 2 as soon as two scales differ. And if all entries of a minibatch moved **together**, up or down by
+# and $\hat\alpha$ is less than 2 as soon as two scales differ. And if all entries of a minibatch moved **together**, up or down by
 # the same amount, a sum of k₁ would be k₁ times as large as one entry, and $\hat\alpha$ would be 1, with any
-# distribution. Four toys, 40 minibatches and 2000 coordinates each:
+# distribution. Four toys, 40 minibatches and 2000 coordinates each, with your control and two more measurements:
+# - **exchanged** (`tails.exchanged`): the minibatches of each coordinate are put into an order of its own. Every coordinate keeps
+#   its numbers; what moves together is broken up.
+# - **agreement** (`tails.scale_agreement`): the variance of each coordinate, once over the even minibatches and once over the odd
+#   ones. The correlation of their logarithms is near 1 if coordinates have scales of their own, and near 0 if they differ
+#   by chance.
+
+
+# %% folded
+def gaussian_control(matched_gaussian, noise, generator):
+    """Your control. In float32 a normal number is now and then exactly 0, which has no logarithm: moved off it."""
+    control = torch.as_tensor(matched_gaussian(noise, generator)).to(noise)
+    return torch.where(control == 0, 1e-9 * noise, control)
+
 
 # %% experiment="toys"
-toys = {}  # name -> (estimate, control)
-if ready(sample_stable, tail_index, matched_gaussian):
+toys = {}  # name -> estimate, control, exchanged, agreement
+if ready(sample_stable, gradient_noise, tail_index, matched_gaussian):
     seeded = torch.Generator().manual_seed(5)
     normal = torch.randn(40, 2000, generator=seeded, dtype=torch.float64)
     scales = torch.randn(2000, generator=seeded, dtype=torch.float64).exp()
@@ -590,23 +603,29 @@ if ready(sample_stable, tail_index, matched_gaussian):
         ("normal, one scale, moving together", together),
         ("stable, α = 1.5, one scale, independent", sample_stable(1.5, (40, 2000), seeded)),
     ):
-        toy, k1 = tails.in_blocks(torch.as_tensor(toy))
-        control = matched_gaussian(toy, seeded)
-        toys[name] = float(tail_index(toy, k1)), float(tail_index(control, k1))
+        toy, k1 = tails.in_blocks(torch.as_tensor(gradient_noise(torch.as_tensor(toy))))
+        toys[name] = (
+            float(tail_index(toy, k1)),
+            float(tail_index(gaussian_control(matched_gaussian, toy, seeded), k1)),
+            float(tail_index(tails.exchanged(toy, seeded), k1)),
+            tails.scale_agreement(toy),
+        )
     apart = math.log(float(scales.square().mean().sqrt())) - float(scales.log().mean())
-    print(f"{'':46} estimate   control")
-    for name, (estimate, control) in toys.items():
-        print(f"{name:46} {estimate:8.2f} {control:9.2f}")
+    print(f"{'':46} estimate   control   exchanged   agreement")
+    for name, (estimate, control, mixed, agreement) in toys.items():
+        print(f"{name:46} {estimate:8.2f} {control:9.2f} {mixed:11.2f} {agreement:11.2f}")
     print(f"the formula for the second: {1 / (0.5 + apart / math.log(k1)):.2f}")
 
 # %% [markdown]
-# Three of the four are Gaussian, and the estimator says about 2, 1.5 and 1. The control tells the second from the fourth:
-# the scales lower both estimates alike, tails the estimate alone. But it does not explain the third, since it
-# draws every entry independently. A second control does: `tails.correlated_gaussian` draws
-# Gaussian noise with the covariance **between** the coordinates, $Z U/\sqrt k$ with a k × k matrix Z of normal
-# numbers. And the other way round, exchanging the minibatches within each coordinate, each in its own
-# order, keeps the distribution of every coordinate, and breaks up what moves together. That makes a
-# table of two by two:
+# Three of the four are Gaussian, and the estimator says about 2, 1.5 and 1: a low estimate shows no tails. The control answers
+# for the second toy, as low without any tails. But it is as low for the fourth, which **is** stable: mean squares
+# of 40 stable draws differ widely between coordinates by chance, and the control copies them. So a control as low as
+# the estimate says that scales can explain it, not that they do. The agreement decides: 0.97 where the scales
+# are real, 0 where they are chance. And only what moves together changes when it is exchanged.
+#
+# The third toy needs a control of its own. `tails.correlated_gaussian` draws Gaussian noise with the covariance **between** the
+# coordinates, $Z U/\sqrt k$ with a k × k matrix Z of normal numbers. With it and with the exchange the network's noise
+# makes a table of two by two: normal or with its own tails, independent or moving together.
 
 # %% predict="from 2 down to the network's estimate: the part that only tails explain"
 predict(
@@ -617,11 +636,6 @@ predict(
 
 
 # %% folded
-def exchanged(noise, generator):
-    """Noise (k, p) with the minibatches of each coordinate in an order of its own."""
-    return noise.gather(0, torch.rand(noise.shape, generator=generator).argsort(0))
-
-
 def index_of(tail_index, noise, k1):
     """The estimate from sums of k1 coordinates of a minibatch; the rest of each row is left out."""
     return float(tail_index(noise[:, : noise.shape[1] // k1 * k1].contiguous(), k1))
@@ -633,8 +647,8 @@ if ready(sample_stable, gradient_noise, tail_index, matched_gaussian):
     seeded = torch.Generator().manual_seed(6)
     noise, k1 = tails.in_blocks(noise_of(model, clothes))
     kinds = {
-        "normal, independent": torch.as_tensor(matched_gaussian(noise, seeded)),
-        "own tails, independent": exchanged(noise, seeded),
+        "normal, independent": gaussian_control(matched_gaussian, noise, seeded),
+        "own tails, independent": tails.exchanged(noise, seeded),
         "normal, moving together": tails.correlated_gaussian(noise, seeded),
         "own tails, moving together": noise,
         f"stable, α = {first['trained']:.2f}": torch.as_tensor(
@@ -666,11 +680,14 @@ if ready(sample_stable, gradient_noise, tail_index, matched_gaussian):
             f"{tail:26} {four[f'{tail}, independent']:12.2f} {four[f'{tail}, moving together']:17.2f}"
         )
     print("own tails, moving together: the noise as it is")
+    print(f"agreement of the scales {tails.scale_agreement(noise):.2f}")
 
 # %% [markdown]
-# Gaussian noise with the network's scales and covariance has an estimate of 0.99, the noise itself 0.96. Of the way
-# from 2 down to it the scales take 0.41, what moves together 0.60, and the tails 0.03. So **the estimate is low because a gradient is a structured vector, not because its
-# noise is stable**. (What moves together? In a minibatch with many shirts, for instance, all weights that shirts use.)
+# The scales are real: they agree by 0.94. So is what moves together: exchanged, the estimate rises from 0.96 to 1.50, and that of
+# independent noise, stable or not, would stay. Gaussian noise with these scales and this covariance has an estimate of 0.99.
+# Of the way from 2 down to 0.96 the scales take 0.41, what moves together 0.60, and the tails 0.03. So **the estimate is low
+# because a gradient is a structured vector, not because its noise is stable**. (What moves together? In a minibatch
+# with many shirts, for instance, all weights that shirts use.)
 #
 # The tails are not nothing. With independent entries they lower the estimate from 1.59 to 1.50. But they are no stable
 # ones: of sums of 10 entries the estimate is 1.26, of sums of 10,000 it is 1.60, all but that of normal noise, while a stable
@@ -680,7 +697,7 @@ if ready(sample_stable, gradient_noise, tail_index, matched_gaussian):
 # ## 4 · Width, depth, batch size, loss, data   (≈ 7 min)
 #
 # The slides vary the data set, the architecture, the loss, the size of the network and the minibatch, "in this talk:
-# fully connected + cross-entropy", and find small tail indices in all of them. Change one thing at a time, and put both
+# fully connected + cross-entropy", and find small tail indices in all of them. Change one thing at a time, and put the
 # controls beside each estimate. (Every network is trained with the batch size its noise is measured with. "Hinge" is
 # the multi-class hinge loss.)
 
@@ -719,9 +736,10 @@ def varied(
 
 
 # %% experiment="settings-and-controls"
-table = {}  # name -> estimate, control, control with the covariance
+table = {}  # name -> estimate, control, control with the covariance, exchanged
+agreements = []
 if ready(gradient_noise, tail_index, matched_gaussian):
-    print(f"{'':16} accuracy   estimate   control   with covariance")
+    print(f"{'':16} accuracy   estimate   control   with covariance   exchanged   agreement")
     for name, change in variations:
         noise, k1, fitted = varied(**change)
         seeded = torch.Generator().manual_seed(7)
@@ -729,12 +747,16 @@ if ready(gradient_noise, tail_index, matched_gaussian):
             float(tail_index(kind, k1))
             for kind in (
                 noise,
-                torch.as_tensor(matched_gaussian(noise, seeded)),
+                gaussian_control(matched_gaussian, noise, seeded),
                 tails.correlated_gaussian(noise, seeded),
+                tails.exchanged(noise, seeded),
             )
         )
+        agreements.append(tails.scale_agreement(noise))
+        estimate, control, correlated, mixed = table[name]
         print(
-            f"{name:16} {100 * fitted:7.1f}% {table[name][0]:10.2f} {table[name][1]:9.2f} {table[name][2]:17.2f}"
+            f"{name:16} {100 * fitted:7.1f}% {estimate:10.2f} {control:9.2f} {correlated:17.2f} {mixed:11.2f} "
+            f"{agreements[-1]:11.2f}"
         )
     fig, ax = plots.figure(width=8.2, height=3.4)
     for row, (name, marker) in enumerate(
@@ -754,16 +776,16 @@ if ready(gradient_noise, tail_index, matched_gaussian):
         fig,
         alt="Estimated tail index of the noise and of its two controls, for each setting: the noise and the control with the "
         "covariance lie close together near 1, the control without it between 1.5 and 1.9. "
-        + "; ".join(f"{name}: {a:.2f}, {b:.2f} and {c:.2f}" for name, (a, b, c) in table.items())
+        + "; ".join(f"{name}: {a:.2f}, {b:.2f} and {c:.2f}" for name, (a, b, c, _) in table.items())
         + ".",
     )
-    gaps = [c - a for a, _, c in table.values()]
+    gaps = [c - a for a, _, c, _ in table.values()]
     print(f"control with the covariance minus estimate: from {min(gaps):.3f} to {max(gaps):.3f}")
 
 # %% [markdown]
-# Wherever the estimate goes, the second control goes with it, 0.02 to 0.07 above. So the table tells how scales
-# and covariances of gradients depend on the settings, and next to nothing of tails. Without a control both
-# look like tails.
+# Wherever the estimate goes, the control with the covariance goes with it, 0.02 to 0.07 above; exchanged, the estimates are
+# 1.34 to 1.69, and the scales agree by 0.90 and more. So the table tells how scales and covariances of
+# gradients depend on the settings, and next to nothing of tails. Without controls both look like tails.
 
 # %% [markdown]
 # ## 5 · Within one coordinate   (≈ 8 min)
@@ -812,9 +834,9 @@ if ready(sample_stable, gradient_noise, tail_index, matched_gaussian):
         within[size] = (
             float(excess_kurtosis(some).median()),
             over_minibatches(tail_index, some),
-            over_minibatches(tail_index, torch.as_tensor(matched_gaussian(some, seeded))),
+            over_minibatches(tail_index, gaussian_control(matched_gaussian, some, seeded)),
             float(tail_index(noise, k1)),
-            float(tail_index(torch.as_tensor(matched_gaussian(noise, seeded)), k1)),
+            float(tail_index(gaussian_control(matched_gaussian, noise, seeded), k1)),
         )
     sizes = list(within)
     alpha = min(max(within[sizes[0]][1], 0.5), 2.0)
@@ -860,7 +882,7 @@ if ready(sample_stable, gradient_noise, tail_index, matched_gaussian):
 # %% [markdown]
 # ## 6 · Jumps of the estimate   (≈ 6 min)
 #
-# On the slides the estimate falls at the start of training and then makes "curious jumps", which "supports: SGD crosses
+# The slides show "curious jumps" of the estimate along a training run, and conclude: "supports: SGD crosses
 # barriers in the initial phase". Two networks, with η = 0.1 and with η = 0.5, measured most often at the start.
 
 # %% predict="where the estimate jumps during training, the Gaussian control"
@@ -873,7 +895,7 @@ predict(
 
 # %% folded
 def estimates_along(rate):
-    """A training run: rows of step, training loss, estimate, control, control with the covariance, coordinates."""
+    """A training run: rows of step, training loss, estimate, control, control with the covariance, coordinates, agreement."""
     few = tuple(part[: setting.minibatches * setting.batch_size] for part in clothes)
     model, rows, seeded = network(clothes), [], torch.Generator().manual_seed(9)
     steps = {round(setting.jump_steps ** (i / setting.looks)) for i in range(setting.looks + 1)}
@@ -883,12 +905,12 @@ def estimates_along(rate):
         if state.step not in steps:
             return
         noise, k1 = tails.in_blocks(noise_of(model, few))
-        control = torch.as_tensor(matched_gaussian(noise, seeded))
+        control = gaussian_control(matched_gaussian, noise, seeded)
         kinds = noise, control, tails.correlated_gaussian(noise, seeded)
         with torch.no_grad():
             loss = float(cross_entropy(model(few[0]), few[1]))
         found = [float(tail_index(kind, k1)) for kind in kinds]
-        rows.append((state.step, loss, *found, noise.shape[1]))
+        rows.append((state.step, loss, *found, noise.shape[1], tails.scale_agreement(noise)))
 
     train(model, clothes, rate=rate, steps=setting.jump_steps, looks=[look])
     return torch.tensor(rows, dtype=torch.float64)
@@ -917,7 +939,7 @@ if ready(gradient_noise, tail_index, matched_gaussian):
             f"{(rows[:, 4] - rows[:, 2]).max():.2f} above the noise; largest drop between iterations {before[0]:.0f} and "
             f"{after[0]:.0f}: noise {before[2]:.2f} to {after[2]:.2f}, control {before[3]:.2f} to {after[3]:.2f}, with the "
             f"covariance {before[4]:.2f} to {after[4]:.2f}; loss {before[1]:.2f} to {after[1]:.2f}; changes of noise and control correlate by {both:.2f}; coordinates "
-            f"with noise at first {rows[0, 5]:.0f}, at last {rows[-1, 5]:.0f}"
+            f"with noise at first {rows[0, 5]:.0f}, at last {rows[-1, 5]:.0f}; agreement of the scales at least {rows[:, 6].min():.2f}"
         )
         drops[rate] = (
             f"largest drop at η = {rate:g}: noise {before[2]:.2f} to {after[2]:.2f}, control {before[3]:.2f} to {after[3]:.2f}"
@@ -934,8 +956,8 @@ if ready(gradient_noise, tail_index, matched_gaussian):
 
 # %% [markdown]
 # With η = 0.1 nothing jumps. With η = 0.5 the estimate falls, and drops from 0.89 to 0.84 where the loss doubles. The
-# Gaussian controls do the same, 1.42 to 1.31 and 0.94 to 0.89: what jumps is how the scales of the coordinates
-# are spread. (On the way almost half of the coordinates lose their noise, as units die.) A jump of the loss may well be a crossing
+# Gaussian controls do the same, 1.42 to 1.31 and 0.94 to 0.89, and the scales agree by 0.88 and more all along: what jumps is how
+# widely the scales of the coordinates are spread. (On the way almost half of the coordinates lose their noise, as units die.) A jump of the loss may well be a crossing
 # of a barrier. The estimate is no evidence of it.
 
 # %% [markdown]
@@ -1394,7 +1416,7 @@ if ready(
 # %% [markdown]
 # | the slides | what we measured |
 # |---|---|
-# | "SGD noise is highly non-Gaussian": small tail indices for all networks. | The estimates are small, 0.91 to 1.02. So are those of Gaussian noise with the same covariance, 0.95 to 1.04. |
+# | "SGD noise is highly non-Gaussian": small tail indices for all networks. | The estimates are small, 0.91 to 1.02. So are those of Gaussian noise with the same covariance, 0.95 to 1.04; and scales and covariance are real. |
 # | "α-stable assumption seems more appropriate." | Within a coordinate the noise of single samples has heavy tails (excess kurtosis 37 and more), but averaging makes them lighter, which no stable law allows. |
 # | "The behavior doesn't become Gaussian" with larger minibatches. | Over coordinates the estimate does not, and neither does its Gaussian control. Within a coordinate it moves towards 2. |
 # | Curious jumps of α early in training. | Seen at η = 0.5; the Gaussian control makes them too. |
@@ -1418,15 +1440,16 @@ if ready(
 
 # %% [markdown] open="infinite-variance" points=4
 # ### BEGIN SOLUTION
-# The estimate takes all coordinates for independent draws of one law. (1) The matched Gaussian: if it is far below 2 as well,
-# scales alone lower the estimate (here 1.6). (2) The Gaussian with the covariance between coordinates: if it comes
-# close to 1.1, nothing is left for the tails (here 0.99 beside 0.96). (3) The estimate within coordinates, over
-# minibatches, for several b: if it rises towards 2 and the excess kurtosis falls about as 1/b, the variance is finite
-# (here 1.0 to 1.6, and 37 to 1.0, from b = 1 to 64). (4) The dependence on k1: a stable law's estimate does not
-# change with k1. Convincing would be: within coordinates an estimate well below that of its control, the same for all
-# k1 and all b, and a spread of minibatch gradients that shrinks with b as b^(1/α - 1), not as b^(-1/2). Full marks for two
-# measurements with the outcome that speaks against the conclusion, at least one number, and an outcome that would convince
-# (the estimate does not change with b or k1).
+# The estimate takes all coordinates for independent draws of one law. (1) Exchange the minibatches within each coordinate: if the
+# estimate rises, the coordinates moved together, and that lowered it (here 0.96 to 1.50). (2) The agreement of mean squares
+# of two halves of the minibatches, beside the matched Gaussian: if they agree (here 0.94) and the Gaussian is low too (here
+# 1.59), real scales lower the estimate; the Gaussian alone decides nothing, since it is low for stable noise as well.
+# (3) The estimate within coordinates, over minibatches, for several b: if it rises towards 2 and the excess kurtosis falls
+# about as 1/b, the noise averages out (here 1.0 to 1.6, and 37 to 1.0, from b = 1 to 64). (4) The dependence on k1: a
+# stable law's estimate does not change with k1. Convincing would be: within coordinates an estimate well below 2, the same
+# for all k1 and all b, and a spread of minibatch gradients that shrinks with b as b^(1/α - 1), not as b^(-1/2). Full marks
+# for two measurements with the outcome that speaks against the conclusion, at least one number, and an outcome that would
+# convince (the estimate does not change with b or k1).
 # ### END SOLUTION
 
 # %% [markdown]

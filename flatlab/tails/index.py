@@ -76,20 +76,23 @@ def exchanged(noise: Tensor, generator: torch.Generator | None = None) -> Tensor
 
 
 def scale_agreement(noise: Tensor) -> float:
-    """Correlation over coordinates of the log mean squares of even and of odd rows of the noise (k, p).
+    """Correlation over coordinates of the log variances of even and of odd rows of the noise (k, p).
 
-    Near 1 where coordinates have scales of their own, near 0 where mean squares differ by chance, as those
-    of a heavy-tailed law with one scale do. Raises ValueError for less than two rows or three coordinates,
-    and for coordinates that are 0 in every even or every odd row.
+    Near 1 where coordinates have scales of their own, near 0 where variances differ by chance, as those
+    of a heavy-tailed law with one scale do. Each half is taken about its own mean: the mean over all rows
+    would carry an outlier of one half into the other. Raises ValueError for less than four rows or three
+    coordinates, and for coordinates that are constant in one half.
     """
     _check_matrix(noise)
-    if noise.shape[0] < 2 or noise.shape[1] < 3:
+    if noise.shape[0] < 4 or noise.shape[1] < 3:
         raise ValueError(
-            f"noise has shape {tuple(noise.shape)}: give at least two minibatches and three coordinates"
+            f"noise has shape {tuple(noise.shape)}: give at least four minibatches and three coordinates"
         )
-    halves = torch.stack([noise[start::2].double().square().mean(0) for start in (0, 1)])
+    halves = torch.stack([noise[start::2].double().var(0) for start in (0, 1)])
     if not halves.all():
-        raise ValueError("a coordinate is 0 in one half of the minibatches: leave it out")
+        raise ValueError(
+            "a coordinate is constant in one half of the minibatches: leave out those without noise"
+        )
     return float(torch.corrcoef(halves.log())[0, 1])
 
 
