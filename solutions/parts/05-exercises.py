@@ -266,14 +266,8 @@ import torch
 from flatlab.checks.answers import compare
 from flatlab.checks.chapter02.batches import lent
 from flatlab.checks.chapter05 import truths
-from flatlab.checks.chapter05.step import (
-    HINTS,
-    OneStep,
-    Restored,
-    built,
-    module_loss,
-    restored_verdict,
-)
+from flatlab.checks.chapter05.modules import Descent, built, module_loss
+from flatlab.checks.chapter05.step import HINTS, OneStep, Restored, restored_verdict
 
 
 @check.sam_step.hidden("a loss that raises an error at w + e")
@@ -289,7 +283,7 @@ class RaisesAtSecondPoint(Restored):
                 raise FloatingPointError("this loss breaks at w + e")
             return loss(module)
 
-        sgd, raised = torch.optim.SGD(model.parameters(), inputs["rate"]), "nothing"
+        sgd, raised = Descent(model.parameters(), inputs["rate"]), "nothing"
         try:
             with lent(student, dual_norm_ascent=truths.dual_norm_ascent):
                 student(model, breaking, sgd, inputs["rho"])
@@ -313,7 +307,7 @@ class ZeroGradient(Restored):
 
     def call(self, student, inputs):
         model = built(inputs)
-        sgd = torch.optim.SGD(model.parameters(), inputs["rate"])
+        sgd = Descent(model.parameters(), inputs["rate"])
         with lent(student, dual_norm_ascent=truths.dual_norm_ascent):
             student(model, lambda m: 0.0 * module_loss(inputs)(m), sgd, inputs["rho"])
         return {"after": [p.detach() for p in model.parameters()]}
@@ -328,7 +322,7 @@ class FrozenLayer(OneStep):
     def call(self, student, inputs):
         model = built(inputs)
         model[0].requires_grad_(False)
-        sgd = torch.optim.SGD(model.parameters(), inputs["rate"])
+        sgd = Descent(model.parameters(), inputs["rate"])
         with lent(student, dual_norm_ascent=truths.dual_norm_ascent):
             student(model, module_loss(inputs), sgd, inputs["rho"])
         return {"after": [p.detach() for p in model.parameters()]}

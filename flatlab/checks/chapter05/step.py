@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import nn
 
 from flatlab.checks.answers import array, compare
 from flatlab.checks.chapter02.batches import lent
 from flatlab.checks.chapter05 import truths
+from flatlab.checks.chapter05.modules import Descent, built, module_loss
 from flatlab.checks.chapter05.truths import ascent, dual_norm_ascent, each, flat
 from flatlab.checks.core import Exercise
 
@@ -55,27 +54,6 @@ HINTS = (
         "loss_fn(model) returns a 0-d tensor; .item() before .backward() makes it a number.",
     ),
 )
-
-
-def built(inputs) -> nn.Sequential:
-    """The drawn network as a module, in the dtype that was drawn."""
-    w1, b1, w2, b2 = (torch.tensor(p) for p in inputs["params"])
-    model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)).to(w1.dtype)
-    with torch.no_grad():
-        for p, value in zip(model.parameters(), (w1, b1, w2, b2), strict=True):
-            p.copy_(value)
-    return model
-
-
-def module_loss(inputs):
-    """model -> mean squared error, 0-d."""
-
-    def loss(model: nn.Module) -> torch.Tensor:
-        dtype = next(model.parameters()).dtype
-        x, y = (torch.tensor(inputs[k]).to(dtype) for k in ("x", "y"))
-        return ((model(x) - y) ** 2).mean()
-
-    return loss
 
 
 def trajectory(inputs, kind: str = "right") -> np.ndarray:
@@ -170,7 +148,7 @@ class OneStep:
 
     def call(self, student, inputs):
         model = built(inputs)
-        sgd = torch.optim.SGD(model.parameters(), inputs["rate"], momentum=inputs["momentum"])
+        sgd = Descent(model.parameters(), inputs["rate"], inputs["momentum"])
         losses = []
         with lent(student, dual_norm_ascent=dual_norm_ascent):
             for _ in range(inputs["steps"]):

@@ -16,6 +16,7 @@ from flatlab.checks.chapter05 import (
     average,
     exact,
     gradient,
+    modules,
     penalty,
     step,
     truths,
@@ -31,6 +32,8 @@ CASES = read_cases(FOLDER / "05-sharpness-aware.py")
 SOLUTIONS = {cell.name: cell.text for cell in CHAPTER.of("exercise")}
 CHECKS = {cell.name: cell.text for cell in CHAPTER.of("check")}
 SEEDS = range(6)
+ONE = torch.ones(())
+torch.func.jvp(torch.func.grad(torch.sin), (ONE,), (ONE,))  # imports, which crawl under the guard
 
 
 def graded(exercise: str, answer: str) -> str:
@@ -176,7 +179,7 @@ def test_the_exact_gradient_is_the_difference_quotient(seed):
 
 def test_three_steps_are_those_of_the_packages_optimizer():
     inputs = drawn(step.ThreeSteps(), 0)
-    model, loss_of_model = step.built(inputs), step.module_loss(inputs)
+    model, loss_of_model = modules.built(inputs), modules.module_loss(inputs)
     optimizer = sam.SAM(model.parameters(), torch.optim.SGD, rho=0.3, lr=0.2, momentum=0.8)
 
     def closure():
@@ -189,6 +192,21 @@ def test_three_steps_are_those_of_the_packages_optimizer():
         optimizer.step(closure)
     got = truths.flat([p.detach().numpy() for p in model.parameters()])
     assert np.allclose(got, step.trajectory(inputs), rtol=1e-10)
+
+
+def test_the_checks_optimizer_steps_as_torchs():
+    ends = []
+    for kind in (modules.Descent, torch.optim.SGD):
+        w = torch.nn.Parameter(torch.tensor([1.0, -2.0, 0.5]).double())
+        frozen = torch.nn.Parameter(torch.ones(2))
+        optimizer = kind([w, frozen], lr=0.2, momentum=0.8)
+        for _ in range(4):
+            optimizer.zero_grad()
+            (w**4).sum().backward()
+            optimizer.step()
+        assert torch.equal(frozen, torch.ones(2))
+        ends.append(w.detach())
+    assert torch.allclose(*ends, rtol=1e-12)
 
 
 @pytest.mark.parametrize("alpha", [10.0, 1e-3])
