@@ -77,7 +77,8 @@ class SAM(Optimizer):
     Raises ValueError or TypeError for rho < 0, p < 1, complex parameters, a base optimizer that is
     neither class nor instance, has other parameters or needs a closure itself; RuntimeError for
     steps out of order or no gradient at all; FloatingPointError, with the parameters at w, if the
-    gradient at w holds NaN or inf and there is no GradScaler.
+    gradient at w holds NaN or inf and there is no GradScaler. That at w + e goes to the base
+    optimizer as it is, as any gradient would.
 
     Sources: Foret et al., 2021, "Sharpness-aware minimization for efficiently improving
     generalization", eq. 2, 3 and algorithm 1; Kwon et al., 2021, "ASAM", eq. 6.

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 import torch
-from torch import nn
+from small_training import batch, closure_of, network, same, train, weights
 from torch.nn.functional import mse_loss
 
 from flatlab import SAM
@@ -16,45 +16,6 @@ OPTIONS = {
     "SGD": (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9}),
     "AdamW": (torch.optim.AdamW, {"lr": 0.02, "amsgrad": True}),
 }
-
-
-def network(norm=False):
-    generator = torch.Generator().manual_seed(0)
-    middle = [nn.BatchNorm1d(6)] if norm else []
-    model = nn.Sequential(nn.Linear(3, 6), *middle, nn.Tanh(), nn.Linear(6, 2))
-    for w in model.parameters():
-        nn.init.normal_(w, generator=generator)
-    return model
-
-
-def batch(seed, n=8):
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(n, k, generator=generator) for k in (3, 2)]
-
-
-def closure_of(model, optimizer, X, y):
-    def closure():
-        optimizer.zero_grad()
-        loss = mse_loss(model(X), y)
-        loss.backward()
-        return loss
-
-    return closure
-
-
-def train(model, optimizer, steps, scheduler=None):
-    for k in steps:
-        optimizer.step(closure_of(model, optimizer, *batch(k)))
-        if scheduler is not None:
-            scheduler.step()
-
-
-def weights(model):
-    return [w.detach().clone() for w in model.parameters()]
-
-
-def same(left, right):
-    return all(map(torch.equal, left, right))
 
 
 # --- state ---------------------------------------------------------------------------------------
@@ -163,7 +124,9 @@ def scaled_closure(model, optimizer, scaler, X, y, spoil=()):
     def closure():
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16):
-            loss = mse_loss(model(X).float(), y)
+            prediction = model(X)
+            assert prediction.dtype == torch.bfloat16
+            loss = mse_loss(prediction.float(), y)
         scaler.scale(loss).backward()
         if len(calls) in spoil:
             model[0].weight.grad[0, 0] = math.inf
@@ -178,21 +141,21 @@ def test_the_loss_scale_does_not_matter(max_norm):
     """With scales that are powers of 2, bit for bit; a scale of 1 is no scaling at all."""
     results = []
     for scale in (1.0, 2.0**12):
-        model = network()
+        model = network(dtype=torch.float32)
         optimizer = SAM(model.parameters(), torch.optim.SGD, rho=0.2, lr=0.1, max_norm=max_norm)
         scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=100)
         for k in range(3):
-            closure = scaled_closure(model, optimizer, scaler, *batch(k))
+            closure = scaled_closure(model, optimizer, scaler, *batch(k, dtype=torch.float32))
             optimizer.step(closure, grad_scaler=scaler)
             scaler.update()
         assert scaler.get_scale() == scale
         results.append(weights(model))
     assert same(*results)
-    disabled = network()
+    disabled = network(dtype=torch.float32)
     optimizer = SAM(disabled.parameters(), torch.optim.SGD, rho=0.2, lr=0.1, max_norm=max_norm)
     scaler = torch.amp.GradScaler("cpu", enabled=False)
     for k in range(3):
-        closure = scaled_closure(disabled, optimizer, scaler, *batch(k))
+        closure = scaled_closure(disabled, optimizer, scaler, *batch(k, dtype=torch.float32))
         optimizer.step(closure, grad_scaler=scaler)
         scaler.update()
     assert same(weights(disabled), results[0])
@@ -201,27 +164,34 @@ def test_the_loss_scale_does_not_matter(max_norm):
 @pytest.mark.parametrize("max_norm", [None, 1.0])
 @pytest.mark.parametrize("spoiled", [0, 1])
 def test_an_overflow_in_either_pass_skips_the_step_and_halves_the_scale(spoiled, max_norm):
-    model = network()
+    model = network(dtype=torch.float32)
     optimizer = SAM(
         model.parameters(), torch.optim.SGD, rho=0.2, lr=0.1, momentum=0.9, max_norm=max_norm
     )
     scaler, before = torch.amp.GradScaler("cpu", init_scale=1024.0), weights(model)
-    closure = scaled_closure(model, optimizer, scaler, *batch(0), spoil=(spoiled,))
+    closure = scaled_closure(
+        model, optimizer, scaler, *batch(0, dtype=torch.float32), spoil=(spoiled,)
+    )
     optimizer.step(closure, grad_scaler=scaler)
     scaler.update()
     assert same(before, weights(model)) and not optimizer.state
     assert scaler.get_scale() == 512
-    optimizer.step(scaled_closure(model, optimizer, scaler, *batch(0)), grad_scaler=scaler)
+    optimizer.step(
+        scaled_closure(model, optimizer, scaler, *batch(0, dtype=torch.float32)), grad_scaler=scaler
+    )
     scaler.update()
     assert not same(before, weights(model)) and scaler.get_scale() == 512
 
 
 def test_two_steps_with_a_scaler():
-    model, other = network(), network()
+    model, other = network(dtype=torch.float32), network(dtype=torch.float32)
     one, two = (SAM(m.parameters(), torch.optim.SGD, rho=0.2, lr=0.1) for m in (model, other))
     scalers = [torch.amp.GradScaler("cpu", init_scale=64.0) for _ in range(2)]
-    one.step(scaled_closure(model, one, scalers[0], *batch(0)), grad_scaler=scalers[0])
-    closure = scaled_closure(other, two, scalers[1], *batch(0), spoil=(2,))
+    one.step(
+        scaled_closure(model, one, scalers[0], *batch(0, dtype=torch.float32)),
+        grad_scaler=scalers[0],
+    )
+    closure = scaled_closure(other, two, scalers[1], *batch(0, dtype=torch.float32), spoil=(2,))
     closure()
     assert two.first_step(grad_scaler=scalers[1])
     closure()

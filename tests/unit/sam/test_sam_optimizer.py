@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import torch
+from small_training import batch, closure_of, network, same, train, weights
 from torch import nn
 from torch.nn.functional import mse_loss
 
@@ -14,43 +15,6 @@ import flatlab
 from flatlab import SAM
 
 SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=0.01)
-
-
-def network(seed=0, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(seed)
-    model = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2)).to(dtype)
-    for w in model.parameters():
-        nn.init.normal_(w, generator=generator)
-    return model
-
-
-def batch(seed=1, n=8, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(n, k, generator=generator, dtype=dtype) for k in (3, 2)]
-
-
-def closure_of(model, optimizer, X, y):
-    def closure():
-        optimizer.zero_grad()
-        loss = mse_loss(model(X), y)
-        loss.backward()
-        return loss
-
-    return closure
-
-
-def train(model, optimizer, steps=4):
-    for k in range(steps):
-        optimizer.step(closure_of(model, optimizer, *batch(k)))
-    return weights(model)
-
-
-def weights(model):
-    return [w.detach().clone() for w in model.parameters()]
-
-
-def same(left, right):
-    return all(map(torch.equal, left, right))
 
 
 def by_hand(model, base, rho, p=2, adaptive=False, steps=4):
@@ -87,11 +51,11 @@ def by_hand(model, base, rho, p=2, adaptive=False, steps=4):
 @pytest.mark.parametrize("adaptive", [False, True])
 def test_trajectory_is_that_of_the_algorithm_by_hand(p, adaptive):
     model, reference = network(), network()
-    mine = train(model, SAM(model.parameters(), SGD, rho=0.2, p=p, adaptive=adaptive))
+    mine = train(model, SAM(model.parameters(), SGD, rho=0.2, p=p, adaptive=adaptive), range(4))
     theirs = by_hand(reference, SGD(reference.parameters()), 0.2, p, adaptive)
     torch.testing.assert_close(mine, theirs)
     without = network()
-    plain = train(without, SAM(without.parameters(), SGD, rho=0))
+    plain = train(without, SAM(without.parameters(), SGD, rho=0), range(4))
     assert not torch.allclose(mine[0], plain[0], rtol=1e-3)
 
 
@@ -102,7 +66,7 @@ def test_each_group_has_its_own_rho_in_one_joint_ball(adaptive):
         {"params": model[0].parameters(), "rho": 0.5},
         {"params": model[2].parameters(), "lr": 0.03},
     ]
-    mine = train(model, SAM(groups, SGD, rho=0.1, adaptive=adaptive))
+    mine = train(model, SAM(groups, SGD, rho=0.1, adaptive=adaptive), range(4))
     base = SGD(
         [{"params": reference[0].parameters()}, {"params": reference[2].parameters(), "lr": 0.03}]
     )
@@ -117,7 +81,7 @@ def test_adaptive_in_one_group_alone():
         {"params": model[2].parameters()},
     ]
     optimizer, before = SAM(groups, SGD, rho=0.3), weights(model)
-    closure_of(model, optimizer, *batch())()
+    closure_of(model, optimizer, *batch(1))()
     g = [w.grad.clone() for w in model.parameters()]
     optimizer.first_step()
     s = [before[0] * g[0], before[1] * g[1], g[2], g[3]]
@@ -141,13 +105,13 @@ def test_radius_zero_is_the_base_optimizer_bit_for_bit(p):
 def test_closure_and_two_steps_are_alike_and_the_loss_is_that_at_w():
     model, other = network(), network()
     one, two = (SAM(m.parameters(), SGD, rho=0.2) for m in (model, other))
-    expected = mse_loss(model(batch()[0]), batch()[1])
-    loss = one.step(closure_of(model, one, *batch()))
+    expected = mse_loss(model(batch(1)[0]), batch(1)[1])
+    loss = one.step(closure_of(model, one, *batch(1)))
     assert torch.equal(loss, expected)
-    mse_loss(other(batch()[0]), batch()[1]).backward()
+    mse_loss(other(batch(1)[0]), batch(1)[1]).backward()
     assert two.first_step(zero_grad=True)
     assert all(w.grad is None for w in other.parameters())
-    mse_loss(other(batch()[0]), batch()[1]).backward()
+    mse_loss(other(batch(1)[0]), batch(1)[1]).backward()
     two.second_step(zero_grad=True)
     assert same(weights(model), weights(other))
     assert all(w.grad is None for w in other.parameters())
@@ -160,7 +124,7 @@ def test_parameters_come_back_bit_for_bit(p, adaptive, dtype):
     model = network().to(dtype)
     optimizer = SAM(model.parameters(), SGD, rho=3.0, p=p, adaptive=adaptive)
     before = weights(model)
-    closure_of(model, optimizer, *batch(dtype=dtype))()
+    closure_of(model, optimizer, *batch(1, dtype=dtype))()
     optimizer.first_step()
     assert not any(map(torch.equal, before, weights(model))) or p == 1
     optimizer.restore()
@@ -171,7 +135,7 @@ def test_an_error_in_the_closure_leaves_the_parameters_at_w():
     model = network(dtype=torch.float32)
     optimizer = SAM(model.parameters(), SGD, rho=0.3)
     before, calls = weights(model), []
-    closure = closure_of(model, optimizer, *batch(dtype=torch.float32))
+    closure = closure_of(model, optimizer, *batch(1, dtype=torch.float32))
 
     def stops():
         calls.append(1)
@@ -186,7 +150,7 @@ def test_an_error_in_the_closure_leaves_the_parameters_at_w():
     optimizer.step(closure)  # and it goes on
     reference = network(dtype=torch.float32)
     again = SAM(reference.parameters(), SGD, rho=0.3)
-    again.step(closure_of(reference, again, *batch(dtype=torch.float32)))
+    again.step(closure_of(reference, again, *batch(1, dtype=torch.float32)))
     assert same(weights(model), weights(reference))
 
 
@@ -195,7 +159,7 @@ def test_an_error_in_the_closure_leaves_the_parameters_at_w():
 def test_zero_gradient_gives_zero_perturbation(p, adaptive):
     model = network()
     optimizer, before = SAM(model.parameters(), SGD, p=p, adaptive=adaptive), weights(model)
-    (0 * model(batch()[0])).sum().backward()
+    (0 * model(batch(1)[0])).sum().backward()
     optimizer.first_step()
     assert same(before, weights(model))
 
@@ -226,11 +190,11 @@ def test_parameters_without_gradients_stay_where_they_are():
     model = network()
     model[0].bias.requires_grad_(False)
     optimizer, before = SAM(model.parameters(), torch.optim.SGD, lr=0.1), weights(model)
-    model[2].weight.grad = torch.ones(2, 5).double()
+    model[2].weight.grad = torch.ones(2, 6).double()
     optimizer.first_step()
     after = weights(model)
     assert same(before[:2] + before[3:], after[:2] + after[3:])
-    torch.testing.assert_close(after[2], before[2] + 0.05 / math.sqrt(10))
+    torch.testing.assert_close(after[2], before[2] + 0.05 / math.sqrt(12))
 
 
 @pytest.mark.parametrize("p", [1.5, 2])
@@ -259,7 +223,7 @@ def test_extra_memory_is_one_copy():
     """Between the steps nothing else is held, and the first pass's gradients are given up."""
     model = network()
     optimizer = SAM(model.parameters(), SGD)
-    closure_of(model, optimizer, *batch())()
+    closure_of(model, optimizer, *batch(1))()
     grads = [weakref.ref(w.grad) for w in model.parameters()]
     optimizer.first_step(zero_grad=True)
     gc.collect()
@@ -281,7 +245,7 @@ def test_clipping_is_of_the_base_step_alone():
 
 
 def test_fit_takes_it():
-    X, y = batch(n=20)
+    X, y = batch(1, n=20)
     model, reference = network(), network()
     optimizer = SAM(model.parameters(), torch.optim.SGD, rho=0.1, lr=0.05)
     history = flatlab.fit(model, nn.MSELoss(), (X, y), optimizer=optimizer, steps=5, progress=False)

@@ -5,8 +5,9 @@ from functools import partial
 
 import pytest
 import torch
+from small_training import batch, network, weights
 from torch import distributed as dist
-from torch import multiprocessing, nn
+from torch import multiprocessing
 from torch.nn.functional import mse_loss
 from torch.nn.parallel import DistributedDataParallel
 
@@ -15,21 +16,9 @@ from flatlab import SAM
 RHO, LR, STEPS = 0.5, 0.2, 3
 
 
-def network():
-    generator = torch.Generator().manual_seed(0)
-    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()
-    for w in model.parameters():
-        nn.init.normal_(w, generator=generator)
-    return model
-
-
-def batch(step, rank):
-    generator = torch.Generator().manual_seed(10 * step + rank)
-    return [torch.randn(5, k, generator=generator).double() for k in (3, 2)]
-
-
-def weights(model):
-    return [w.detach().clone() for w in model.parameters()]
+def part(step, rank):
+    """A replica's part of the batch."""
+    return batch(10 * step + rank)
 
 
 def trained(rank, norm):
@@ -44,7 +33,7 @@ def trained(rank, norm):
         return loss
 
     for step in range(STEPS):
-        optimizer.step(partial(closure, *batch(step, rank)))
+        optimizer.step(partial(closure, *part(step, rank)))
     return weights(model)
 
 
@@ -52,7 +41,7 @@ def moved_without_ddp(rank):
     """The mean gradient's step, one replica without a gradient of the first weight."""
     model = network()
     optimizer = SAM(model.parameters(), torch.optim.SGD, RHO, norm="global")
-    mse_loss(model(batch(0, rank)[0]), batch(0, rank)[1]).backward()
+    mse_loss(model(part(0, rank)[0]), part(0, rank)[1]).backward()
     if rank == 1:
         model[0].weight.grad = None
     else:
@@ -65,7 +54,7 @@ def overflowed(rank):
     """What both scalers say after an overflow on the second replica alone."""
     model = DistributedDataParallel(network())
     optimizer = SAM(model.parameters(), torch.optim.SGD, RHO, lr=LR, model=model)
-    scaler, X = torch.amp.GradScaler("cpu", init_scale=8.0), batch(0, rank)[0]
+    scaler, X = torch.amp.GradScaler("cpu", init_scale=8.0), part(0, rank)[0]
 
     def closure():
         optimizer.zero_grad()
@@ -104,7 +93,7 @@ def gradients(params, step):
     for rank in range(2):
         for w, value in zip(model.parameters(), params[rank]):
             w.data.copy_(value)
-        X, y = batch(step, rank)
+        X, y = part(step, rank)
         found.append(torch.autograd.grad(mse_loss(model(X), y), list(model.parameters())))
     return found
 
