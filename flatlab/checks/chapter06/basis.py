@@ -79,6 +79,10 @@ def _wrong_u(u: np.ndarray, right_u: np.ndarray, w: list[np.ndarray]) -> str:
             (w[1] - w[0]) / ((w[1] - w[0]) @ (w[1] - w[0])),
             "u is divided by the square of its length.",
         ),
+        (
+            w[1] - w[0] / np.linalg.norm(w[1] - w[0]),
+            "w2 - w1 / norm divides w1 only: (w2 - w1) / norm.",
+        ),
         (unit(w[1]), "u points from 0 to w2. It starts at w1: w2 - w1."),
         (unit(w[2] - w[0]), "u goes along w3 - w1: it goes along w2 - w1."),
         (unit(w[2] - w[1]), "u goes along w3 - w2: it goes along w2 - w1."),
@@ -146,6 +150,7 @@ def _wrong_v(v: np.ndarray, u: np.ndarray, right_v: np.ndarray, w: list[np.ndarr
 @plane_basis.check("three points in six dimensions")
 class ThreePoints:
     hints = HINTS
+    measured = ("after",)
     tolerance = 1e-5
 
     def draw(self, generator):

@@ -6,7 +6,16 @@ import numpy as np
 import torch
 
 from flatlab.checks.answers import compare
-from flatlab.checks.chapter06 import networks
+from flatlab.checks.chapter06.networks import (
+    MOMENTUM,
+    SEEN,
+    built,
+    counts,
+    drawn,
+    norms,
+    of_batches,
+    statistics,
+)
 from flatlab.checks.core import Exercise
 
 reestimate_batch_norm = Exercise(
@@ -43,19 +52,23 @@ HINTS = (
     ("must match the size of tensor", "Layers have different widths: each keeps its own sums."),
     ("can only concatenate", "batches is a list of tensors: go through it, one batch at a time."),
     ("must be Tensor, not list", "batches is a list of tensors: model(X) for each X of it."),
+    (
+        "running_mean should contain",
+        "X goes through the whole network: each layer gets what the layers before it make of X.",
+    ),
     ("in-place operation", "Work under torch.no_grad(): no gradient is needed."),
 )
 
 
 def wrong_statistics(inputs: dict) -> list[tuple]:
     """What wrong statistics equal, and what was done; each a list of mean, variance, mean, variance, ..."""
-    each, old = networks.of_batches(inputs), [np.asarray(part) for part in inputs["old"]]
-    k, seen = len(each), networks.SEEN
+    each, old = of_batches(inputs), [np.asarray(part) for part in inputs["old"]]
+    k = len(each)
     mean = [np.mean(parts, axis=0) for parts in zip(*each)]
     fresh = [np.zeros_like(a) if i % 2 == 0 else np.ones_like(a) for i, a in enumerate(old)]
-    sizes = networks.counts(inputs)
+    sizes = counts(inputs)
 
-    def moving(start, momentum=networks.MOMENTUM):
+    def moving(start, momentum=MOMENTUM):
         for batch in each:
             start = [(1 - momentum) * a + momentum * b for a, b in zip(start, batch)]
         return start
@@ -64,9 +77,7 @@ def wrong_statistics(inputs: dict) -> list[tuple]:
         return [of(a, sizes[i // 2]) if i % 2 else a for i, a in enumerate(mean)]
 
     pooled = {**inputs, "batches": np.concatenate(np.asarray(inputs["batches"]))[None]}
-    in_eval = [
-        np.mean(parts, axis=0) for parts in zip(*networks.of_batches(inputs, training=False))
-    ]
+    in_eval = [np.mean(parts, axis=0) for parts in zip(*of_batches(inputs, training=False))]
     exponential = (
         "They are exponential averages with momentum 0.1: early batches are nearly forgotten. All "
         "batches count "
@@ -91,10 +102,10 @@ def wrong_statistics(inputs: dict) -> list[tuple]:
         (each[-1], "They are those of the last batch alone: all batches count alike."),
         (each[0], "They are those of the first batch alone: all batches count alike."),
         (
-            [(seen * a + k * b) / (seen + k) for a, b in zip(old, mean)],
+            [(SEEN * a + k * b) / (SEEN + k) for a, b in zip(old, mean)],
             (
                 "The batches were averaged together with the old statistics, which counted as those of "
-                f"{seen} batches: reset_running_stats() forgets them."
+                f"{SEEN} batches: reset_running_stats() forgets them."
             ),
         ),
         (
@@ -102,7 +113,7 @@ def wrong_statistics(inputs: dict) -> list[tuple]:
             "They are those of a new layer, 0 and 1: reset, and then no batch went through in training mode.",
         ),
         (
-            networks.of_batches(pooled)[0],
+            of_batches(pooled)[0],
             (
                 "All batches went through as one: the statistics are the mean over batches of each batch's "
                 "mean and variance."
@@ -152,15 +163,15 @@ class Gathered:
     training = True
 
     def draw(self, generator):
-        return networks.drawn(generator, self.kind, batches=3)
+        return drawn(generator, self.kind, batches=3)
 
     def call(self, student, inputs):
-        model = networks.built(inputs).train(self.training)
+        model = built(inputs).train(self.training)
         student(model, [torch.tensor(X) for X in np.asarray(inputs["batches"])])
-        return {"statistics": networks.statistics(model)}
+        return {"statistics": statistics(model)}
 
     def verdict(self, inputs, outputs):
-        each = networks.of_batches(inputs)
+        each = of_batches(inputs)
         mean = [np.mean(parts, axis=0) for parts in zip(*each)]
         return compare(
             list(outputs["statistics"]),
@@ -181,12 +192,13 @@ class ThreeBatches(Gathered):
 @reestimate_batch_norm.check("nothing else changes")
 class Rest:
     hints = HINTS
+    measured = ("acted", "modes", "momenta", "same", "graphs", "batches")
 
     def draw(self, generator):
-        return networks.drawn(generator, "dense", batches=2)
+        return drawn(generator, "dense", batches=2)
 
     def call(self, student, inputs):
-        model = networks.built(inputs).train()
+        model = built(inputs).train()
         model[2].eval()
         modes = [module.training for module in model.modules()]
         batches = [torch.tensor(X) for X in np.asarray(inputs["batches"])]
@@ -195,14 +207,14 @@ class Rest:
         return {
             "acted": int(model[3].acted),
             "modes": [int(a == b) for a, b in zip(modes, later)],
-            "momenta": [str(m.momentum) for m in networks.norms(model)],
+            "momenta": [str(m.momentum) for m in norms(model)],
             "same": [
                 int(torch.equal(p, torch.as_tensor(w)))
                 for p, w in zip(model.parameters(), inputs["weights"])
             ],
             "graphs": sum(
                 p.grad is not None or m.running_mean.requires_grad
-                for m in networks.norms(model)
+                for m in norms(model)
                 for p in model.parameters()
             ),
             "batches": torch.stack(batches),
@@ -226,9 +238,9 @@ class Rest:
                 f"{outputs['modes'].count(0)} of {len(outputs['modes'])} modules came back in another "
                 "mode: note each module's `training` before, and set it back one by one."
             )
-        if set(outputs["momenta"]) != {str(networks.MOMENTUM)}:
+        if set(outputs["momenta"]) != {str(MOMENTUM)}:
             return (
-                f"The layers' momentum was {networks.MOMENTUM} and is {outputs['momenta'][0]} now: the next "
+                f"The layers' momentum was {MOMENTUM} and is {outputs['momenta'][0]} now: the next "
                 "training would gather differently. Set it back."
             )
         if outputs["graphs"]:

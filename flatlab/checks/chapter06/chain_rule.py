@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from flatlab.checks.answers import array, compare
+from flatlab.checks.answers import compare
 from flatlab.checks.chapter02.batches import lent
-from flatlab.checks.chapter06 import formulas
-from flatlab.checks.chapter06.paths import NAMES, drawn, tensors
+from flatlab.checks.chapter06.formulas import chain, line, parabola
+from flatlab.checks.chapter06.paths import NAMES, drawn, tensors, vector
 from flatlab.checks.core import Exercise
 from flatlab.checks.toys import normal
 
@@ -17,7 +17,7 @@ curve_gradient = Exercise(
     remaining=("the two ends", "weights of any shape", "one gradient of the loss a call"),
 )
 
-CURVES = {"chain": formulas.chain, "bezier": formulas.parabola}
+CURVES = {"chain": chain, "bezier": parabola}
 TS = (0.08, 0.23, 0.41, 0.62, 0.77, 0.94)
 HINTS = (
     ("unexpected keyword argument", "loss_grad takes the weights alone: loss_grad(w)."),
@@ -72,6 +72,10 @@ def wrong_shares(curve: str) -> list[tuple]:
         return [
             *shared,
             (
+                lambda t: 2 * t if t <= 0.5 else 2 * t - 1,
+                "the factor of the second half is 2(t - 1/2): that is the share of w2, not of theta.",
+            ),
+            (
                 lambda t: 2 * t,
                 "the factor is 2t in both halves: in the second one theta's share falls.",
             ),
@@ -91,6 +95,7 @@ class OneCurve:
     """Not a check by itself: a subclass says which curve."""
 
     hints = HINTS
+    measured = ("after", "asked", "flag")
     curve = "chain"
     ts = TS
 
@@ -104,7 +109,7 @@ class OneCurve:
         }
 
     def call(self, student, inputs):
-        shape, found, after, counts = np.shape(inputs["w1"]), [], [], []
+        shape, found, after, counts, flags = np.shape(inputs["w1"]), [], [], [], []
         asked = 0
 
         def loss_grad(w):
@@ -114,13 +119,14 @@ class OneCurve:
             terms = [torch.as_tensor(inputs[k], dtype=w.dtype) for k in ("diagonal", "start")]
             return slope(w, *terms)
 
-        with lent(student, polychain=formulas.chain, bezier=formulas.parabola):
+        with lent(student, polychain=chain, bezier=parabola):
             for t in inputs["ts"]:
                 asked, weights = 0, tensors(inputs)
-                found.append(array(student(loss_grad, t, *weights, self.curve), shape))
+                found.append(vector(student(loss_grad, t, *weights, self.curve), shape))
                 counts.append(asked)
+                flags.append(any(w.requires_grad for w in weights))
                 after.append(torch.stack([w.detach() for w in weights]))
-        return {"found": found, "after": after, "asked": counts}
+        return {"found": found, "after": after, "asked": counts, "flag": any(flags)}
 
     def verdict(self, inputs, outputs):
         weights = [np.asarray(inputs[name]) for name in NAMES]
@@ -140,6 +146,19 @@ class OneCurve:
         for place, where in places(self.curve):
             for factor in (right, lambda t: 1.0):
                 wrong.append((gradients(place, factor), f"For curve = {self.curve!r} {where}"))
+        other = "bezier" if self.curve == "chain" else "chain"
+        elsewhere = (
+            f"For curve = {self.curve!r} it gives the gradient on the other curve, {other!r}: with which names "
+            "is curve compared?"
+        )
+        wrong.append((gradients(CURVES[other], lambda t: share(other, t)), elsewhere))
+        times_theta = [weights[1] * gradient for gradient in gradients(of, lambda t: 1.0)]
+        wrong.append(
+            (
+                times_theta,
+                "loss_grad is multiplied by theta: its factor is the derivative in theta.",
+            )
+        )
         got, exact = list(outputs["found"]), gradients(of, right)
         message = compare(got, exact, 1e-5, wrong, "other")
         if message == "other":
@@ -158,6 +177,11 @@ class OneCurve:
         return message or self.left_alone(inputs, outputs)
 
     def left_alone(self, inputs, outputs):
+        if outputs["flag"]:
+            return (
+                "A tensor that was passed in requires a gradient now: requires_grad_() changes the caller's "
+                "tensor. Set it on a copy, such as theta.clone()."
+            )
         for after in outputs["after"]:
             for k, name in enumerate(NAMES):
                 if not np.array_equal(after[k], inputs[name]):
@@ -174,7 +198,7 @@ def places(curve: str) -> list[tuple]:
             "loss_grad is asked for at theta: the loss is taken at the curve's point.",
         ),
         (CURVES[other], f"loss_grad is asked for at a point of the other curve, {other!r}."),
-        (formulas.line, "loss_grad is asked for at a point of the straight line."),
+        (line, "loss_grad is asked for at a point of the straight line."),
         (lambda t, w1, theta, w2: w1, "loss_grad is asked for at w1."),
         (
             lambda t, w1, theta, w2: CURVES[curve](1 - t, w1, theta, w2),

@@ -7,7 +7,7 @@ import torch
 
 from flatlab.checks.answers import array, compare
 from flatlab.checks.chapter06.basis import gram_schmidt
-from flatlab.checks.core import Exercise
+from flatlab.checks.core import Exercise, WrongAnswer
 from flatlab.checks.toys import normal
 
 plane_coordinates = Exercise("plane_coordinates", remaining=())
@@ -35,6 +35,10 @@ def coordinate_mistakes(points: np.ndarray, w1: np.ndarray, u: np.ndarray, v: np
     return [
         (pair(points @ u, points @ v), "w1 is not subtracted: the plane's origin (0, 0) is w1."),
         (pair(y, x), "The coordinates are exchanged: the one along u comes first."),
+        (
+            pair(x, y).T.reshape(pair(x, y).shape),
+            "The numbers are right, but reshape does not exchange rows and columns: stack along dim=-1.",
+        ),
         (pair(-x, -y), "The sign is turned: points - w1, not w1 - points."),
         (pair((points + w1) @ u, (points + w1) @ v), "w1 is added: subtract it."),
         (
@@ -57,18 +61,6 @@ def coordinate_mistakes(points: np.ndarray, w1: np.ndarray, u: np.ndarray, v: np
     ]
 
 
-def layout_message(got: np.ndarray, right: np.ndarray) -> str | None:
-    """What to say of coordinates that are right but laid out in another order."""
-    if got.shape == right.T.shape and np.allclose(got, right.T, rtol=1e-4, atol=1e-6):
-        return (
-            "The numbers are right, but lie the other way: first all x, then all y. One row for each point: "
-            "torch.stack([x, y], dim=-1)."
-        )
-    if got.shape == right.shape and np.allclose(got.ravel(), right.T.ravel(), rtol=1e-4, atol=1e-6):
-        return "The numbers are right, but reshape does not exchange rows and columns: stack along dim=-1."
-    return None
-
-
 @plane_coordinates.check("five points, in the plane and beside it")
 class FivePoints:
     hints = HINTS
@@ -85,23 +77,24 @@ class FivePoints:
     def call(self, student, inputs):
         given = [torch.tensor(inputs[name]) for name in ("points", "w1", "u", "v")]
         result = student(*given)
-        if isinstance(result, list | tuple) and len(self.shape) == 2 and len(result) == 2:
-            result = torch.stack([torch.as_tensor(part) for part in result])
         wanted = (*self.shape[:-1], 2)
-        if isinstance(result, torch.Tensor) and tuple(result.shape) == wanted[::-1]:
-            wanted = wanted[::-1]
+        if isinstance(result, list | tuple) and len(self.shape) == 2 and len(result) == 2:
+            raise WrongAnswer(
+                "It returned two tensors, all x and all y. One row (x, y) for each point is needed, in one "
+                "tensor: torch.stack([x, y], dim=-1)."
+            )
+        if np.shape(result) == wanted[::-1] != wanted:
+            raise WrongAnswer(
+                f"It returned shape {tuple(np.shape(result))}, first all x, then all y? One row (x, y) for each "
+                "point is needed: torch.stack([x, y], dim=-1)."
+            )
         return {"xy": array(result, wanted), "points": given[0], "w1": given[1]}
 
     def verdict(self, inputs, outputs):
         points, w1, u, v = (np.asarray(inputs[name]) for name in ("points", "w1", "u", "v"))
         right = np.stack([(points - w1) @ u, (points - w1) @ v], axis=-1)
-        got = np.asarray(outputs["xy"])
-        if message := layout_message(got, right) if points.ndim == 2 else None:
-            return message
-        if got.shape != right.shape:
-            return f"It returned shape {got.shape}; one row (x, y) for each point is needed: {right.shape}."
         wrong = compare(
-            got,
+            outputs["xy"],
             right,
             1e-5,
             coordinate_mistakes(points, w1, u, v),

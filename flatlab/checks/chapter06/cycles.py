@@ -37,7 +37,7 @@ def cycle_mistakes(steps: np.ndarray, cycle: int, low: float, high: float) -> li
     t = (place + 1) / cycle
     falling, rising = (1 - 2 * t) * high + 2 * t * low, (2 - 2 * t) * low + (2 * t - 1) * high
     last = right_cycle(np.array([cycle - 1]), cycle, low, high)
-    behind = "The first step of a cycle has t = 1/cycle, not 0: is the + 1 missing?"
+    behind = "It is a step behind: step 0 has t = 1/cycle. Is the + 1 missing, or is step counted from 1?"
     free = (steps + 1) / cycle
     beyond = np.where(
         free <= 0.5,
@@ -48,11 +48,19 @@ def cycle_mistakes(steps: np.ndarray, cycle: int, low: float, high: float) -> li
         (low + gap * np.abs(1 - 2 * place / cycle), behind),
         (
             right_cycle(steps - 2, cycle, low, high),
-            "It runs a step late: steps are counted from 0, so t = (step % cycle + 1) / cycle.",
+            "It is two steps behind: steps are counted from 0, so t = (step % cycle + 1) / cycle.",
         ),
         (
             low + high - right,
             "low and high are exchanged: it comes from high, and is at low in the cycle's middle.",
+        ),
+        (
+            low + gap * np.abs(1 - 2 * (steps % (cycle + 1)) / cycle),
+            "Its cycle has cycle + 1 steps: (step % cycle + 1), not step % (cycle + 1).",
+        ),
+        (
+            np.where(t <= 0.5, falling, (1 - 2 * t) * low + 2 * t * high),
+            "Behind the middle it goes above high: there 2t - 1 runs from 0 to 1, not 2t.",
         ),
         (
             np.full(len(steps), high),

@@ -133,6 +133,22 @@ WRONG_PARABOLAS = (
         "The share of theta lacks its 1 - t: at t = 1 it must be 0.",
     ),
     (
+        lambda t, w1, theta, w2: (1 - t) * 2 * w1 + 2 * t * (1 - t) * theta + t * 2 * w2,
+        "The shares of w1 and w2 are doubled where they should be squared: ** 2, not * 2.",
+    ),
+    (
+        lambda t, w1, theta, w2: (1 - t) * 2 * w1 + 2 * t * (1 - t) * theta + t**2 * w2,
+        "The share of w1 is doubled where it should be squared: ** 2, not * 2.",
+    ),
+    (
+        lambda t, w1, theta, w2: (1 - t) ** 2 * w1 + 2 * t * (1 - t) * theta + t * 2 * w2,
+        "The share of w2 is doubled where it should be squared: ** 2, not * 2.",
+    ),
+    (
+        lambda t, w1, theta, w2: ((1 - t) * w1) ** 2 + 2 * t * (1 - t) * theta + (t * w2) ** 2,
+        "The weights are squared together with their shares: only 1 - t and t are.",
+    ),
+    (
         lambda t, w1, theta, w2: (
             (1 - t) * (1 - 2 * t) * w1 + 4 * t * (1 - t) * theta + t * (2 * t - 1) * w2
         ),

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from flatlab.checks.core import WrongAnswer
 from flatlab.checks.toys import normal
 
 MOMENTUM = 0.1
@@ -92,8 +93,17 @@ def set_statistics(model: nn.Module, values: Sequence[np.ndarray]) -> None:
 
 def statistics(model: nn.Module) -> list[np.ndarray]:
     """Running mean and variance of each layer, one after the other."""
-    parts = [part for m in norms(model) for part in (m.running_mean, m.running_var)]
-    return [part.detach().clone().numpy() for part in parts]
+    found = []
+    for module in norms(model):
+        wanted = (module.num_features,)
+        for name, part in (("mean", module.running_mean), ("var", module.running_var)):
+            if not isinstance(part, torch.Tensor) or tuple(part.shape) != wanted:
+                raise WrongAnswer(
+                    f"running_{name} of a layer with {wanted[0]} units is no tensor of shape {wanted} now: "
+                    "it holds one number for each unit that enters the layer."
+                )
+            found.append(part.detach().clone().numpy())
+    return found
 
 
 def of_batches(inputs: dict, training: bool = True) -> list[list[np.ndarray]]:

@@ -8,7 +8,7 @@ import torch
 from flatlab.checks.answers import array, compare
 from flatlab.checks.chapter04.refusals import refusal, refusal_verdict
 from flatlab.checks.chapter06.formulas import WRONG_CHAINS, WRONG_PARABOLAS, chain, parabola
-from flatlab.checks.core import Exercise
+from flatlab.checks.core import Exercise, WrongAnswer
 from flatlab.checks.toys import normal
 
 polychain = Exercise(
@@ -54,6 +54,15 @@ def tensors(inputs: dict) -> list[torch.Tensor]:
     return [torch.tensor(inputs[name]) for name in NAMES]
 
 
+def vector(value: object, shape: tuple[int, ...]) -> np.ndarray:
+    """A returned tensor as an array; a list of numbers would not do in the experiments."""
+    if value is not None and not isinstance(value, torch.Tensor):
+        raise WrongAnswer(
+            f"It returned a {type(value).__name__}: a tensor of shape {shape} is needed."
+        )
+    return array(value, shape)
+
+
 class AlongCurve:
     """Not a check by itself: a subclass says which curve."""
 
@@ -65,7 +74,7 @@ class AlongCurve:
 
     def call(self, student, inputs):
         shape = np.shape(inputs["w1"])
-        points = [array(student(t, *tensors(inputs)), shape) for t in inputs["ts"]]
+        points = [vector(student(t, *tensors(inputs)), shape) for t in inputs["ts"]]
         return {"points": points}
 
     def verdict(self, inputs, outputs):
@@ -94,6 +103,7 @@ class EndsAndInputs:
     """Not a check by itself: the curve starts at w1, ends at w2, and hands out new tensors."""
 
     hints = HINTS
+    measured = ("called", "after")
 
     def draw(self, generator):
         return {"ts": [0.0, 0.3, 0.5, 0.8, 1.0], **drawn(generator, 4)}
@@ -104,7 +114,7 @@ class EndsAndInputs:
             weights = tensors(inputs)
             point = student(t, *weights)
             if t in (0, 1):
-                ends.append(array(point, (4,)))
+                ends.append(vector(point, (4,)))
             called.append(torch.stack(weights))
             if isinstance(point, torch.Tensor):
                 point.detach().add_(1)  # so that a shared tensor shows itself

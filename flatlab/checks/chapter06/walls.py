@@ -26,6 +26,9 @@ DIP = (
     "The absolute value is taken, so that a dip counts as a barrier: take the maximum of loss minus "
     "line."
 )
+INSIDE = (
+    "A barrier is never negative: the two ends belong to the points, and there loss and line agree."
+)
 
 
 def chord(losses: np.ndarray) -> np.ndarray:
@@ -82,6 +85,11 @@ def height_mistakes(losses: np.ndarray) -> list[tuple]:
             ),
         ),
         (above[m // 2], "It looks at the midpoint only: the maximum runs over all points."),
+        *([(above[1:-1].max(), INSIDE)] if m > 2 else []),
+        (
+            (losses - ((1 - (i / m - 1)) * first + (i / m - 1) * last)).max(),
+            "s is i / m - 1: the division comes first. i / (m - 1).",
+        ),
         (above.sum(), "The heights are added up: take their maximum."),
         (above.mean(), "The heights are averaged: take their maximum."),
         (above.argmax(), "This is the place of the maximum, not its height: max, not argmax."),
@@ -127,6 +135,7 @@ def height_mistakes(losses: np.ndarray) -> list[tuple]:
 @barrier.check("a wall between ends of unlike height")
 class Wall:
     hints = HINTS
+    measured = ("after",)
 
     def draw(self, generator):
         """Two humps and a dip: the highest loss near the higher end, the barrier near the lower one."""

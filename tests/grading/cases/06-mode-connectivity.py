@@ -335,6 +335,21 @@ def curve_gradient(loss_grad, t, w1, theta, w2, curve):
     return share * loss_grad(phi(t, w1, theta, w2))
 
 
+# %% misconception="curve_gradient" name="flag-left-on" message="requires_grad_() changes the caller's tensor"
+def curve_gradient(loss_grad, t, w1, theta, w2, curve):
+    theta.requires_grad_()
+    point = polychain(t, w1, theta, w2) if curve == "chain" else bezier(t, w1, theta, w2)
+    point.backward(loss_grad(point.detach()))
+    return theta.grad
+
+
+# %% misconception="curve_gradient" name="name-misspelt" message="with which names is curve compared?"
+def curve_gradient(loss_grad, t, w1, theta, w2, curve):
+    if curve == "Bezier":
+        return 2 * t * (1 - t) * loss_grad(bezier(t, w1, theta, w2))
+    return 2 * min(t, 1 - t) * loss_grad(polychain(t, w1, theta, w2))
+
+
 # %% alternative="curve_gradient" name="autograd-through-the-curve"
 def curve_gradient(loss_grad, t, w1, theta, w2, curve):
     leaf = theta.detach().clone().requires_grad_()
@@ -443,6 +458,13 @@ def barrier(losses):
 def barrier(losses):
     s = torch.linspace(0, 1)
     return (losses - ((1 - s) * losses[0] + s * losses[-1])).max().item()
+
+
+# %% misconception="barrier" name="without-the-ends" message="A barrier is never negative"
+def barrier(losses):
+    s = torch.linspace(0, 1, len(losses), dtype=losses.dtype)
+    rise = losses - ((1 - s) * losses[0] + s * losses[-1])
+    return rise[1:-1].max().item()
 
 
 # %% alternative="barrier" name="numpy-interp"
@@ -620,7 +642,7 @@ def plane_coordinates(points, w1, u, v):
     return torch.stack([points @ u, points @ v], dim=-1)
 
 
-# %% misconception="plane_basis" name="coordinates-as-rows" message="lie the other way: first all x, then all y"
+# %% misconception="plane_basis" name="coordinates-as-rows" message="first all x, then all y? One row (x, y) for each point is needed"
 def plane_basis(w1, w2, w3):
     u, d = w2 - w1, w3 - w1
     if u.norm() == 0 or d.norm() == 0:
@@ -1049,7 +1071,7 @@ def reestimate_batch_norm(model, batches):
         m.training = modes[m]
 
 
-# %% misconception="fge_learning_rate" name="starts-at-high" message="is the + 1 missing?"
+# %% misconception="fge_learning_rate" name="starts-at-high" message="Is the + 1 missing"
 def fge_learning_rate(step, cycle, low, high):
     if cycle < 2 or cycle % 2:
         raise ValueError("cycle")
