@@ -37,11 +37,12 @@ lab: $(VENV)/.course
 	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)/notebooks" \
 	    --LabApp.default_url=/lab/tree/00-start-here/00-start-here.ipynb $(LAB_ARGS)
 
-# JOBS at a time. The slow ones, which start servers, kernels and graders, go in groups that share
-# what they have made (tests/sharing.py).
+# Most tests run JOBS at a time, the slow ones that mind no company too (tests/sharing.py). Those
+# that kill, count seconds or fill the machine run one after another.
 test: $(VENV)/.dev lint
 	$(BIN)/python -m pytest -n $(JOBS) -m "not ($(SLOW))" $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -m "$(SLOW)" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -m beside $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "($(SLOW)) and not beside" $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(JOBS) -m "not ($(SLOW))" $(PYTEST_ARGS)

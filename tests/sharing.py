@@ -1,26 +1,19 @@
 """Which slow tests run in one process, and in which order, where pytest-xdist runs several.
 
-Tests of a file share what one of them has made (a graded class, a browser), of a file that goes
-through the chapters what was made for one chapter. What takes longest begins first.
+Those marked ``beside`` are slow, but mind no company. Tests of a file share what one of them has
+made (a graded class), of a file that goes through the chapters what was made for one chapter.
+What takes longest begins first.
 """
 
 import pytest
 
-SLOW = {"slow", "notebooks", "grading", "browser", "peers"}
-LONGEST_FIRST = (
-    "test_chapters.py",
-    "test_batch_killed.py",
-    "test_attacks.py",
-    "test_cases.py",
-    "test_damage_graded.py",
-    "test_verdict_cases.py",
-)
+LONGEST_FIRST = ("test_chapters.py", "test_cases.py", "test_damage_graded.py")
 
 
 def share(items: list[pytest.Item]) -> None:
-    """Give every slow test of ``items`` its group, and sort them."""
+    """Give every test of ``items`` that may run beside others its group, and sort them."""
     for item in items:
-        if any(item.get_closest_marker(name) for name in SLOW):
+        if item.get_closest_marker("beside"):
             item.add_marker(pytest.mark.xdist_group(group(item)))
     items.sort(key=_place)  # stable
 

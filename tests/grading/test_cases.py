@@ -4,7 +4,7 @@ import pytest
 from every_case import CHAPTERS, EXERCISES, of
 from harness import Case, one_line
 
-pytestmark = [pytest.mark.grading, pytest.mark.slow]
+pytestmark = [pytest.mark.grading, pytest.mark.slow, pytest.mark.beside]
 
 
 @of("misconception")

@@ -72,6 +72,7 @@ def nbval(notebook: Path) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.slow
+@pytest.mark.beside
 @pytest.mark.notebooks
 @every_chapter
 def test_stored_results_come_out_again(chapter):

@@ -95,10 +95,10 @@ def curves(three, broken_from):
 
 @pytest.mark.parametrize(("small", "large", "share"), [(8, 32, 1), (32, 32, 0), (64, 1000, 1)])
 def test_the_factor_that_breaks_a_curve_is_found(three, small, large, share):
-    [point] = three.earlier(curves(three, {1000: small, 4000: large}))
+    [point] = three.earlier(curves(three, {1024: small, 4096: large}))
     assert point.share == share
-    assert f"{small} (n = 1000)" in point.found
-    assert f"{min(large, 256)} (n = 4000)" in point.found
+    assert f"{small} (n = 1024)" in point.found
+    assert f"{min(large, 256)} (n = 4096)" in point.found
 
 
 def test_a_cycle_of_rates_and_one_of_batches_change_after_the_same_samples():

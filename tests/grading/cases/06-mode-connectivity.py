@@ -483,7 +483,7 @@ def barrier(losses):
     for i, loss in enumerate(values):
         s = i / (len(values) - 1)
         rises.append(loss - ((1 - s) * values[0] + s * values[-1]))
-    return math.nan if any(math.isnan(rise) for rise in rises) else max(rises)
+    return float("nan") if any(rise != rise for rise in rises) else max(rises)
 
 
 # %% alternative="barrier" name="float32-tensor"
@@ -995,7 +995,7 @@ def reestimate_batch_norm(model, batches):
         module.training = mode
 
 
-# %% misconception="reestimate_batch_norm" name="asks-the-package" message="calls flatlab.curvature"
+# %% misconception="reestimate_batch_norm" name="asks-the-package" message="calls flatlab."
 def reestimate_batch_norm(model, batches):
     from flatlab.curvature import reestimate_batch_norm
 
@@ -1129,6 +1129,8 @@ def fge_learning_rate(step, cycle, low, high):
 
 # %% misconception="fge_learning_rate" name="cosine" message="It swings like a cosine"
 def fge_learning_rate(step, cycle, low, high):
+    import math
+
     if cycle < 2 or cycle % 2:
         raise ValueError("cycle")
     t = (step % cycle + 1) / cycle
@@ -1167,7 +1169,7 @@ def fge_learning_rate(step, cycle, low, high):
     return low + (high - low) * abs(1 - 2 * t)
 
 
-# %% misconception="fge_learning_rate" name="asks-the-package" message="calls flatlab.averaging.fge_learning_rate"
+# %% misconception="fge_learning_rate" name="asks-the-package" message="calls flatlab."
 def fge_learning_rate(step, cycle, low, high):
     import flatlab
 

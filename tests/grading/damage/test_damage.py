@@ -11,7 +11,7 @@ from damage_operators import OPERATORS, TO_CELLS, TO_FILES, composed
 from flatlab.course.layout import Layout
 from flatlab.course.rebuild import Release
 
-pytestmark = pytest.mark.grading
+pytestmark = [pytest.mark.grading, pytest.mark.beside]
 
 LAYOUT = Layout.find(Path(__file__).parent)
 BUILT = {name: path for name in LAYOUT.chapters() if (path := LAYOUT.release(name)).is_file()}

@@ -14,7 +14,7 @@ from flatlab.course.grading import available, grade_one, make_kit
 from flatlab.course.layout import Layout
 from flatlab.course.rebuild import Release, rebuild
 
-pytestmark = [pytest.mark.grading, pytest.mark.slow]
+pytestmark = [pytest.mark.grading, pytest.mark.slow, pytest.mark.beside]
 
 CHECK = "check-gradient_step"
 

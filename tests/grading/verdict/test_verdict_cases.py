@@ -6,7 +6,7 @@ from harness import Case, one_line
 
 from flatlab.course.verdict import compare
 
-pytestmark = [pytest.mark.grading, pytest.mark.slow]
+pytestmark = [pytest.mark.grading, pytest.mark.slow, pytest.mark.beside]
 
 
 @of("misconception")

@@ -144,6 +144,10 @@ def test_wrong_updates_and_averages_differ_from_the_truth_and_from_each_other(se
     states = drawn(average.FourStates(), seed)["states"]
     rows = np.stack([truths.flat([a for n, a in s.items() if n != average.COUNT]) for s in states])
     apart(rows.mean(0), average.average_mistakes(rows), 1e-5)
+    inputs = drawn(penalty.Diagonal(), seed)
+    a = inputs["a"]
+    wrong = penalty.trace_mistakes(a, a * truths.flat(inputs["params"]), inputs["probes"])
+    apart(a.sum(), wrong)
 
 
 @pytest.mark.parametrize("p", [1.0, 1.1, 1.5, 2.0, 4.0, math.inf])

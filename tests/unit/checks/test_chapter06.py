@@ -1,6 +1,5 @@
 """Chapter 06's checks: their ground truths, the mistakes they tell apart, and every case by hand."""
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +34,7 @@ SEEDS = range(12)
 
 def graded(exercise: str, answer: str) -> str:
     """What visible and hidden checks say of an answer beside right ones to the other exercises."""
-    notebook = {"math": math, "torch": torch, "nn": nn, "check": chapter06, "__name__": "notebook"}
+    notebook = {"torch": torch, "nn": nn, "check": chapter06, "__name__": "notebook"}
     for text in SOLUTIONS.values():
         exec(text, notebook)  # noqa: S102 - a notebook's cells
     exec(answer, notebook)  # noqa: S102
