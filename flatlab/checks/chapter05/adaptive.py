@@ -79,6 +79,26 @@ def adaptive_mistakes(params: Arrays, grads: Arrays, rho: float) -> list[tuple[n
             rho * w**2 * g / np.linalg.norm(g),
             "The denominator is the norm of g; it is that of |w| g.",
         ),
+        (
+            w**2 * g,
+            "Only w^2 g is there: rho, and the 2-norm of |w| g over all tensors, are missing.",
+        ),
+        (
+            rho * g**2 * w / np.linalg.norm(w * g),
+            "w and g are exchanged: it is w^2 g. The function takes params first, then grads.",
+        ),
+        (
+            rho * w**2 * g / sum(np.linalg.norm(a * b) for a, b in pairs),
+            "The norms of single tensors are added: one norm over all entries, of the sum of squares.",
+        ),
+        (
+            2 * rho * w**2 * g / np.sum((w * g) ** 2),
+            "`** 1 / 2` divides by 2 and takes no root: parentheses, ** (1 / 2), or .sqrt().",
+        ),
+        (
+            rho * w**2 * g / np.sum((w * g) ** 2) / 2,
+            "`** 1 / 2` divides by 2 and takes no root: parentheses, ** (1 / 2), or .sqrt().",
+        ),
         (rho * w**2 * g, "The denominator is missing: the 2-norm of |w| g over all tensors."),
         (
             rho * w**2 * g / np.sum((w * g) ** 2),

@@ -42,6 +42,10 @@ HINTS = (
         ),
     ),
     (
+        "can't multiply sequence",
+        "grads is a list of tensors: work on each of them, with one norm for all.",
+    ),
+    (
         "'list' object has no attribute",
         "grads is a list of tensors: work on each of them, with one norm for all.",
     ),
@@ -109,6 +113,7 @@ def ascent_mistakes(grads: Arrays, rho: float, p: float) -> list[tuple[np.ndarra
                 rho * power / norm(power, 2),
                 "The step has 2-norm rho; its p-norm should be rho.",
             ),
+            *_slips_of_python(g, grads, rho, p),
             (ascent(g, rho, 2.0), "This is the step of p = 2: it should depend on p."),
             (ascent(g, rho, math.inf), "This is the step of p = inf: it should depend on p."),
             (
@@ -116,6 +121,28 @@ def ascent_mistakes(grads: Arrays, rho: float, p: float) -> list[tuple[np.ndarra
                 "It is divided by the largest |g|, which gives p-norm rho for p = inf alone.",
             ),
         ]
+
+
+def _slips_of_python(g: np.ndarray, grads: Arrays, rho: float, p: float) -> list[tuple]:
+    """The formula with an operator that binds otherwise, or a sum in another place."""
+    size, sign = np.abs(g), np.sign(g)
+    q = 1.0 if p == math.inf else np.inf if p == 1 else p / (p - 1)
+    root = np.sum(size**q) ** (1 / p)
+    roots = sum(np.sum(np.abs(part) ** q) ** (1 / p) for part in grads)
+    slips = [
+        (
+            rho * sign * size ** (q - 1) / roots,
+            "The roots of single tensors are added: one sum over the entries of all, then the root.",
+        )
+    ]
+    for step in (rho * sign * size**q - 1 / root, rho * sign * (size**q - 1) / root):
+        slips.append((step, "`** q - 1` subtracts 1 from the power: parentheses, ** (q - 1)."))
+    for other in (p - 1 / p, p / p - 1, 1 - 1 / p, 1 / p - 1, 1 / (p - 1)):
+        step = rho * sign * size ** (other - 1) / np.sum(size**other) ** (1 / p)
+        slips.append(
+            (step, "q is another number: 1/p + 1/q = 1 gives q = p / (p - 1), with parentheses.")
+        )
+    return slips
 
 
 def not_a_number(got: np.ndarray, grads: Arrays, p: float) -> str | None:
@@ -138,7 +165,10 @@ def not_a_number(got: np.ndarray, grads: Arrays, p: float) -> str | None:
             "For p = 1 the step holds NaN or inf: q is infinite there. Which entry gets all of rho in "
             "the limit? Treat p = 1 in a branch of its own."
         )
-    return f"For p = {p:g} the step holds NaN or inf."
+    return (
+        f"For p = {p:g} the step holds NaN or inf. Answers like these come from a negative number that is "
+        "taken to a fractional power: the sum below the line is one of |g|^q."
+    )
 
 
 def ascent_verdict(grads: Arrays, rho: float, steps: list[list], powers: list[float]) -> str | None:

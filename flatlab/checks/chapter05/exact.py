@@ -58,7 +58,7 @@ def exact_mistakes(loss, params, rho: float) -> list[tuple[np.ndarray, str]]:
         unit = g[cut] / size
         own[cut] = rho / size * (apart[cut] - unit * (unit @ apart[cut]))
         start += np.size(part)
-    term = rho / length * h @ across
+    term, ahead = rho / length * h @ across, truths.gradient(loss, params, rho * g)
     return [
         (
             v,
@@ -104,6 +104,14 @@ def exact_mistakes(loss, params, rho: float) -> list[tuple[np.ndarray, str]]:
             apart + h @ own,
             "Each tensor was moved by rho along its own gradient: one norm over all tensors.",
         ),
+        (
+            g + rho * h @ n,
+            (
+                "This is the gradient of L + rho |g|, the first-order expansion of L(w + e): compute "
+                "loss_fn at w + e itself."
+            ),
+        ),
+        (ahead + rho * h @ ahead, "e is rho g here: divide it by the norm of g over all tensors."),
         (v + h @ (rho * v), "e is taken as rho g in the second-order term: it is rho g / |g|."),
         (g, "This is the plain gradient at w: the loss is that at w + e(w)."),
         (g + v, "This is the sum of the gradients at w and at w + e: .backward() adds to .grad."),
@@ -117,7 +125,6 @@ def exact_mistakes(loss, params, rho: float) -> list[tuple[np.ndarray, str]]:
     ]
 
 
-@sam_gradient_exact.check("a quadratic")
 class Quadratic(gradient.Quadratic):
     hints = HINTS
     otherwise = "On a quadratic it gives {got}; the gradient of L(w + e(w)) is {expected}."
@@ -133,7 +140,6 @@ class Quadratic(gradient.Quadratic):
         )
 
 
-@sam_gradient_exact.check("a network with four parameter tensors")
 class Network(Quadratic):
     otherwise = "On a small tanh network it gives {got}; the gradient of L(w + e(w)) is {expected}."
 
@@ -142,6 +148,11 @@ class Network(Quadratic):
 
     def loss(self, inputs):
         return truths.loss_of(inputs)
+
+
+# The network first: on a quadratic the first-order gradient is also that of L + rho |g|.
+sam_gradient_exact.check("a network with four parameter tensors")(Network)
+sam_gradient_exact.check("a quadratic")(Quadratic)
 
 
 class WithExtra(Network):

@@ -8,7 +8,7 @@ import torch
 from flatlab.checks.answers import compare
 from flatlab.checks.chapter02.batches import lent
 from flatlab.checks.chapter05 import truths
-from flatlab.checks.chapter05.truths import ascent, dual_norm_ascent, each, flat, listed
+from flatlab.checks.chapter05.truths import ascent, dual_norm_ascent, each, flat, listed, parts
 from flatlab.checks.core import Exercise
 from flatlab.checks.toys import layers, leaves, normal, quadratic, symmetric
 
@@ -74,7 +74,7 @@ def gradient_mistakes(loss, params, rho: float) -> list[tuple[np.ndarray, str]]:
         return truths.gradient(loss, params, shift)
 
     w, g = flat(params), at(0.0)
-    e = ascent(g, rho)
+    e, norms = ascent(g, rho), sum(np.linalg.norm(part) for part in parts(g, params))
     right = at(e)
     return [
         (g, "This is the gradient at w, before the step: compute the loss anew, at w + e."),
@@ -87,6 +87,24 @@ def gradient_mistakes(loss, params, rho: float) -> list[tuple[np.ndarray, str]]:
         (
             at(rho * g / (g @ g)),
             "g is divided by its squared norm here: the square root is missing.",
+        ),
+        (
+            at(rho * g / (g @ g) / 2),
+            "`** 1 / 2` divides by 2 and takes no root: parentheses, ** (1 / 2), or .sqrt().",
+        ),
+        (
+            at(2 * rho * g / (g @ g)),
+            "`** 1 / 2` divides by 2 and takes no root: parentheses, ** (1 / 2), or .sqrt().",
+        ),
+        *(
+            [
+                (
+                    at(rho * g / norms),
+                    "The norms of single tensors are added: one norm over all entries, of the sum of squares.",
+                )
+            ]
+            if len(params) > 1
+            else []
         ),
         (at(ascent(g, rho, np.inf)), "This is SAM with p = inf, e = rho sign(g): here p = 2."),
         (
@@ -167,7 +185,7 @@ class Kept(Network):
 
     def draw(self, generator):
         params = [p.float() for p in layers(generator, [4, 5, 3])]
-        return {**super().draw(generator), "params": params, "rho": 0.1}
+        return {**super().draw(generator), "params": params, "rho": 20.0}
 
     def call(self, student, inputs):
         params = leaves(inputs["params"], torch.float32)

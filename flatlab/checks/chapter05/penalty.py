@@ -48,16 +48,8 @@ HINTS = (
         "randn_like and its kin take no generator: torch.randint(0, 2, w.shape, generator=generator).",
     ),
     (
-        "Expected a 'cpu' device type for generator",
-        "The random numbers are drawn on the generator's device.",
-    ),
-    (
         "Only Tensors of floating point",
         "randint gives whole numbers: only floating-point tensors take part in gradients.",
-    ),
-    (
-        "expected Float but got Long",
-        "randint gives whole numbers: turn the signs into the dtype of the parameter, .to(w.dtype).",
     ),
 )
 ERRORS = 6  # standard errors that a mean of probes may be off
@@ -81,6 +73,8 @@ class Diagonal:
 
     def draw(self, generator):
         a = torch.rand(7, generator=generator, dtype=torch.float64) + 0.5
+        a[:4] += 1
+        a[4:] *= -1  # both signs, so that absolute values are seen
         return {
             "a": a,
             "params": [normal(generator, 2, 2), normal(generator, 3)],
@@ -103,48 +97,59 @@ class Diagonal:
 
     def verdict(self, inputs, outputs):
         a, probes = np.asarray(inputs["a"]), inputs["probes"]
-        w = flat(inputs["params"])
-        g = a * w
         if message := _signs_verdict(a[0], np.array(outputs["single"])):
             return message
-        total = a.sum()
+        wrong = trace_mistakes(a, a * flat(inputs["params"]), probes)
         return compare(
             np.array(outputs["several"]),
-            np.full(2, total),
+            np.full(2, a.sum()),
             1e-4,
-            [
-                (
-                    np.full(2, probes * total),
-                    "It adds up the probes: take their mean.",
-                ),
-                (
-                    np.full(2, total / probes),
-                    "It is divided by the number of probes once too often.",
-                ),
-                (
-                    np.full(2, total / a.size),
-                    "It is the mean of the eigenvalues: z.Hz is a sum over all entries.",
-                ),
-                (
-                    np.full(2, np.sum(a**2)),
-                    "This is |Hz|^2, whose mean is the squared Frobenius norm: z.Hz is asked for.",
-                ),
-                (
-                    np.full(2, np.sqrt(np.sum(a**2))),
-                    "This is the Frobenius norm: the mean of z.Hz is asked for.",
-                ),
-                (np.full(2, a[:4].sum()), "Only the first tensor enters: add up over all."),
-                (np.full(2, a[4:].sum()), "Only the last tensor enters: add up over all."),
-                (np.full(2, g.sum()), "This is the sum of the gradient: differentiate once more."),
-                (
-                    np.full(2, g @ g),
-                    "This is the gradient's squared length; differentiate once more.",
-                ),
-                (np.full(2, total / 2), "It is half of the trace."),
-            ],
+            [(np.full(2, value), message) for value, message in wrong],
             "Where H is diagonal z.Hz is the trace for every vector z of signs. With two generators it "
             "gives {got}; the traces are {expected}.",
         )
+
+
+def trace_mistakes(a: np.ndarray, g: np.ndarray, probes: int) -> list[tuple[float, str]]:
+    """Wrong numbers where H = diag(a), of a first tensor of 4 entries and a second one."""
+    total, first, second = a.sum(), a[:4].sum(), a[4:].sum()
+    absolute = "Absolute values are added up: curvature has a sign, and z.Hz may be negative."
+    return [
+        (probes * total, "It adds up the probes: take their mean."),
+        (
+            total / probes,
+            (
+                "It is the mean, divided by the number of probes once more. Answers like these also come "
+                "from a sum that holds a single probe: `=` for `+=`, or return inside the loop."
+            ),
+        ),
+        (
+            total / a.size,
+            (
+                "It is the mean of the eigenvalues: z.Hz is a sum over all entries. Answers like these "
+                "come from .mean() in place of .sum(), or from a z of length 1."
+            ),
+        ),
+        (
+            first / 4 + second / (a.size - 4),
+            (
+                "It is a mean over each tensor: z.Hz is a sum over all entries. Answers like these come "
+                "from .mean() in place of .sum(), or from a z of length 1."
+            ),
+        ),
+        (np.abs(a).sum(), absolute),
+        (abs(first) + abs(second), absolute),
+        (
+            np.sum(a**2),
+            "This is |Hz|^2, whose mean is the squared Frobenius norm: z.Hz is asked for.",
+        ),
+        (np.sqrt(np.sum(a**2)), "This is the Frobenius norm: the mean of z.Hz is asked for."),
+        (first, "Only the first tensor enters: add up over all."),
+        (second, "Only the last tensor enters: add up over all."),
+        (g.sum(), "This is the sum of the gradient: differentiate once more."),
+        (g @ g, "This is the gradient's squared length: differentiate once more."),
+        (total / 2, "It is half of the trace."),
+    ]
 
 
 def _signs_verdict(a: float, single: np.ndarray) -> str | None:
@@ -154,6 +159,11 @@ def _signs_verdict(a: float, single: np.ndarray) -> str | None:
         return "With one weight the result holds NaN or inf."
     if np.allclose(squares, squares[0], atol=1e-5):
         return None  # the same for every generator: what it is the larger network tells
+    if np.allclose(np.abs(squares), 1, atol=1e-5):
+        return (
+            "With one weight it is H with a random sign: this is Hz, and z.Hz takes z once more, which makes "
+            "the sign go."
+        )
     if np.isin(np.round(squares, 5), (0, 1)).all():
         return (
             "Some probes are 0: z holds the numbers 0 and 1, or -1, 0 and 1. Signs are -1 or 1: "
@@ -207,18 +217,22 @@ class Mixed:
                 "It is the sum of all entries of H, mixed ones too: all entries of z are the same. Each "
                 "needs a sign of its own, drawn of w.shape."
             )
+        a, b, c = h[:3, :3].sum(), h[3:, 3:].sum(), 2 * h[:3, 3:].sum()
+        two = [min(abs(float(x) - a - b - c), abs(float(x) - a - b + c)) for x in outputs["others"]]
+        if max(two) < 1e-4 * every:
+            return "All entries of a tensor have the same sign: each needs one of its own, drawn of w.shape."
         if np.allclose(outputs["others"], np.trace(h), rtol=1e-4):
             return None  # exact for each probe: H was looked at entry by entry
         if all(abs(float(other) - one) < 1e-6 * every for other in outputs["others"]):
             return "Every generator gives the same number: draw with generator=generator."
-        expected, error = drawn_sum(h, probes)
-        if abs(got - expected) <= ERRORS * error + 1e-4 * abs(expected):
-            return None
         if abs(got - one) < 1e-6 * every:
             return (
                 f"With {probes} probes it gives {got:.4g}, as with a single one: each probe needs a new z, "
                 "drawn inside the loop."
             )
+        expected, error = drawn_sum(h, probes)
+        if abs(got - expected) <= ERRORS * error + 1e-4 * abs(expected):
+            return None
         return (
             f"The mean of {probes} probes is {got:.4g}; the trace is {expected:.4g}, with a standard error "
             f"of {error:.2g}. Is z the same vector on both sides of z.Hz, and drawn entry by entry?"

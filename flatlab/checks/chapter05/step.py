@@ -90,7 +90,17 @@ def step_mistakes(inputs) -> list[tuple[np.ndarray, str]]:
     e = ascent(g, rho)
     v, after = at(e), -rate * g
     return [
-        (w, "The parameters are where they were: is optimizer.step() called?"),
+        (
+            w,
+            (
+                "The parameters are where they were. Answers like these come from an optimizer.step() that "
+                "is missing, that finds no gradient, or that is undone when w is put back after it."
+            ),
+        ),
+        (
+            w + e - ascent(v, rho) - rate * v,
+            "The way back is a step along the gradient at w + e: it is -e, or better a copy of w.",
+        ),
         (
             w + e,
             "The parameters stand at w + e: they go back to w, and then optimizer.step() steps.",
@@ -196,7 +206,7 @@ def loss_verdict(inputs, got: float) -> str | None:
 class Restored(OneStep):
     """With a learning rate of 0 the optimizer moves nothing, so w must be as it was."""
 
-    rho, rate, steps = 0.1, 0.0, 2
+    rho, rate, steps = 20.0, 0.0, 2  # e is larger than w, so that w + e rounds
 
     def draw(self, generator):
         drawn = super().draw(generator)
