@@ -12,7 +12,7 @@ from claims.chapter03_wells import ISOTROPY, RATIOS, WELLS
 
 TITLE = "Chapter 03: the noise of SGD and η/S"
 SETTING = (
-    "Cross-entropy, the first 1000 Fashion-MNIST images (1024 where epochs must be whole batches), 10,000 test images "
+    "Cross-entropy, the first 1024 Fashion-MNIST images (epochs are whole batches), 10,000 test images "
     "at the end of a run and 2000 along it. Network 784-64-64-10 without batch norm where a row names none. n = η/S. "
     "The Hessian's Frobenius norm is estimated from 10 probes. Noise in the wells: per-sample gradients L' ± 80."
 )
@@ -42,9 +42,9 @@ MLP = widths(4, 1.0, 1 / 320, 60, STOP)
 GOOD, BAD = widths(20, math.sqrt(6), 4e-4, 40, 0.2), widths(20, 2.0, 8e-4, 40, 0.2)
 LINE = {"lines": Runs(LINES, {"stop_loss": STOP})}
 RESCALED = {
-    f"n = {n}, c = {c}": curve(n, 0.005 * c, 4 * c, 30) for n in (1000, 4000) for c in FACTORS
+    f"n = {n}, c = {c}": curve(n, 0.005 * c, 4 * c, 30) for n in (1024, 4096) for c in FACTORS
 }
-SMALL_C = {f"c = {c}": RESCALED[f"n = 1000, c = {c}"] for c in FACTORS[:4]}
+SMALL_C = {f"c = {c}": RESCALED[f"n = 1024, c = {c}"] for c in FACTORS[:4]}
 EXCHANGE = {
     name: curve(1024, 0.04, 32, 48, cycle)
     for cycle, name in enumerate(("constant", "cyclic η", "cyclic S"))
@@ -160,6 +160,6 @@ CLAIMS = (
         "isotropic", f"{SLIDES}, 'Fokker-Planck Equation'",
         "Isotropic variance: C = σ²I (an assumption of the slides).", "σ²I",
         {f"after {e} epochs": Runs(ISOTROPY, {"epochs": e}) for e in (0, 20)}, judge.isotropic,
-        note="784-16-16-10; 1000 images allow at most 999 directions, of 13,002 or so.",
+        note="784-16-16-10; 1000 images allow at most 999 directions, of 13,002.",
     ),
 )  # fmt: skip

@@ -153,7 +153,7 @@ def accuracy_change(found: Found, n_train: int, c: int) -> np.ndarray:
 
 def breakdown(found: Found) -> list[Point]:
     points = []
-    for n_train in (1000, 4000):
+    for n_train in (1024, 4096):
         change = accuracy_change(found, n_train, FACTORS[-1])
         what = f"n = {n_train}, c = {FACTORS[-1]}: mean change of test accuracy, points"
         points.append(rules.above(what, change, BROKEN))
@@ -162,7 +162,7 @@ def breakdown(found: Found) -> list[Point]:
 
 def earlier(found: Found) -> list[Point]:
     first = {}
-    for n_train in (1000, 4000):
+    for n_train in (1024, 4096):
         changes = np.stack([accuracy_change(found, n_train, c) for c in FACTORS[1:]])
         broken = np.vstack([changes > BROKEN, np.ones(changes.shape[1], dtype=bool)])
         values = np.array([*FACTORS[1:], 2 * FACTORS[-1]])

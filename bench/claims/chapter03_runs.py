@@ -82,13 +82,13 @@ def width(
     4 layers: width 64, batch norm. 20 layers: width 32, none. `largest`: the largest eta / S. Every 4
     epochs the runs whose training loss is at most `stop_loss` are ended.
     """
-    data = images(1000)
+    data = images(1024)
     network = partial(build, (64,) * 3 if layers == 4 else (32,) * (layers - 1), layers == 4)
     found = {}
     for size in BATCHES:
         rates = [largest * size / 2**k for k in HALVINGS]
         runs = [Run(rate, size, seed=seed, init_scale=init_scale) for rate in rates]
-        every = 4 * math.ceil(1000 / size)
+        every = 4 * math.ceil(1024 / size)
         ends = trained(
             network, data, runs, epochs=epochs, stop_loss=stop_loss, evaluate_every=every
         )
@@ -102,7 +102,7 @@ def width(
 
 def peak(batch_size: int, epochs: int, seed: int) -> dict[str, float]:
     """Test accuracy over fifteen values of eta / S after the same number of epochs."""
-    data, network = images(1000), partial(build, (64,) * 3, True)
+    data, network = images(1024), partial(build, (64,) * 3, True)
     runs = [Run(batch_size * 2.0**-k, batch_size, seed=seed) for k in PEAK]
     ends = trained(network, data, runs, epochs=epochs, evaluate_every=10**6)
     return {
@@ -113,7 +113,7 @@ def peak(batch_size: int, epochs: int, seed: int) -> dict[str, float]:
 
 def interpolation(stop_loss: float, seed: int) -> dict[str, float]:
     """Curvature at both ends of lines from the minimum of eta = 0.1, S = 16, along the line."""
-    data = images(1000)
+    data = images(1024)
     runs = [Run(0.1, 16, seed=seed)] + [Run(*pair, seed=seed) for pair in PARTNERS.values()]
     ends = trained(SMALL, data, runs, epochs=500, stop_loss=stop_loss)
     late = [end.run.told() for end in ends if end.history.stopped != "stop_loss"]
@@ -171,7 +171,7 @@ def memorization(momentum: float, epochs: int, seed: int) -> dict[str, float]:
     between epochs against the share of the random labels predicted as they were drawn, made
     monotone, and averaged over the levels; NaN where 70 % are not reached.
     """
-    data, network = images(1000, 2000), partial(build, (256, 256), False)
+    data, network = images(1024, 2000), partial(build, (256, 256), False)
     noisy, index = relabel(data.y_train, 0.25, 10, torch.Generator().manual_seed(seed))
 
     def memorized(model: nn.Module) -> float:
