@@ -49,8 +49,18 @@ class TopicGuard:
         asked_for = name in _ANSWERS.get(module, ()) and not _module(frame.f_back).startswith(
             "flatlab."  # the ground floor uses it itself
         )
-        if parts[1] not in FREE or asked_for:
+        if (parts[1] not in FREE and not _importing(frame)) or asked_for:
             self.called = f"{module}.{name}"
+
+
+def _importing(frame: FrameType) -> bool:
+    """Does a module of flatlab call it while it is imported, as class bodies and decorators do?"""
+    caller = frame.f_back
+    while caller:
+        if caller.f_code.co_name == "<module>" and _module(caller).startswith("flatlab."):
+            return True
+        caller = caller.f_back
+    return False
 
 
 def _module(frame: FrameType | None) -> str:

@@ -1,5 +1,7 @@
 """The checks' framework: what passes, what fails and how, and what it must not disturb."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -181,9 +183,19 @@ def test_the_ground_floor_is_free_to_use(exercise):
     exercise(uses_models_and_data)
 
 
-def test_the_guard_puts_the_profiler_back():
-    import sys
+def test_importing_a_topic_is_no_call(exercise, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("flatlab.stability")]:
+        monkeypatch.delitem(sys.modules, name)
 
+    def imports_only(x):
+        import flatlab.stability  # noqa: F401 (makes dataclasses)
+
+        return 2 * x
+
+    exercise(imports_only)
+
+
+def test_the_guard_puts_the_profiler_back():
     before = sys.getprofile()
     with TopicGuard():
         pass
