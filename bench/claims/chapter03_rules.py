@@ -160,14 +160,22 @@ def breakdown(found: Found) -> list[Point]:
     return points
 
 
+def crossing(changes: np.ndarray) -> float:
+    """The c at which changes (one for each of FACTORS, 0 first) pass BROKEN, linear in log c."""
+    over = changes > BROKEN
+    if not over.any():
+        return 2.0 * FACTORS[-1]
+    place = int(over.argmax())
+    share = (BROKEN - changes[place - 1]) / (changes[place] - changes[place - 1])
+    return FACTORS[place - 1] * (FACTORS[place] / FACTORS[place - 1]) ** share
+
+
 def earlier(found: Found) -> list[Point]:
     first = {}
     for n_train in (1024, 4096):
-        changes = np.stack([accuracy_change(found, n_train, c) for c in FACTORS[1:]])
-        broken = np.vstack([changes > BROKEN, np.ones(changes.shape[1], dtype=bool)])
-        values = np.array([*FACTORS[1:], 2 * FACTORS[-1]])
-        first[f"n = {n_train}"] = values[broken.argmax(0)]
-    what = f"smallest c that changes test accuracy by more than {BROKEN} points"
+        changes = np.stack([accuracy_change(found, n_train, c) for c in FACTORS])
+        first[f"n = {n_train}"] = np.array([crossing(column) for column in changes.T])
+    what = f"c from which test accuracy changes by more than {BROKEN} points"
     return [rules.rising(what, first)]
 
 
