@@ -113,6 +113,7 @@ class TinyGradients(AlongGradient):
 
 @check.dual_norm_ascent.hidden("grads that are left as they were")
 class LeavesGrads(AlongGradient):
+    measured = ("after", "number")
     powers = (2.0, 1.5, math.inf, 1.0)
 
     def call(self, student, inputs):
@@ -268,10 +269,12 @@ from flatlab.checks.chapter02.batches import lent
 from flatlab.checks.chapter05 import truths
 from flatlab.checks.chapter05.modules import Descent, built, module_loss
 from flatlab.checks.chapter05.step import HINTS, OneStep, Restored, restored_verdict
+from flatlab.checks.chapter05.truths import dual_norm_ascent as right_ascent
 
 
 @check.sam_step.hidden("a loss that raises an error at w + e")
 class RaisesAtSecondPoint(Restored):
+    measured = ("after", "raised")
     rate, steps = 0.3, 1
 
     def call(self, student, inputs):
@@ -285,7 +288,7 @@ class RaisesAtSecondPoint(Restored):
 
         sgd, raised = Descent(model.parameters(), inputs["rate"]), "nothing"
         try:
-            with lent(student, dual_norm_ascent=truths.dual_norm_ascent):
+            with lent(student, dual_norm_ascent=right_ascent):
                 student(model, breaking, sgd, inputs["rho"])
         except FloatingPointError:
             raised = "it"
@@ -308,7 +311,7 @@ class ZeroGradient(Restored):
     def call(self, student, inputs):
         model = built(inputs)
         sgd = Descent(model.parameters(), inputs["rate"])
-        with lent(student, dual_norm_ascent=truths.dual_norm_ascent):
+        with lent(student, dual_norm_ascent=right_ascent):
             student(model, lambda m: 0.0 * module_loss(inputs)(m), sgd, inputs["rho"])
         return {"after": [p.detach() for p in model.parameters()]}
 
@@ -323,7 +326,7 @@ class FrozenLayer(OneStep):
         model = built(inputs)
         model[0].requires_grad_(False)
         sgd = Descent(model.parameters(), inputs["rate"])
-        with lent(student, dual_norm_ascent=truths.dual_norm_ascent):
+        with lent(student, dual_norm_ascent=right_ascent):
             student(model, module_loss(inputs), sgd, inputs["rho"])
         return {"after": [p.detach() for p in model.parameters()]}
 
@@ -378,8 +381,8 @@ def sam_gradient_exact(loss_fn, params, rho):
 check.sam_gradient_exact(sam_gradient_exact)
 
 ### BEGIN HIDDEN TESTS
-from flatlab.checks.chapter05 import gradient
 from flatlab.checks.chapter05.exact import HINTS, WithExtra
+from flatlab.checks.chapter05.gradient import Kept
 
 
 @check.sam_gradient_exact.hidden("a parameter that enters linearly")
@@ -395,7 +398,7 @@ class Unused(WithExtra):
 
 
 @check.sam_gradient_exact.hidden("params and their .grad left alone")
-class Kept(gradient.Kept):
+class LeftAlone(Kept):
     hints = HINTS
     grad = 3.0
 
@@ -656,6 +659,7 @@ class SignsOfTheirOwn(Mixed):
 
 @check.hessian_penalty.hidden("params and their .grad left alone")
 class Kept(Differentiable):
+    measured = ("after", "flags", "grads")
     hints = HINTS
 
     def call(self, student, inputs):

@@ -169,6 +169,8 @@ def count_verdict(counts: list[int], got: float) -> str | None:
 
 @swa_average.check("states that stay as they were")
 class StatesStay(FourStates):
+    measured = ("after", "sizes", "number")
+
     def call(self, student, inputs):
         states = states_of(inputs)
         student(states)

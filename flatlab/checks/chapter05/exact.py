@@ -6,11 +6,13 @@ import numpy as np
 import torch
 
 from flatlab.checks.answers import compare
-from flatlab.checks.chapter02.batches import lent
-from flatlab.checks.chapter05 import gradient, truths
-from flatlab.checks.chapter05.truths import ascent, dual_norm_ascent, each, flat, listed
+from flatlab.checks.chapter05 import truths
+from flatlab.checks.chapter05.gradient import HINTS as FIRST_ORDER_HINTS
+from flatlab.checks.chapter05.gradient import Network as FirstOrderNetwork
+from flatlab.checks.chapter05.gradient import Quadratic as FirstOrderQuadratic
+from flatlab.checks.chapter05.gradient import exact_gradient
+from flatlab.checks.chapter05.truths import ascent, each, flat, loss_of
 from flatlab.checks.core import Exercise
-from flatlab.checks.toys import leaves
 
 sam_gradient_exact = Exercise(
     "sam_gradient_exact",
@@ -37,7 +39,7 @@ HINTS = (
         "not have been used in the graph",
         "A parameter does not enter a derivative: materialize_grads=True gives zeros for it.",
     ),
-    *gradient.HINTS[1:],
+    *FIRST_ORDER_HINTS[1:],
 )
 
 
@@ -125,34 +127,30 @@ def exact_mistakes(loss, params, rho: float) -> list[tuple[np.ndarray, str]]:
     ]
 
 
-class Quadratic(gradient.Quadratic):
+# The network first: on a quadratic the first-order gradient is also that of L + rho |g|.
+@sam_gradient_exact.check("a network with four parameter tensors")
+class Network(FirstOrderNetwork):
+    hints = HINTS
+    otherwise = "On a small tanh network it gives {got}; the gradient of L(w + e(w)) is {expected}."
+
+    def verdict(self, inputs, outputs):
+        return exact_verdict(self.loss(inputs), inputs, outputs, self.otherwise)
+
+
+@sam_gradient_exact.check("a quadratic")
+class Quadratic(FirstOrderQuadratic):
     hints = HINTS
     otherwise = "On a quadratic it gives {got}; the gradient of L(w + e(w)) is {expected}."
 
     def verdict(self, inputs, outputs):
-        loss, params, rho = self.loss(inputs), inputs["params"], inputs["rho"]
-        return compare(
-            flat(outputs["result"]),
-            gradient.exact_gradient(loss, params, rho),
-            1e-4,
-            exact_mistakes(loss, params, rho),
-            self.otherwise,
-        )
+        return exact_verdict(self.loss(inputs), inputs, outputs, self.otherwise)
 
 
-class Network(Quadratic):
-    otherwise = "On a small tanh network it gives {got}; the gradient of L(w + e(w)) is {expected}."
-
-    def draw(self, generator):
-        return {**truths.drawn_network(generator), "rho": 0.5}
-
-    def loss(self, inputs):
-        return truths.loss_of(inputs)
-
-
-# The network first: on a quadratic the first-order gradient is also that of L + rho |g|.
-sam_gradient_exact.check("a network with four parameter tensors")(Network)
-sam_gradient_exact.check("a quadratic")(Quadratic)
+def exact_verdict(loss, inputs, outputs, otherwise: str) -> str | None:
+    params, rho = inputs["params"], inputs["rho"]
+    right = exact_gradient(loss, params, rho)
+    wrong = exact_mistakes(loss, params, rho)
+    return compare(flat(outputs["result"]), right, 1e-4, wrong, otherwise)
 
 
 class WithExtra(Network):
@@ -166,11 +164,5 @@ class WithExtra(Network):
         raise NotImplementedError("a hidden check says what")
 
     def loss(self, inputs):
-        known = truths.loss_of(inputs)
+        known = loss_of(inputs)
         return lambda params: known(list(params)[:-1]) + self.extra(params[-1])
-
-    def call(self, student, inputs):
-        params = leaves(inputs["params"])
-        with lent(student, dual_norm_ascent=dual_norm_ascent):
-            result = student(self.loss(inputs), params, inputs["rho"])
-        return {"result": listed(result, params)}

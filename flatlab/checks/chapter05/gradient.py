@@ -8,7 +8,17 @@ import torch
 from flatlab.checks.answers import compare
 from flatlab.checks.chapter02.batches import lent
 from flatlab.checks.chapter05 import truths
-from flatlab.checks.chapter05.truths import ascent, dual_norm_ascent, each, flat, listed, parts
+from flatlab.checks.chapter05.truths import (
+    ascent,
+    dual_norm_ascent,
+    each,
+    flat,
+    listed,
+    loss_of,
+    parts,
+    state,
+    with_grads,
+)
 from flatlab.checks.core import Exercise
 from flatlab.checks.toys import layers, leaves, normal, quadratic, symmetric
 
@@ -176,11 +186,12 @@ class Network(Quadratic):
         return {**truths.drawn_network(generator), "rho": 0.5}
 
     def loss(self, inputs):
-        return truths.loss_of(inputs)
+        return loss_of(inputs)
 
 
 @sam_gradient.check("params stay as they were, bit for bit")
 class Kept(Network):
+    measured = ("after", "flags", "grads")
     grad: float | None = None
 
     def draw(self, generator):
@@ -190,10 +201,10 @@ class Kept(Network):
     def call(self, student, inputs):
         params = leaves(inputs["params"], torch.float32)
         if self.grad is not None:
-            truths.with_grads(params, self.grad)
+            with_grads(params, self.grad)
         with lent(student, dual_norm_ascent=dual_norm_ascent):
             student(self.loss(inputs), params, inputs["rho"])
-        return truths.state(params)
+        return state(params)
 
     def verdict(self, inputs, outputs):
         return truths.kept_verdict(inputs["params"], outputs, self.grad)

@@ -566,7 +566,7 @@ def adaptive_ascent(params, grads, rho):
     return [rho * s**2 * g / length for s, g in zip(sizes, grads)]
 
 
-# %% misconception="adaptive_ascent" name="zero-over-zero" message="0/0"
+# %% misconception="adaptive_ascent" name="zero-over-zero" message="is NaN, 0/0; it should be 0"
 def adaptive_ascent(params, grads, rho):
     length = torch.sqrt(sum(((w * g) ** 2).sum() for w, g in zip(params, grads)))
     return [rho * w.detach() ** 2 * g / length for w, g in zip(params, grads)]
