@@ -169,16 +169,19 @@ def count_verdict(counts: list[int], got: float) -> str | None:
 
 @swa_average.check("states that stay as they were")
 class StatesStay(FourStates):
-    measured = ("after", "sizes", "number")
+    measured = ("after", "same", "number")
 
     def call(self, student, inputs):
         states = states_of(inputs)
+        entries = [dict(state) for state in states]
+        kept = list(states)
         student(states)
-        return {
-            "after": [list(state.values()) for state in states],
-            "sizes": [len(state) for state in states],
-            "number": len(states),
-        }
+        same = [
+            list(state) == list(before) and all(state[name] is before[name] for name in before)
+            for state, before in zip(kept, entries, strict=True)
+        ]
+        after = [list(before.values()) for before in entries]
+        return {"after": after, "same": same, "number": len(states)}
 
     def verdict(self, inputs, outputs):
         states = inputs["states"]
@@ -187,16 +190,15 @@ class StatesStay(FourStates):
                 f"The list held {len(states)} states and holds {outputs['number']} now: .pop() and del "
                 "take them from the caller."
             )
-        if outputs["sizes"] != [len(state) for state in states]:
-            return "The caller's dictionaries lost or gained entries: fill a new one."
         for k, (before, after) in enumerate(zip(states, outputs["after"], strict=True)):
-            if any(
-                np.shape(a) != np.shape(b) or (np.asarray(a) != np.asarray(b)).any()
-                for a, b in zip(before.values(), after, strict=True)
-            ):
+            if (flat(list(before.values())) != flat(after)).any():
                 return (
-                    f"State {k} of the caller has changed. `average = states[0]` is a second name for it, "
-                    "and `+=` writes into its tensors even where the dictionary is a copy: .clone() them, "
-                    "or write a = a + b."
+                    f"The tensors of the caller's state {k} have changed: `+=` and `/=` write into them, even "
+                    "where the dictionary is a copy. .clone() them first, or write a = a + b."
+                )
+            if not outputs["same"][k]:
+                return (
+                    f"The caller's state {k} holds other entries now: `average = states[{k}]` is a second "
+                    "name for it, not a copy. Fill a new dictionary."
                 )
         return None

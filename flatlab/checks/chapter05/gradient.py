@@ -191,7 +191,7 @@ class Network(Quadratic):
 
 @sam_gradient.check("params stay as they were, bit for bit")
 class Kept(Network):
-    measured = ("after", "flags", "grads")
+    measured = ("after", "flags", "has_grad", "grads")
     grad: float | None = None
 
     def draw(self, generator):

@@ -115,7 +115,8 @@ def state(params: Sequence[torch.Tensor]) -> Record:
     return {
         "after": [p.detach() for p in params],
         "flags": [p.requires_grad for p in params],
-        "grads": [torch.zeros(0) if p.grad is None else p.grad for p in params],
+        "has_grad": [p.grad is not None for p in params],
+        "grads": [torch.zeros_like(p) if p.grad is None else p.grad for p in params],
     }
 
 
@@ -136,15 +137,16 @@ def kept_verdict(before: Arrays, outputs: Record, grad: float | None) -> str | N
         )
     if not all(outputs["flags"]):
         return "The caller's parameters no longer require a gradient: work on copies of your own."
-    for after in outputs["grads"]:
-        if grad is None and np.size(after):
-            return (
-                "The caller's parameters have a .grad now: .backward() writes it. "
-                "torch.autograd.grad returns the gradient instead."
-            )
-        if grad is not None and (not np.size(after) or (after != grad).any()):
-            return (
-                "The .grad of the caller's parameters has changed: .backward() adds to it, and clearing "
-                "it loses what was there. torch.autograd.grad leaves it alone."
-            )
+    if grad is None and any(outputs["has_grad"]):
+        return (
+            "The caller's parameters have a .grad now: .backward() writes it. "
+            "torch.autograd.grad returns the gradient instead."
+        )
+    if grad is not None and not (
+        all(outputs["has_grad"]) and (flat(outputs["grads"]) == grad).all()
+    ):
+        return (
+            "The .grad of the caller's parameters has changed: .backward() adds to it, and clearing "
+            "it loses what was there. torch.autograd.grad leaves it alone."
+        )
     return None

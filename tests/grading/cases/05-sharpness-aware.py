@@ -617,7 +617,7 @@ def swa_average(states):
     return {name: torch.stack([s[name] for s in states]).mean(0) for name in states[0]}
 
 
-# %% misconception="swa_average" name="adds-in-place" message="`+=` writes into its tensors"
+# %% misconception="swa_average" name="adds-in-place" message="even where the dictionary is a copy"
 def swa_average(states):
     average = dict(states[0])
     for state in states[1:]:
@@ -629,6 +629,17 @@ def swa_average(states):
     for name in average:
         if average[name].is_floating_point():
             average[name] = average[name] / len(states)
+    return average
+
+
+# %% misconception="swa_average" name="second-name" message="is a second name for it, not a copy"
+def swa_average(states):
+    average = states[0]
+    for name in average:
+        if average[name].is_floating_point():
+            average[name] = torch.stack([s[name] for s in states]).mean(0)
+        else:
+            average[name] = states[-1][name].clone()
     return average
 
 

@@ -1,5 +1,6 @@
 """Chapter 05's checks: their ground truths, the mistakes they tell apart, and every case by hand."""
 
+import ast
 import math
 import warnings
 from pathlib import Path
@@ -24,10 +25,12 @@ from flatlab.checks.chapter05 import (
 )
 from flatlab.checks.core import plain
 from flatlab.course.source import read_cases, read_chapter
+from flatlab.course.verdict import plan as planning
 
 ROOT = Path(__file__).resolve().parents[3]
 SOURCE = ROOT / "solutions" / "05-sharpness-aware.py"
-CHAPTER = read_chapter(SOURCE if SOURCE.is_file() else ROOT / "solutions/parts/05-exercises.py")
+PATH = SOURCE if SOURCE.is_file() else ROOT / "solutions/parts/05-exercises.py"
+CHAPTER = read_chapter(PATH)
 FOLDER = ROOT / "tests" / "grading" / "cases"
 CASES = read_cases(FOLDER / "05-sharpness-aware.py")
 SOLUTIONS = {cell.name: cell.text for cell in CHAPTER.of("exercise")}
@@ -74,6 +77,22 @@ def test_solution_passes(exercise):
     assert graded(exercise, SOLUTIONS[exercise]) == "passed"
     checks = getattr(chapter05, exercise)
     assert set(checks.hidden_checks) == set(checks.remaining)
+
+
+def test_the_sandbox_gets_the_call_halves_alone_and_knows_what_can_be_forged():
+    plan = planning.make(PATH, 0)
+    names = {
+        node.name
+        for modules in plan.modules.values()
+        for text, _ in modules.values()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ClassDef | ast.FunctionDef)
+    }
+    assert "call" in names and not names & {"verdict", "draw", "compare", "exact_gradient"}
+    left_alone = [
+        one for drawn in plan.drawn.values() for one in drawn if "left" in one.planned.aim
+    ]
+    assert len(left_alone) == 4 and all(one.measured for one in left_alone)
 
 
 @pytest.mark.parametrize("exercise", ["sam_gradient", "sam_step"])
