@@ -137,6 +137,7 @@ def _slips_of_python(g: np.ndarray, grads: Arrays, rho: float, p: float) -> list
     ]
     for step in (rho * sign * size**q - 1 / root, rho * sign * (size**q - 1) / root):
         slips.append((step, "`** q - 1` subtracts 1 from the power: parentheses, ** (q - 1)."))
+    p = np.float64(p)  # divides by 0 without an error
     for other in (p - 1 / p, p / p - 1, 1 - 1 / p, 1 / p - 1, 1 / (p - 1)):
         step = rho * sign * size ** (other - 1) / np.sum(size**other) ** (1 / p)
         slips.append(

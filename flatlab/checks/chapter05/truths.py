@@ -83,12 +83,12 @@ def dual_norm_ascent(grads: Sequence[torch.Tensor], rho: float, p: float) -> lis
 
 def listed(result: Any, params: Sequence[torch.Tensor], what: str = "It") -> list[np.ndarray]:
     """What came back as float64 arrays shaped like ``params``; a repeated tensor is refused."""
-    arrays = tensors(result, [tuple(p.shape) for p in params], what)
-    if len({id(item) for item in result}) < len(result):
+    found = [id(t) for t in result if torch.is_tensor(t)] if isinstance(result, list) else []
+    if len(set(found)) < len(found):
         raise WrongAnswer(
             f"{what} returned a list that holds one tensor several times: `[x] * n` repeats x itself."
         )
-    return arrays
+    return tensors(result, [tuple(p.shape) for p in params], what)
 
 
 def drawn_network(generator: torch.Generator) -> Record:
