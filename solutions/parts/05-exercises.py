@@ -355,7 +355,8 @@ check.sam_step.grade(sam_step)
 # and SAM drops the second term. Write `sam_gradient_exact(loss_fn, params, rho)`: both together.
 # - `loss_fn`, `params`, `rho` as in exercise 2. The gradient at w is not 0, and some parameters may enter the loss linearly
 #   or not at all.
-# - Returns a list of tensors shaped like `params`. These and their `.grad` stay as they were. The Hessian is never built.
+# - Returns a list of tensors shaped like `params`. These and their `.grad` stay as they were. A network's Hessian does not fit
+#   into memory; its product with one vector is enough.
 #
 # <details><summary>Hint</summary>
 #
@@ -586,7 +587,7 @@ check.swa_average.grade(swa_average)
 # - `params`: list of float tensors that require a gradient. They and their `.grad` stay as they were.
 # - `probes`: how many vectors z, at least 1; `generator`: a `torch.Generator`, which all signs are drawn with.
 # - Returns a 0-d tensor, in the loss's unit over the squared unit of the parameters, **with its graph**: training
-#   differentiates it by `params` once more. H is never built.
+#   differentiates it by `params` once more.
 #
 # <details><summary>Hint</summary>
 #
