@@ -1,13 +1,17 @@
-"""Parameters moved to w + e in place, and put back bit for bit.
+"""Parameters moved to w + e, and put back bit for bit.
 
-w + e - e is not w in floating point, so w is copied. The copy's memory is kept from step to step. For
-p = 2 the arithmetic is `torch._foreach_*` on all tensors at once, and the copy all that is added to
-the gradient's own memory; other p need room for a few tensors as large as the largest parameter.
+w + e - e is not w in floating point, so both are kept: one copy of the parameters, whose memory is kept
+from step to step. On a CPU w + e is written there and the parameter's `.data` points to it for a
+while, which saves two passes through memory. In place, on a copy of w, go a GPU's parameters (one
+kernel for all) and those that share memory with something else, which would not see the change.
+For p = 2 the arithmetic is `torch._foreach_*` or `out=`; other p need room for a few tensors as
+large as the largest parameter.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -27,26 +31,29 @@ _HALF = (torch.float16, torch.bfloat16)
 class Moved:
     """A parameter that takes part, its gradient, and its group's settings."""
 
-    parameter: Tensor
     gradient: Tensor  # of a sparse gradient the coalesced values
     rho: float  # negative where the group maximizes
     adaptive: bool
-    rows: tuple[Tensor, ...] | None = None  # where a sparse gradient's values belong
-    copy: Tensor | None = None
+    rows: tuple[Tensor, ...] | None  # where a sparse gradient's values belong
+    source: Tensor  # w
+    target: Tensor  # w + e in the end; where not `apart`, w before
+    apart: bool  # whether target is memory of its own that the parameter will point to
 
     @classmethod
-    def of(cls, parameter: Tensor, group: dict) -> Moved:
+    def of(cls, parameter: Tensor, group: dict, room: Tensor, apart: bool) -> Moved:
         gradient, rows = parameter.grad.detach(), None
         if gradient.layout == torch.sparse_coo:
             gradient = gradient.coalesce()
-            gradient, rows = gradient.values(), tuple(gradient.indices())
+            gradient, rows, apart = gradient.values(), tuple(gradient.indices()), False
         rho = -group["rho"] if group.get("maximize") else group["rho"]
-        return cls(parameter.detach(), gradient, rho, group["adaptive"], rows)
+        w = parameter.detach()
+        source, target = (w, room) if apart else (room, w)
+        return cls(gradient, rho, group["adaptive"], rows, source, target, apart)
 
     @property
     def weights(self) -> Tensor:
-        """The unperturbed parameter where the gradient has entries."""
-        return self.copy if self.rows is None else self.copy[self.rows]
+        """w where the gradient has entries."""
+        return self.source if self.rows is None else self.source[self.rows]
 
     def scaled(self) -> Tensor:
         """The gradient, times w where adaptive."""
@@ -57,9 +64,9 @@ class Moved:
         if self.adaptive:
             step = step * self.weights
         if self.rows is None:
-            self.parameter.add_(step, alpha=self.rho)
+            torch.add(self.source, step, alpha=self.rho, out=self.target)
         else:
-            self.parameter.index_put_(self.rows, self.rho * step, accumulate=True)
+            self.target.index_put_(self.rows, self.rho * step, accumulate=True)
 
 
 class Perturbation:
@@ -68,7 +75,8 @@ class Perturbation:
     def __init__(self) -> None:
         self._room: dict[Tensor, Tensor] = {}
         self._buffers: list[tuple[Tensor, Tensor]] = []
-        self._away: list[tuple[Tensor, Tensor]] | None = None  # parameters and their copies
+        # Parameters, w, and whether they point elsewhere for now.
+        self._away: list[tuple[Tensor, Tensor, bool]] | None = None
 
     @property
     def active(self) -> bool:
@@ -83,27 +91,37 @@ class Perturbation:
         Raises FloatingPointError if a gradient is not finite; then, as after any other error, the
         parameters are as they were.
         """
-        moved = [Moved.of(*pair) for pair in zip(parameters, groups, strict=True)]
-        for m, key in zip(moved, parameters, strict=True):
-            m.copy = self._room_for(key)
-        away = [(m.parameter, m.copy) for m in moved]  # no gradient: its memory is needed
-        _copy(away, back=False)
+        owners = Counter(w.untyped_storage().data_ptr() for w in parameters)
+        moved = [
+            Moved.of(w, group, self._room_for(w), _is_alone(w, owners))
+            for w, group in zip(parameters, groups, strict=True)
+        ]
+        _copy([(m.source, m.target) for m in moved if not m.apart])
         self._buffers = [(buffer, buffer.clone()) for buffer in buffers]
-        self._away = away
+        # Without the gradients, whose memory the second pass needs.
+        self._away = [(w, m.source, m.apart) for w, m in zip(parameters, moved, strict=True)]
         try:
             _move(moved, p)
+            for w, m in zip(parameters, moved, strict=True):
+                if m.apart:
+                    w.data = m.target
         except BaseException:
             self.undo()
             raise
+        torch.clear_autocast_cache()  # of half-precision copies of w
 
     @torch.no_grad()
     def undo(self) -> None:
         """Put parameters and buffers back, exactly."""
         away, self._away = self._away or [], None
-        _copy(away, back=True)
+        for w, source, apart in away:
+            if apart:
+                w.data = source
+        _copy([(w, source) for w, source, apart in away if not apart])
         for buffer, copy in self._buffers:
             buffer.copy_(copy)
         self._buffers = []
+        torch.clear_autocast_cache()
 
     def __reduce__(self) -> tuple:
         return Perturbation, ()  # a copy has other parameters to move
@@ -119,36 +137,57 @@ class Perturbation:
         return room
 
 
-def _copy(away: list[tuple[Tensor, Tensor]], back: bool) -> None:
-    if away:
-        parameters, copies = map(list, zip(*away, strict=True))
-        torch._foreach_copy_(*((parameters, copies) if back else (copies, parameters)))
+def _is_alone(w: Tensor, owners: Counter) -> bool:
+    """Whether `w.data` may point elsewhere for a while: on a CPU, in memory of its own."""
+    memory = w.untyped_storage()
+    return (
+        w.device.type == "cpu"
+        and type(w) in (Tensor, torch.nn.Parameter)
+        and memory.nbytes() == w.nbytes
+        and owners[memory.data_ptr()] == 1
+        and not w.is_shared()
+    )
+
+
+def _copy(pairs: list[tuple[Tensor, Tensor]]) -> None:
+    """Into the first of each pair what the second holds."""
+    if pairs:
+        torch._foreach_copy_(*map(list, zip(*pairs, strict=True)))
 
 
 def _move(moved: list[Moved], p: float) -> None:
-    plain = [m for m in moved if not m.adaptive]
-    adaptive = [m for m in moved if m.adaptive]
     if p == 2 and all(m.rows is None for m in moved):
-        if adaptive:  # w becomes w g, in place
-            torch._foreach_mul_([m.parameter for m in adaptive], [m.gradient for m in adaptive])
-        length = _norm([m.gradient for m in plain] + [m.parameter for m in adaptive])
+        plain = [m for m in moved if not m.adaptive]
+        adaptive = [m for m in moved if m.adaptive]
+        _scale_in_place([m for m in adaptive if not m.apart])
+        for m in adaptive:
+            if m.apart:
+                torch.mul(m.source, m.gradient, out=m.target)
+        length = _norm([m.gradient for m in plain] + [m.target for m in adaptive])
         if _SQUARES_FIT[0] <= length <= _SQUARES_FIT[1]:
-            for rho, params, grads, _ in _by_rho(plain):
-                torch._foreach_add_(params, grads, alpha=rho / length)
-            for rho, params, _, copies in _by_rho(adaptive):  # w + (rho / |w g|) w (w g)
-                torch._foreach_mul_(params, rho / length)
-                torch._foreach_mul_(params, copies)
-                torch._foreach_add_(params, copies)
+            for rho, _, grads, targets in _by_rho([m for m in plain if not m.apart]):
+                torch._foreach_add_(targets, grads, alpha=rho / length)
+            for m in plain:
+                if m.apart:
+                    torch.add(m.source, m.gradient, alpha=m.rho / length, out=m.target)
+            for rho, sources, _, targets in _by_rho(adaptive):  # w + (rho / |w g|) w (w g)
+                torch._foreach_mul_(targets, rho / length)
+                torch._foreach_mul_(targets, sources)
+                torch._foreach_add_(targets, sources)
             return
-        _copy([(m.parameter, m.copy) for m in adaptive], back=True)
     measure = measured(lambda: (m.scaled() for m in moved), p)
     for m in moved:
         m.move(measure)
 
 
+def _scale_in_place(moved: list[Moved]) -> None:
+    if moved:
+        torch._foreach_mul_([m.target for m in moved], [m.gradient for m in moved])
+
+
 def _by_rho(moved: list[Moved]) -> Iterator[tuple[float, list, list, list]]:
     for rho, same in groupby(moved, key=lambda m: m.rho):
-        lists = zip(*((m.parameter, m.gradient, m.copy) for m in same), strict=True)
+        lists = zip(*((m.source, m.gradient, m.target) for m in same), strict=True)
         yield rho, *map(list, lists)
 
 

@@ -204,6 +204,22 @@ def test_two_steps_with_a_scaler():
     assert same(weights(model), weights(other)) and scalers[1].get_scale() == 32
 
 
+def test_one_autocast_context_around_both_passes():
+    """Autocast keeps half-precision copies of the parameters, which must not outlive the move."""
+    results = []
+    for around in (True, False):
+        model = network(dtype=torch.float32)
+        optimizer = SAM(model.parameters(), torch.optim.SGD, rho=1.0, lr=0.1)
+        closure = closure_of(model, optimizer, *batch(0, dtype=torch.float32))
+        if around:
+            with torch.autocast("cpu", torch.bfloat16):
+                optimizer.step(closure)
+        else:
+            optimizer.step(torch.autocast("cpu", torch.bfloat16)(closure))
+        results.append(weights(model))
+    assert same(*results)
+
+
 # --- accumulation, compile -----------------------------------------------------------------------
 def test_accumulated_gradients_are_those_of_the_whole_batch():
     X, y = batch(0)

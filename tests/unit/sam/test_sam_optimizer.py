@@ -156,6 +156,37 @@ def test_an_error_in_the_closure_leaves_the_parameters_at_w():
 
 @pytest.mark.parametrize("p", [1, 1.5, 2, math.inf])
 @pytest.mark.parametrize("adaptive", [False, True])
+def test_parameters_in_shared_memory_train_like_others(p, adaptive):
+    """Views of one flat vector, as some libraries keep them: all who share it see the change."""
+    model, reference = network(), network()
+    flat = torch.cat([w.detach().flatten() for w in model.parameters()])
+    parts = flat.split([w.numel() for w in model.parameters()])
+    for w, part in zip(model.parameters(), parts):
+        w.data = part.view(w.shape)
+    optimizer = SAM(model.parameters(), SGD, rho=0.3, p=p, adaptive=adaptive)
+    before = flat.clone()
+    closure_of(model, optimizer, *batch(1))()
+    optimizer.first_step()
+    assert not torch.equal(flat, before)
+    optimizer.restore()
+    assert torch.equal(flat, before)
+    mine = train(model, optimizer, range(2))
+    theirs = train(
+        reference, SAM(reference.parameters(), SGD, rho=0.3, p=p, adaptive=adaptive), range(2)
+    )
+    torch.testing.assert_close(mine, theirs)
+    assert torch.equal(flat, torch.cat([w.flatten() for w in mine]))
+
+
+def test_parameters_are_back_in_their_own_memory():
+    model = network()
+    optimizer, addresses = SAM(model.parameters(), SGD), [w.data_ptr() for w in model.parameters()]
+    train(model, optimizer, range(2))
+    assert addresses == [w.data_ptr() for w in model.parameters()]
+
+
+@pytest.mark.parametrize("p", [1, 1.5, 2, math.inf])
+@pytest.mark.parametrize("adaptive", [False, True])
 def test_zero_gradient_gives_zero_perturbation(p, adaptive):
     model = network()
     optimizer, before = SAM(model.parameters(), SGD, p=p, adaptive=adaptive), weights(model)
