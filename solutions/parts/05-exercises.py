@@ -213,8 +213,13 @@ check.sam_gradient.grade(sam_gradient)
 # ### Exercise 3 · A step of SAM   ●●●○ · 4 points · 12 min
 #
 # Write `sam_step(model, loss_fn, optimizer, rho)`, one step of the slides' algorithm 1 with any optimizer:
-# 1. the gradient g at w, 2. the parameters to w + ρ g/‖g‖₂, 3. the gradient there, 4. the parameters back to w, 5. the
-# optimizer's step with the gradient of 3.
+# 1. the gradient g at w,
+# 2. the parameters to w + ρ g/‖g‖₂,
+# 3. the gradient there,
+# 4. the parameters back to w,
+# 5. the optimizer's step with the gradient of 3.
+#
+# The arguments:
 # - `model`: a module; g and its norm run over all parameters that get a gradient. The others stay where they are.
 # - `loss_fn`: takes the model, returns the loss on the current batch, 0-d.
 # - `optimizer`: a PyTorch optimizer over the model's parameters. It steps once. The `.grad` that earlier steps left are not
