@@ -126,14 +126,15 @@ class Perturbation:
     def __reduce__(self) -> tuple:
         return Perturbation, ()  # a copy has other parameters to move
 
-    def _room_for(self, parameter: Tensor) -> Tensor:
-        room = self._room.get(parameter)
-        if room is None or (room.shape, room.dtype, room.device) != (
-            parameter.shape,
-            parameter.dtype,
-            parameter.device,
+    def _room_for(self, w: Tensor) -> Tensor:
+        room = self._room.get(w)
+        if (
+            room is None
+            or room.shape != w.shape
+            or room.dtype != w.dtype
+            or room.device != w.device
         ):
-            room = self._room[parameter] = torch.empty_like(parameter, requires_grad=False)
+            room = self._room[w] = torch.empty_like(w, requires_grad=False)
         return room
 
 
@@ -145,7 +146,7 @@ def _is_alone(w: Tensor, owners: Counter) -> bool:
         and type(w) in (Tensor, torch.nn.Parameter)
         and memory.nbytes() == w.nbytes
         and owners[memory.data_ptr()] == 1
-        and not w.is_shared()
+        and not memory.is_shared()
     )
 
 
