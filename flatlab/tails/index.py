@@ -80,18 +80,18 @@ def scale_agreement(noise: Tensor) -> float:
 
     Near 1 where coordinates have scales of their own, near 0 where variances differ by chance, as those
     of a heavy-tailed law with one scale do. Each half is taken about its own mean: the mean over all rows
-    would carry an outlier of one half into the other. Raises ValueError for less than four rows or three
-    coordinates, and for coordinates that are constant in one half.
+    would carry an outlier of one half into the other. Coordinates that are constant in one half are left
+    out. Raises ValueError for less than four rows, and where fewer than three coordinates are left.
     """
     _check_matrix(noise)
-    if noise.shape[0] < 4 or noise.shape[1] < 3:
-        raise ValueError(
-            f"noise has shape {tuple(noise.shape)}: give at least four minibatches and three coordinates"
-        )
+    if noise.shape[0] < 4:
+        raise ValueError(f"noise has {noise.shape[0]} rows: give at least four minibatches")
     halves = torch.stack([noise[start::2].double().var(0) for start in (0, 1)])
-    if not halves.all():
+    halves = halves[:, halves.all(0)]
+    if halves.shape[1] < 3:
         raise ValueError(
-            "a coordinate is constant in one half of the minibatches: leave out those without noise"
+            f"{halves.shape[1]} of {noise.shape[1]} coordinates vary in both halves of the minibatches: "
+            "give at least three"
         )
     return float(torch.corrcoef(halves.log())[0, 1])
 
