@@ -3,11 +3,11 @@
 import contextlib
 import math
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from answered import Answered
 from scipy import stats
 
 from flatlab import tails
@@ -15,38 +15,15 @@ from flatlab.checks import CheckFailed, chapter04
 from flatlab.checks.answers import close
 from flatlab.checks.chapter04 import control, exits, laws, means, noise, stable, step, tail
 from flatlab.checks.chapter04.refusals import refusal, refusal_verdict
-from flatlab.course.source import read_cases, read_chapter
 
-ROOT = Path(__file__).resolve().parents[3]
-CHAPTER = read_chapter(ROOT / "solutions" / "04-heavy-tails.py")
-FOLDER = ROOT / "tests" / "grading" / "cases"
-CASES = read_cases(FOLDER / "04-heavy-tails.py")
-MORE = read_cases(FOLDER / "more-04-heavy-tails.py")  # run here alone
-SOLUTIONS = {cell.name: cell.text for cell in CHAPTER.of("exercise")}
-CHECKS = {cell.name: cell.text for cell in CHAPTER.of("check")}
-
-
-def graded(exercise: str, answer: str) -> str:
-    """What visible and hidden checks say of an answer beside right ones to the other exercises."""
-    notebook = {"math": math, "torch": torch, "check": chapter04, "__name__": "notebook"}
-    for text in SOLUTIONS.values():
-        exec(text, notebook)  # noqa: S102 - a notebook's cells
-    exec(answer, notebook)  # noqa: S102
-    try:
-        exec(CHECKS[exercise], notebook)  # noqa: S102
-    except CheckFailed as failure:
-        return " ".join(str(failure).split())
-    return "passed"
-
-
-def of(kind: str) -> pytest.MarkDecorator:
-    cells = CASES.of(kind) + MORE.of(kind)
-    return pytest.mark.parametrize("cell", cells, ids=lambda c: f"{c.name}-{c.options['name']}")
+HERE = Answered(
+    "04-heavy-tails", chapter04, more="more-04-heavy-tails"
+)  # the latter run here alone
+SOLUTIONS, CHECKS, graded, of = HERE.solutions, HERE.checks, HERE.graded, HERE.of
 
 
 def test_sources_have_no_problems():
-    assert CHAPTER.problems == CASES.problems == MORE.problems == ()
-    assert {cell.name for cell in CASES.of("misconception")} == set(SOLUTIONS) == set(CHECKS)
+    assert HERE.problems() == []
 
 
 @pytest.mark.parametrize("exercise", SOLUTIONS)

@@ -1,10 +1,9 @@
 """Chapter 06's checks: their ground truths, the mistakes they tell apart, and every case by hand."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from answered import Answered
 from torch import nn
 
 from flatlab.checks import CheckFailed, chapter06
@@ -20,39 +19,14 @@ from flatlab.checks.chapter06 import (
     paths,
     walls,
 )
-from flatlab.course.source import read_cases, read_chapter
 
-ROOT = Path(__file__).resolve().parents[3]
-NAME = "06-mode-connectivity"
-SOURCE = ROOT / "solutions" / f"{NAME}.py"
-CHAPTER = read_chapter(SOURCE if SOURCE.is_file() else ROOT / "solutions/parts/06-exercises.py")
-CASES = read_cases(ROOT / "tests" / "grading" / "cases" / f"{NAME}.py")
-SOLUTIONS = {cell.name: cell.text for cell in CHAPTER.of("exercise")}
-CHECKS = {cell.name: cell.text for cell in CHAPTER.of("check")}
+HERE = Answered("06-mode-connectivity", chapter06, nn=nn)
+SOLUTIONS, CHECKS, graded, of = HERE.solutions, HERE.checks, HERE.graded, HERE.of
 SEEDS = range(12)
 
 
-def graded(exercise: str, answer: str) -> str:
-    """What visible and hidden checks say of an answer beside right ones to the other exercises."""
-    notebook = {"torch": torch, "nn": nn, "check": chapter06, "__name__": "notebook"}
-    for text in SOLUTIONS.values():
-        exec(text, notebook)  # noqa: S102 - a notebook's cells
-    exec(answer, notebook)  # noqa: S102
-    try:
-        exec(CHECKS[exercise], notebook)  # noqa: S102
-    except CheckFailed as failure:
-        return " ".join(str(failure).split())
-    return "passed"
-
-
-def of(kind: str) -> pytest.MarkDecorator:
-    cells = CASES.of(kind)
-    return pytest.mark.parametrize("cell", cells, ids=lambda c: f"{c.name}-{c.options['name']}")
-
-
 def test_sources_have_no_problems():
-    assert CHAPTER.problems == CASES.problems == ()
-    assert {cell.name for cell in CASES.of("misconception")} == set(SOLUTIONS) == set(CHECKS)
+    assert HERE.problems() == []
 
 
 @pytest.mark.parametrize("exercise", SOLUTIONS)
