@@ -4,6 +4,7 @@ Being here puts this folder on pytest's import path: tests share ``tiny_chapter`
 """
 
 import os
+import sys
 import tarfile
 from pathlib import Path
 
@@ -28,6 +29,15 @@ def pytest_collection_modifyitems(config, items):
 def repository() -> Path:
     """The repository's root."""
     return REPOSITORY
+
+
+@pytest.fixture(scope="module")
+def bench_is_importable():
+    """The ledger's modules, which are no part of the package."""
+    folder = str(REPOSITORY / "bench")
+    sys.path.insert(0, folder)
+    yield
+    sys.path.remove(folder)
 
 
 @pytest.fixture(scope="session")

@@ -1,22 +1,13 @@
 """Chapters 03 and 04 of the ledger: rules and measures against closed forms and SciPy."""
 
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from scipy import integrate, stats
 
-BENCH = Path(__file__).resolve().parents[2] / "bench"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def bench_is_importable():
-    sys.path.insert(0, str(BENCH))
-    yield
-    sys.path.remove(str(BENCH))
+pytestmark = pytest.mark.usefixtures("bench_is_importable")
 
 
 @pytest.fixture

@@ -1,20 +1,11 @@
 """The reproduction ledger: page and CSV files agree, runs resume, verdicts follow from numbers."""
 
 import csv
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-BENCH = Path(__file__).resolve().parents[2] / "bench"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def bench_is_importable():
-    sys.path.insert(0, str(BENCH))
-    yield
-    sys.path.remove(str(BENCH))
+pytestmark = pytest.mark.usefixtures("bench_is_importable")
 
 
 @pytest.fixture
