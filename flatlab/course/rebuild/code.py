@@ -63,6 +63,13 @@ def nodes(text: str) -> list[ast.AST]:
     return list(ast.walk(found[1])) if found else []
 
 
+def only_defines(text: str) -> bool:
+    """Are all of its statements imports and definitions, so that running it twice changes nothing?"""
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+    found = statements(text)
+    return bool(found) and all(isinstance(node, kinds) for _, node in found)
+
+
 def is_empty(text: str) -> bool:
     """No statement in it, or docstrings and ``pass`` alone."""
     return parses(text) and all(

@@ -41,3 +41,9 @@ def oddness(text: str, known: frozenset[str]) -> int:
         and (last.value if isinstance(last, ast.Return) else last.exc) is None
     ]
     return len(code.needs(text) - known) + len(idle) + len(bare)
+
+
+def in_a_word(text: str, other: str, identifiers: frozenset[str]) -> bool:
+    """Is a word of the course, one of ``identifiers``, parted between the end of ``text`` and ``other``?"""
+    end, begin = re.search(r"[A-Za-z_]\w*$", text), re.match(r"\w+", other)
+    return bool(end and begin) and end[0] not in identifiers and end[0] + begin[0] in identifiers

@@ -45,7 +45,11 @@ def own_cells(
             supplies += _supplies(piece, release) if piece.kind != "code" or piece.own else []
             continue
         if piece.own and piece.cell not in locked and _is_kept(piece, release):
-            kept.append(Own(anchor, piece.kind, piece.text, piece.cell))
+            own = Own(anchor, piece.kind, piece.text, piece.cell)
+            if kept and (whole := _whole_of(kept[-1], own)):  # one side of a conflict is shorter
+                kept[-1] = whole
+                continue
+            kept.append(own)
             if piece.kind == "code" and code.repaired(piece.text) == piece.text:
                 continue
         elif piece.own:
@@ -68,6 +72,16 @@ def own_cells(
             told += more
     cases = [case for answer in answers if (case := _incomplete(answer, answers, kept, release))]
     return kept, told, cases
+
+
+def _whole_of(first: Own, second: Own) -> Own | None:
+    """The longer one of two neighbors that define the same, where the other is its beginning."""
+    if first.after != second.after or not first.kind == second.kind == "code":
+        return None
+    short, long = sorted((first, second), key=lambda own: len(own.text))
+    if not f"{long.text}\n".startswith(f"{short.text}\n") or not code.only_defines(short.text):
+        return None
+    return long if code.binds(short.text) == code.binds(long.text) else None
 
 
 def _incomplete(

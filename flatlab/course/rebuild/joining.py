@@ -90,7 +90,7 @@ def _extend(piece: Piece, after: list[Piece], release: Release, known: frozenset
             if glued is not None and targets <= code.binds(glued):
                 return _grown(piece, glued, after[:count]), count
     if whole and alone:
-        return _extend_whole(piece, other, targets, known)
+        return _extend_whole(piece, other, targets, known, release.identifiers)
     if (
         whole
         and _finished(text, targets)
@@ -116,11 +116,14 @@ def _extend(piece: Piece, after: list[Piece], release: Release, known: frozenset
     return piece, 0
 
 
-def _extend_whole(piece: Piece, other: Piece, targets: frozenset, known: frozenset) -> tuple:
+def _extend_whole(
+    piece: Piece, other: Piece, targets: frozenset, known: frozenset, identifiers: frozenset
+) -> tuple:
     """Two pieces that are both Python: halves only if an id, a name or a missing target says so."""
     text = piece.whole
     plain, tight = f"{text}\n{other.text}", f"{text}{other.text}"
     fewer = cuts.oddness(tight, known) < cuts.oddness(plain, known)
+    fewer = fewer or cuts.in_a_word(text, other.text, identifiers)
     inside = code.needs(other.text) & code.variables(text)
     halves = other.slot is piece.slot is not None or inside or cuts.ends_oddly(text, known)
     if halves and fewer and code.parses(tight):

@@ -89,6 +89,9 @@ class Release:
         self._blocks = self._known_blocks()
         self._lines = [frozenset(_solid(slot.source)) for slot in self.slots]
         self.bound = frozenset().union(*(code.binds(s.source) for s in self.slots if s.is_code))
+        self.identifiers = frozenset(
+            re.findall(r"[A-Za-z_]\w*", "\n".join(s.source for s in self.slots))
+        )
 
     def by_id(self, identity: str) -> Slot | None:
         """The slot with this nbgrader id."""
