@@ -902,7 +902,7 @@ predict(
     answer=...,
 )
 
-# %% experiment="one-twin" compare=true
+# %% experiment="one-twin"
 starts = {alpha: (0.5 * alpha, 0.3 / alpha) for alpha in (0.25, 1, 2, 4)}
 fig, (left, right) = plots.figure(columns=2, width=9.6, height=3.6)
 curve = torch.linspace(0.2, 5, 400)
