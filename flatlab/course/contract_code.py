@@ -35,6 +35,8 @@ def problems(chapter: Percent) -> list[str]:
                 found.append(f"{chapter.name}, {cell.label}: line {line}: {error.msg}.")
             continue
         wrong = [*_paths(tree), *_figures(tree)]
+        if cell.options.get("compare"):
+            wrong += _compared(tree)
         if cell.kind == "settings":
             wrong += _settings(tree)
         elif cell.kind != "setup":
@@ -88,6 +90,14 @@ def _figures(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield node.lineno, "plots.show without alt=...: say what the figure shows."
             elif (text := _literal(alt)) is not None and len(text.strip()) < ALT_LENGTH:
                 yield node.lineno, f"alt text {text!r} does not say what the figure shows."
+
+
+def _compared(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """A figure in a cell whose outputs CI compares: pictures differ between platforms."""
+    for name in ("plots.show", "widgets.explore"):
+        for call in _calls(tree, name):
+            text = f"{name} in a cell with compare=true: compare printed numbers, show the figure in another cell."
+            yield call.lineno, text
 
 
 def _literal(node: ast.expr) -> str | None:

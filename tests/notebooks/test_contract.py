@@ -93,6 +93,7 @@ CODE = [
     ("    return 1\n", "    plt.show()\n", "plt.show() gives no alt text"),
     ("    return 1\n", "    plots.show(fig)\n", "plots.show without alt=..."),
     ("    return 1\n", '    plots.show(fig, alt="A plot")\n', "alt text 'A plot' does not say"),
+    ("    print(w.tolist())\n", "    plots.show(w, alt=told)\n", "in a cell with compare=true"),
     ("if ready(gradient_step):", "if True:", "put it behind `if ready(gradient_step):`"),
     (PREDICT, f"{PREDICT}\n\n# %%\ngradient_step", "which is an exercise further down"),
 ]
