@@ -5,7 +5,8 @@
 
 Each row trains the same runs by ``sweep(engine="lockstep")``, by ``engine="sequential"`` (``fit``, run
 after run) and by ``engine="auto"``, in turn, several rounds; the ratio is that of the medians. Seconds
-hold all of a sweep: networks, trial, training, two evaluations a run. Kept in bench/results/.
+hold all of a sweep: networks, trial, training, two evaluations a run. Kept in bench/results/, and
+written to docs/performance.md.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
+from peers import report
 from torch.nn.functional import cross_entropy
 
 from flatlab import models
@@ -43,9 +45,10 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=len(ROWS), help="only the first so many")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    rows = ROWS if options.device == "cpu" else [(SMALL, False, 64, 32, 600, 20.0)]
+    rows = ROWS[: options.rows] if options.device == "cpu" else [(SMALL, False, 64, 32, 600, 20.0)]
     table = []
     for row in rows:
         line = measured(row, options)
@@ -57,8 +60,10 @@ def main() -> None:
             f"fast), auto {line['auto']:.2f} s",
             flush=True,
         )
-    path = RESULTS / f"sweep-{options.device}.json"
+    name = "cuda" if options.device == "cuda" else f"cpu-{options.threads}"
+    path = RESULTS / f"sweep-{name}.json"
     path.write_text(json.dumps({"threads": options.threads, "rows": table}, indent=1) + "\n")
+    report.write(RESULTS)
 
 
 def measured(row: tuple, options: argparse.Namespace) -> dict:

@@ -7,9 +7,10 @@ from .jobs import LIMITS
 
 MARK, END = "<!-- speed: written by bench/curvature.py --report -->", "<!-- end of speed -->"
 RIGHT = 1e-3  # the largest relative error of an answer that counts as right
-HEAD = """# Performance of `flatlab.curvature`
+HEAD = """# Performance
 
-Written by `python bench/curvature.py --report` from `bench/results/`; do not edit. The network is
+Written by `python bench/curvature.py --report` from `bench/results/`; do not edit. First
+`flatlab.curvature`, then, at the end, `flatlab.sweep`. The network is
 784-500-500-500-10 with ReLU (898,510 parameters), the data the first 1000 images of Fashion-MNIST,
 the loss MSE on one-hot targets, after 300 gradient-descent steps at 0.1. Times are in **gradients**:
 divided by the time of one full-batch gradient measured just before and after, medians over repeats
@@ -33,6 +34,14 @@ def write(results: Path) -> None:
     if path.exists():
         parts.append(chapter01(json.loads(path.read_text())))
     notes = results / "curvature-notes.md"
+    if notes.exists():
+        parts.append(notes.read_text())
+    kinds = {"cpu-1": "1 thread", "cpu-2": "2 threads", "cuda": "GPU"}
+    for kind, title in kinds.items():
+        path = results / f"sweep-{kind}.json"
+        if path.exists():
+            parts.append(sweeps(title, kind, json.loads(path.read_text())))
+    notes = results / "sweep-notes.md"
     if notes.exists():
         parts.append(notes.read_text())
     root = results.parents[1]
@@ -121,6 +130,24 @@ def growth(title: str, device: str, recorded: dict) -> str:
             texts = ["" if value is None else f"{value:.3g}" for value in values]
             label = "small VGG" if name == "vgg" else f"{key} = {line[key]:,}"
             lines.append(f"| {label} | {' | '.join(texts)} |")
+    return "\n".join(lines) + "\n"
+
+
+def sweeps(title: str, kind: str, recorded: dict) -> str:
+    """Runs in lockstep against the same runs one after the other."""
+    options = "--device cuda" if kind == "cuda" else f"--threads {recorded['threads']}"
+    lines = [
+        f"## Sweeps in lockstep ({title})\n",
+        f"Medians of seconds. `python bench/sweep.py {options}`\n",
+        '| network | runs | batch | steps | one by one | lockstep | times as fast | to reach | `engine="auto"` |',
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in recorded["rows"]:
+        ratio = row["sequential"] / row["lockstep"]
+        wanted = f"≥ {row['to_reach']:g}" if row["to_reach"] else ""
+        counts = f"{row['runs']} | {row['batch']} | {row['steps']}"
+        seconds = f"{row['sequential']:.2f} | {row['lockstep']:.2f} | {ratio:.2f}"
+        lines.append(f"| {row['network']} | {counts} | {seconds} | {wanted} | {row['auto']:.2f} |")
     return "\n".join(lines) + "\n"
 
 
