@@ -32,7 +32,7 @@ def cycle_mistakes(
         steps < period, right, right_cycle(shape, np.array([period - 1]), period, low, high)
     )
     shared = [
-        (low + high - right, "low and high are exchanged: " + STARTS[shape]),
+        (low + high - right, EXCHANGED[shape]),
         (np.full(len(steps), right[0]), "Every step has the same value."),
         (once, "It cycles once, and stays where it is then: step % period starts again."),
     ]
@@ -99,9 +99,9 @@ def cycle_mistakes(
     ]
 
 
-STARTS = {
-    "discrete": "the first half of each period is high.",
-    "triangle": "each period starts at low and reaches high in its middle.",
+EXCHANGED = {
+    "discrete": "low and high are exchanged: the first half of each period is high.",
+    "triangle": "low and high are exchanged: each period starts at low and reaches high in its middle.",
 }
 
 

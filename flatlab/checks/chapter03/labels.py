@@ -167,11 +167,16 @@ def table_verdict(table: np.ndarray) -> str | None:
         if np.abs(others - expected).max() > 6 * np.sqrt(expected):
             went = {int(new): int(row[new]) for new in range(classes) if new != old}
             never = [new for new, count in went.items() if not count]
-            text = ", ".join(f"{count} times to {new}" for new, count in went.items())
-            hint = "Is the upper end of torch.randint, which never comes, one too small? "
+            to, times = list(went), list(went.values())
+            if len(never) == 1:
+                return (
+                    f"Changed labels {old} went to {to} so many times: {times}. Is the upper end of "
+                    "torch.randint, which never comes, one too small? Each other class must be as "
+                    "likely as any."
+                )
             return (
-                f"Changed labels {old} went {text}. {hint if len(never) == 1 else ''}Each other class "
-                "must be as likely as any."
+                f"Changed labels {old} went to {to} so many times: {times}. Each other class must be as "
+                "likely as any."
             )
     return None
 

@@ -58,7 +58,7 @@ def law_verdict(samples: list[np.ndarray], alphas: list[float]) -> str | None:
 
 
 def _listed(alphas: list[float]) -> str:
-    return " and ".join(f"{alpha:g}" for alpha in alphas)
+    return ", ".join(f"{alpha:g}" for alpha in alphas)
 
 
 def _no_sample(x: np.ndarray, alpha: float) -> str | None:
@@ -95,7 +95,7 @@ def _same_shape(samples: list[np.ndarray], alphas: list[float]) -> str | None:
     pairs = list(zip(samples, alphas, gaps, strict=True))
     if any(laws.deviation(x * math.exp(-gap), alpha) > laws.ERRORS for x, alpha, gap in pairs):
         return None
-    factors = " and ".join(f"{math.exp(gap):.3g}" for gap in gaps)
+    factors = ", ".join(f"{math.exp(gap):.3g}" for gap in gaps)
     return (
         f"every draw was multiplied by {factors}: the shape is right and the scale is not. The law has "
         "scale 1, which for alpha = 2 means the variance 2."
