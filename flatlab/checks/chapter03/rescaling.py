@@ -98,7 +98,7 @@ def scaled_verdict(inputs: dict, outputs: dict) -> str | None:
     off = int(np.flatnonzero(got_sizes != right)[0])
     if np.array_equal(got_sizes, np.floor(c * sizes)):
         return (
-            f"{c:g} times {sizes[off]} is {c * float(sizes[off])!r} in Python, and int() or // cuts "
+            f"{c:g} times {sizes[off]} comes out a hair too small in Python, and int() or // cuts "
             f"that to {int(got_sizes[off])}. It stands for {int(right[off])}: round."
         )
     return compare(
