@@ -113,7 +113,7 @@ class Noise:
 
 def noise_verdict(noise: np.ndarray, rate: float, alpha: float, sigma: float) -> str | None:
     """None where the entries are draws of eta^(1/alpha) sigma SaS(1), else what they are."""
-    setting = f"For eta = {rate:g}, alpha = {alpha:g}, sigma = {sigma:g}"
+    setting = f"For eta = {rate:g}, alpha = {alpha:g}, sigma = {sigma:g} the step is off."
     if np.isnan(noise).any():
         return f"{setting} the step holds NaN."
     rows = noise if noise.ndim == 2 else noise[:, None]
