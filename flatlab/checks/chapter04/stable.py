@@ -66,7 +66,7 @@ def _no_sample(x: np.ndarray, alpha: float) -> str | None:
     lost = 1 - np.isfinite(x).mean()
     if np.isnan(x).mean() > laws.LOST:
         return (
-            f"For alpha = {alpha:g}, {np.isnan(x).mean():.0%} of the draws are NaN: a negative number "
+            f"For alpha = {alpha:g}, {100 * (np.isnan(x).mean()):.0f} % of the draws are NaN: a negative number "
             "was raised to a power. V must lie between -pi/2 and pi/2, where the cosines of V and of "
             "(1 - alpha) V are positive; W must be positive, minus the logarithm of a number in (0, 1)."
         )
