@@ -242,6 +242,29 @@ def relabel(
     return y, noisy.sort().values
 
 
+def split_size(n: int, fraction: float) -> int:
+    """round(fraction n), the size of the first part of a split. Raises ValueError if a part is empty."""
+    size = round(fraction * n) if 0 < fraction < 1 else 0
+    if not 0 < size < n:
+        raise ValueError(
+            f"a fraction of {fraction} of {n} samples leaves nothing to train on or nothing to test "
+            f"on: give one from {1 / n:.3g} to {1 - 1 / n:.3g}"
+        )
+    return size
+
+
+def split_rows(
+    n: int, fraction: float, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """A random split of the rows 0 ... n - 1: round(fraction n) of them, and the others, both in order.
+
+    Raises ValueError for a fraction that leaves a part empty.
+    """
+    size = split_size(n, fraction)
+    order = torch.randperm(n, generator=checked_generator(generator))
+    return order[:size].sort().values, order[size:].sort().values
+
+
 def _in_shape_of(X: Tensor, name: str) -> Tensor:
     channels, size, _ = SHAPES[name]
     return resized(X, size).expand(-1, channels, -1, -1).contiguous()

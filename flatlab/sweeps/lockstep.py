@@ -18,10 +18,15 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from flatlab.batches import Batches, BatchSize
+from flatlab.batches import Batches
 from flatlab.evaluation import Batch, LossFn, class_labels
 from flatlab.history import TrainingState
+from flatlab.sweeps.runs import Run
+from flatlab.sweeps.stacked import Stacked
+from flatlab.sweeps.updates import update_of
 from flatlab.training import is_mode_free
+
+StopWhen = Callable[[Sequence[Mapping[str, float]]], bool]
 
 CHUNK = 4096  # samples in one evaluation forward pass, as for a single run
 _RANDOM = (nn.Dropout, nn.AlphaDropout, nn.FeatureAlphaDropout, nn.RNNBase)
@@ -37,6 +42,12 @@ class Rules:
     every: int
     stop_loss: float = -math.inf
     metrics: Mapping[str, Callable[[nn.Module], float]] | None = None
+    stop_when: StopWhen | None = None
+
+    def judge(self, state: TrainingState) -> None:
+        """End the run where its last evaluation says so."""
+        if self.stop_when and state.stop_reason is None and self.stop_when(state.rows):
+            state.stop("stop_when")
 
 
 def can_run(model: nn.Module) -> bool:
@@ -52,39 +63,33 @@ def can_run(model: nn.Module) -> bool:
 class Lockstep:
     """Runs that take their steps together.
 
-    ``models``: one for each run, of one architecture; they are read, not changed. ``train``: X
-    (n, ...) and y (n, ...), or y (runs, n, ...) where ``own_labels``. ``rates(step)``: the learning rates
-    (runs,) of the update at ``step``. ``momentum`` (runs,). ``generators``: as ``fit`` draws its
+    ``models``: one for each of ``runs``, of one architecture; they are read, not changed. ``train`` and
+    ``test``: X (n, ...) and y (n, ...) of each run; tensors that are the same object are held once.
+    The runs share their batch size, optimizer and betas. ``generators``: as ``fit`` draws its
     permutations from.
     """
 
     def __init__(
         self,
         models: Sequence[nn.Module],
+        runs: Sequence[Run],
         loss_fn: LossFn,
-        train: Batch,
-        test: Batch | None,
-        rates: Callable[[int], Sequence[float]],
-        momentum: Sequence[float],
-        batch_size: BatchSize,
+        train: Sequence[Batch],
+        test: Sequence[Batch] | None,
         generators: Sequence[torch.Generator],
-        own_labels: bool = False,
     ) -> None:
-        self.base = copy.deepcopy(models[0])
-        self.loss_fn, (self.X, self.y), self.test = loss_fn, train, test
-        self.own = own_labels
-        labels = self.y[0] if own_labels else self.y
-        self.labelled = class_labels(labels) is not None
+        self.base, self.runs, self.loss_fn = copy.deepcopy(models[0]), list(runs), loss_fn
+        self.labelled = class_labels(train[0][1]) is not None
+        self.train = Stacked.of(train)
+        self.test = None if test is None else Stacked.of(test)
+        self.device = self.train.X.device
         parameters, buffers = stack_module_state(list(models))
         self.parameters = {k: v.detach().clone() for k, v in parameters.items()}
         self.buffers = {k: v.detach().clone() for k, v in buffers.items()}
-        self.speed: dict[str, Tensor] | None = None
-        if any(momentum):
-            self.speed = {k: torch.zeros_like(v) for k, v in self.parameters.items()}
-        self.rates, self.momentum = rates, list(momentum)
+        self.rule = update_of(self.runs, self.parameters)
         for generator in generators:  # `fit` seeds dropout with this draw
             torch.randint(2**62, (), generator=generator)
-        self.batches = Batches(len(self.X), batch_size, generators, self.X.device)
+        self.batches = Batches(len(self.train), runs[0].batch_size, generators, self.device)
         self.active = list(range(len(models)))
         self.free_loss = self.batches.per_epoch == 1 and is_mode_free(self.base)
 
@@ -92,72 +97,57 @@ class Lockstep:
 
     def differentiate(self) -> tuple[Tensor, dict[str, Tensor]]:
         """Each run's loss (runs,) on its next batch, and the gradients of its parameters."""
-        index = self.batches.draw()
-        X, y, of_run = self.X, self.y, None
-        if index is not None:
-            X = X.index_select(0, index.reshape(-1)).unflatten(0, index.shape)
-            if self.own:
-                rows = torch.arange(len(index), device=index.device).unsqueeze(1)
-                y = self.y[rows, index]
-            else:
-                y = self.y.index_select(0, index.reshape(-1)).unflatten(0, index.shape)
-            of_run = 0
-        dims = (0, 0, of_run, 0 if self.own or index is not None else None)
+        data = self.train.batch(self.batches.draw())
         self.base.train()
         with torch.enable_grad():
             leaves = {k: v.requires_grad_() for k, v in self.parameters.items()}
-            losses = vmap(self._loss, in_dims=dims)(leaves, self.buffers, X, y)
+            losses = vmap(self._loss, in_dims=(0, 0, *data.dims))(
+                leaves, self.buffers, data.X, data.y
+            )
             gradients = torch.autograd.grad(losses.sum(), list(leaves.values()))
         for value in leaves.values():
             value.requires_grad_(False)
         return losses.detach(), dict(zip(leaves, gradients, strict=True))
 
     def update(self, step: int, gradients: Mapping[str, Tensor]) -> None:
-        """w <- w - eta m with m <- mu m + gradient, each run with its own eta and mu."""
-        all_rates = self.rates(step)
-        rates = self._column([all_rates[run] for run in self.active])
-        if self.speed is not None:
-            momentum = self._column([self.momentum[run] for run in self.active])
-        for name, value in self.parameters.items():
-            change = gradients[name]
-            shape = (-1, *[1] * (value.ndim - 1))
-            if self.speed is not None:
-                change = self.speed[name].mul_(momentum.view(shape)).add_(change)
-            value.sub_(rates.view(shape) * change)
+        """The update that each run's optimizer makes."""
+        value = next(iter(self.parameters.values()))
+        rates = [self.runs[run].rate(step) for run in self.active]
+        rates = torch.tensor(rates, dtype=value.dtype, device=value.device)
+        self.rule.apply(self.parameters, gradients, rates)
 
     def keep(self, places: Sequence[int]) -> None:
         """Go on with the runs at these places among the active ones."""
         if len(places) == len(self.active):
             return
-        index = torch.tensor(places, device=self.X.device)
-        for stack in (self.parameters, self.buffers, self.speed or {}):
+        index = torch.tensor(places, device=self.device)
+        for stack in (self.parameters, self.buffers):
             for name in stack:
                 stack[name] = stack[name].index_select(0, index)
-        if self.own:
-            self.y = self.y.index_select(0, index)
+        self.rule.keep(index)
+        self.train.keep(index)
+        if self.test is not None:
+            self.test.keep(index)
         self.batches.keep(places)
         self.active = [self.active[place] for place in places]
 
     # Looking at the runs
 
     @torch.no_grad()
-    def evaluate(self, data: Batch, own: bool) -> tuple[list[float], list[float]]:
+    def evaluate(self, data: Stacked) -> tuple[list[float], list[float]]:
         """Each active run's mean loss and accuracy over ``data``, in evaluation mode."""
-        X, y = data
         self.base.eval()
-        loss = torch.zeros(len(self.active), dtype=torch.float64, device=X.device)
+        loss = torch.zeros(len(self.active), dtype=torch.float64, device=self.device)
         right = torch.zeros_like(loss)
-        for start in range(0, len(X), CHUNK):
-            part = slice(start, start + CHUNK)
-            targets = y[:, part] if own else y[part]
-            dims = (0, 0, None, 0 if own else None)
-            losses, hits = vmap(self._look, in_dims=dims)(
-                self.parameters, self.buffers, X[part], targets
+        for start in range(0, len(data), CHUNK):
+            part = data.part(slice(start, start + CHUNK))
+            losses, hits = vmap(self._look, in_dims=(0, 0, *part.dims))(
+                self.parameters, self.buffers, part.X, part.y
             )
-            loss += len(X[part]) * losses.double()
+            loss += len(part) * losses.double()
             right += hits.double()
-        accuracy = right / len(X) if self.labelled else torch.full_like(right, math.nan)
-        return (loss / len(X)).tolist(), accuracy.tolist()
+        accuracy = right / len(data) if self.labelled else torch.full_like(right, math.nan)
+        return (loss / len(data)).tolist(), accuracy.tolist()
 
     def module(self, place: int) -> nn.Module:
         """The run at ``place`` among the active ones as a module of its own, in evaluation mode."""
@@ -180,10 +170,6 @@ class Lockstep:
             labels = y if y.ndim == 1 else y.argmax(1)
             hits = (prediction.argmax(1) == labels).sum()
         return self.loss_fn(prediction, y), hits
-
-    def _column(self, values: Iterable[float]) -> Tensor:
-        value = next(iter(self.parameters.values()))
-        return torch.tensor(list(values), dtype=value.dtype, device=value.device)
 
 
 def go(
@@ -224,7 +210,7 @@ class _Watch:
             if not kept:
                 break
             if gone:
-                index = torch.tensor(kept, device=runs.X.device)
+                index = torch.tensor(kept, device=runs.device)
                 gradients = {k: g.index_select(0, index) for k, g in gradients.items()}
             runs.update(step, gradients)
         else:
@@ -252,9 +238,9 @@ class _Watch:
     def _record(self, places: Iterable[int]) -> None:
         """A row for each of these runs; all are evaluated, since that costs no more."""
         runs, rules = self.runs, self.rules
-        train = runs.evaluate((runs.X, runs.y), runs.own)
+        train = runs.evaluate(runs.train)
         nothing = [math.nan] * len(runs.active)
-        test = (nothing, nothing) if runs.test is None else runs.evaluate(runs.test, False)
+        test = (nothing, nothing) if runs.test is None else runs.evaluate(runs.test)
         for place in places:
             state = self._of(place)
             numbers = [column[place] for column in (*train, *test)]
@@ -262,9 +248,10 @@ class _Watch:
             for name, metric in (rules.metrics or {}).items():
                 known = math.isfinite(numbers[0])
                 metrics[name] = float(metric(runs.module(place))) if known else math.nan
-            rate = float(runs.rates(state.step)[runs.active[place]])
+            rate = runs.runs[runs.active[place]].rate(state.step)
             state.add_row([*numbers, rate], metrics)
             state.judge(numbers[0], rules.stop_loss)
+            rules.judge(state)
 
     def _take_out(self) -> list[int]:
         """The places of the runs that go on; the others' parameters are put by."""

@@ -9,19 +9,29 @@ from dataclasses import asdict, dataclass, fields, replace
 
 import torch
 from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
 
 from flatlab.batches import BatchSize
+from flatlab.data import split_rows
 from flatlab.history import History
+
+_UP_TO_1 = "from 0 up to, not including, 1"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of SGD: w <- w - learning_rate * schedule(step) * gradient of the batch's mean loss.
+    """One run: the updates of ``torch.optim.SGD`` or ``AdamW`` with the batch's mean loss.
+
+    sgd: w <- w - rate m, m <- momentum m + gradient + weight_decay w. adamw: decoupled weight decay,
+    w <- (1 - rate weight_decay) w - rate m / (sqrt(v) + 1e-8), m and v the bias-corrected means of
+    gradient and square with ``betas``. The rate at a step is learning_rate * schedule(step).
 
     ``batch_size``: None for the full batch; a function of the step, counted from 0, is a schedule.
     ``schedule``: None for 1. ``label_noise``: that fraction of the training labels is replaced, each by
-    another class. ``init_scale`` multiplies the initial weights (parameters of two or more
-    dimensions). ``seed`` draws the initialization, the labels and the order of samples.
+    another class. ``train_fraction``: the run trains on that fraction of the data, drawn from its
+    seed, and the rest is its test set unless the sweep is given one; None for all. ``init_scale``
+    multiplies the initial weights (parameters of two or more dimensions). ``seed`` draws the
+    initialization, the split, the labels and the order of samples.
 
     Runs with schedules go over the same steps in lockstep where the schedules compare equal, so
     give one function object, or dataclasses with ``__call__``, not a new lambda for each run.
@@ -34,23 +44,53 @@ class Run:
     label_noise: float = 0.0
     init_scale: float = 1.0
     schedule: Callable[[int], float] | None = None
+    optimizer: str = "sgd"
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    train_fraction: float | None = None
 
     def __post_init__(self) -> None:
-        for name, good, wanted in (
-            ("learning_rate", self.learning_rate > 0, "a positive number"),
-            ("init_scale", self.init_scale > 0, "a positive number"),
-            ("momentum", 0 <= self.momentum < 1, "a number from 0 up to, not including, 1"),
-            ("label_noise", 0 <= self.label_noise <= 1, "a fraction from 0 to 1"),
+        part = 0.5 if self.train_fraction is None else self.train_fraction
+        for name, value, good, wanted in (
+            ("learning_rate", self.learning_rate, self.learning_rate > 0, "a positive number"),
+            ("init_scale", self.init_scale, self.init_scale > 0, "a positive number"),
+            ("momentum", self.momentum, 0 <= self.momentum < 1, f"a number {_UP_TO_1}"),
+            ("label_noise", self.label_noise, 0 <= self.label_noise <= 1, "a fraction from 0 to 1"),
+            ("weight_decay", self.weight_decay, self.weight_decay >= 0, "a number of at least 0"),
+            ("train_fraction", part, 0 < part < 1, "a fraction between 0 and 1, or None for all"),
         ):
-            value = getattr(self, name)
             if not (good and math.isfinite(value)):
                 raise ValueError(f"{name} is {value!r}: give {wanted}")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed is {self.seed!r}: give a whole number of at least 0")
+        if self.optimizer not in ("sgd", "adamw"):
+            raise ValueError(f"optimizer is {self.optimizer!r}: choose sgd or adamw")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas is {self.betas!r}: give two numbers, each {_UP_TO_1}")
+        if self.momentum and self.optimizer == "adamw":
+            raise ValueError("momentum belongs to sgd: adamw has the first of its betas instead")
 
     def rate(self, step: int) -> float:
         """The learning rate of the update at ``step``."""
         return self.learning_rate * (1.0 if self.schedule is None else self.schedule(step))
+
+    def optimizer_of(self, model: nn.Module) -> Optimizer:
+        """The torch optimizer that makes this run's updates of ``model``."""
+        trained = [p for p in model.parameters() if p.requires_grad]
+        rest = {
+            "lr": self.learning_rate,
+            "weight_decay": self.weight_decay,
+            "fused": all(p.device.type in ("cpu", "cuda") for p in trained),
+        }
+        if self.optimizer == "adamw":
+            return AdamW(trained, betas=self.betas, **rest)
+        return SGD(trained, momentum=self.momentum, **rest)
+
+    def split(self, n: int) -> tuple[Tensor, Tensor]:
+        """The rows of n samples that the run trains on, and those that it does not."""
+        if self.train_fraction is None:
+            return torch.arange(n), torch.arange(0)
+        return split_rows(n, self.train_fraction, torch.Generator().manual_seed(self.seed))
 
     def start(
         self, build: Callable[[torch.Generator], nn.Module]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,13 +12,11 @@ from joblib import Parallel, delayed, effective_n_jobs
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from flatlab.arguments import checked_interval, checked_limit
-from flatlab.batches import Batches
-from flatlab.data import relabel
 from flatlab.evaluation import Batch, LossFn, as_tensors, class_labels, evaluate
 from flatlab.history import TrainingState
 from flatlab.notebook import progress_of
 from flatlab.sweeps import lockstep, store
+from flatlab.sweeps.job import Job
 from flatlab.sweeps.runs import Outcome, Run
 from flatlab.sweeps.trial import copied, is_faster
 from flatlab.training import fit
@@ -44,6 +42,7 @@ def sweep(
     steps: int | None = None,
     epochs: int | None = None,
     stop_loss: float | None = None,
+    stop_when: lockstep.StopWhen | None = None,
     evaluate_every: int | None = None,
     test_data: Batch | Iterable[Batch] | None = None,
     metrics: Mapping[str, Callable[[nn.Module], float]] | None = None,
@@ -55,14 +54,16 @@ def sweep(
     """Train one network for each of ``runs``; the outcomes, in their order.
 
     Each run ends as ``fit`` on ``run.start(build)`` with the run's settings would, up to rounding,
-    whatever the other runs do. Runs with the same batch size are trained in lockstep, their
-    parameters stacked, where a short trial on this machine says that this is faster, else one after
-    another. Groups of runs are joblib tasks: inside ``joblib.parallel_config(...)`` they go to
+    whatever the other runs do. Runs with the same batch size, optimizer and number of samples are
+    trained in lockstep, their parameters stacked, where a short trial on this machine says that this
+    is faster, else one after another. Groups of runs are joblib tasks: inside ``joblib.parallel_config(...)`` they go to
     processes or to a Dask cluster.
 
     Args:
         build: makes the network from a CPU generator, such as ``models.fnn``.
         loss_fn, data, steps, epochs, stop_loss, evaluate_every, test_data: as for ``fit``.
+        stop_when: called after each evaluation with the run's rows so far, mappings of
+            ``History``'s columns and the metrics; where it returns True the run ends, "stop_when".
         metrics: name -> function of the model (in evaluation mode), recorded at each evaluation.
         runs: see ``Run`` and ``grid``.
         folder: keeps each finished run as a file; a sweep that is called again with the same
@@ -71,7 +72,8 @@ def sweep(
         progress: show a bar over all updates with the time left.
 
     Raises:
-        ValueError: no runs; whatever ``fit`` refuses; label noise on targets that are no classes;
+        ValueError: no runs; whatever ``fit`` refuses; label noise on targets that are no classes; a
+            ``train_fraction`` that leaves nothing to train or to test on;
             ``engine="lockstep"`` for a network with dropout or recurrent layers.
         AllDiverged: every run diverged; its ``outcomes`` holds what was recorded.
     """
@@ -93,9 +95,10 @@ def sweep(
             "this network draws at random in its layers or trains only a part of itself, which "
             "lockstep cannot repeat run by run: leave engine at 'auto'"
         )
-    job = _Job(
+    job = Job(
         build, loss_fn, (X, y), test, [], steps, epochs,
         -math.inf if stop_loss is None else stop_loss, evaluate_every, dict(metrics or {}), engine,
+        stop_when,
     )  # fmt: skip
     for run in runs:
         job.rules(run)  # refuses what fits no run before any is trained
@@ -107,7 +110,7 @@ def sweep(
             done[place] = outcome
     left = [place for place in range(len(runs)) if place not in done]
     jobs = effective_n_jobs(None)
-    groups = _groups(runs, left, jobs)
+    groups = _groups(job, runs, left, jobs)
     total = sum(job.rules(runs[place]).steps for place in left)
     with progress_of(total, description, shown=progress and bool(left)) as tick:
         alone = jobs == 1
@@ -137,62 +140,26 @@ def sweep(
     return outcomes
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A sweep's arguments, checked, and the runs of one group."""
-
-    build: Build
-    loss_fn: LossFn
-    train: Batch
-    test: Batch | None
-    runs: list[Run]
-    steps: int | None
-    epochs: int | None
-    stop_loss: float
-    evaluate_every: int | None
-    metrics: dict
-    engine: str
-
-    def rules(self, run: Run) -> lockstep.Rules:
-        per_epoch = Batches(len(self.train[0]), run.batch_size, []).per_epoch
-        steps, limit = checked_limit(self.steps, self.epochs, per_epoch)
-        every = checked_interval(self.evaluate_every, per_epoch)
-        return lockstep.Rules(steps, limit, every, self.stop_loss, self.metrics)
-
-    def labels(self, run: Run) -> Tensor:
-        """The run's training targets: ``label_noise`` of them replaced, drawn from its seed."""
-        y = self.train[1]
-        if not run.label_noise:
-            return y
-        classes = class_labels(y).cpu()
-        count = y.shape[1] if y.ndim == 2 else int(classes.max()) + 1
-        generator = torch.Generator().manual_seed(run.seed)
-        noisy, _ = relabel(classes, run.label_noise, count, generator)
-        if y.ndim == 2:
-            return nn.functional.one_hot(noisy, count).to(y)
-        return noisy.to(y)
-
-
-def _names(job: _Job, runs: Sequence[Run]) -> list[str]:
+def _names(job: Job, runs: Sequence[Run]) -> list[str]:
     test = job.test or (None, None)
     parts = (
         store.digest_of(*job.train, *test), store.told(job.loss_fn), job.steps, job.epochs,
-        job.stop_loss, job.evaluate_every, [(k, store.told(v)) for k, v in job.metrics.items()],
+        job.stop_loss, store.told(job.stop_when), job.evaluate_every, [(k, store.told(v)) for k, v in job.metrics.items()],
     )  # fmt: skip
     return [store.key(run, run.start(job.build)[0].state_dict(), repr(parts)) for run in runs]
 
 
-def _groups(runs: Sequence[Run], left: Sequence[int], jobs: int) -> list[list[int]]:
+def _groups(job: Job, runs: Sequence[Run], left: Sequence[int], jobs: int) -> list[list[int]]:
     """Runs that can go in lockstep, in stacks of at most ``MOST_TOGETHER``, spread over ``jobs``."""
     alike: list[tuple[object, list[int]]] = []
     for place in left:
-        size = runs[place].batch_size
+        kind = job.kind(runs[place])
         for other, group in alike:
-            if other == size:
+            if other == kind:
                 group.append(place)
                 break
         else:
-            alike.append((size, [place]))
+            alike.append((kind, [place]))
     groups = []
     for _, group in alike:
         parts = max(math.ceil(len(group) / MOST_TOGETHER), min(jobs, len(group)))
@@ -202,7 +169,7 @@ def _groups(runs: Sequence[Run], left: Sequence[int], jobs: int) -> list[list[in
 
 
 def _train(
-    job: _Job, group: list[int], tick: Callable[[int], None] | None
+    job: Job, group: list[int], tick: Callable[[int], None] | None
 ) -> tuple[list[int], list[Outcome]]:
     """One group, in this process or another."""
     tick = tick or (lambda updates: None)
@@ -210,10 +177,10 @@ def _train(
     device = job.train[0].device
     models = [model.to(device) for model, _ in begun]
     generators = [generator for _, generator in begun]
-    labels = [job.labels(run) for run in job.runs]
+    data = [job.data_of(run) for run in job.runs]
     outcomes: dict[int, Outcome] = {}
     for i, run in enumerate(job.runs):  # `fit` would refuse these; a sweep records them
-        start = evaluate(models[i], job.loss_fn, (job.train[0], labels[i]))
+        start = evaluate(models[i], job.loss_fn, data[i][0])
         if not math.isfinite(start.loss):
             state = TrainingState(None, None)
             state.step, state.last_finite_step = 0, -1
@@ -224,7 +191,7 @@ def _train(
     fine = [i for i in range(len(group)) if i not in outcomes]
     if fine:
         rules = job.rules(job.runs[0])
-        everything = (job.runs, models, labels, generators)
+        everything = (job.runs, models, data, generators)
         given = [[items[i] for i in fine] for items in everything]
         together = job.engine == "lockstep" or (
             job.engine == "auto"
@@ -243,44 +210,26 @@ def _outcome(run: Run, history, state: Mapping[str, Tensor]) -> Outcome:
     return Outcome(run, history, {k: v.detach().cpu().clone() for k, v in state.items()})
 
 
-def _stack(job: _Job, runs, models, labels, generators) -> lockstep.Lockstep:
-    own = any(run.label_noise for run in runs)
-    y = torch.stack(labels) if own else labels[0]
-    return lockstep.Lockstep(
-        models, job.loss_fn, (job.train[0], y), job.test,
-        lambda step: [run.rate(step) for run in runs], [run.momentum for run in runs],
-        runs[0].batch_size, generators, own,
-    )  # fmt: skip
+def _stack(job: Job, runs, models, data, generators) -> lockstep.Lockstep:
+    train, test = zip(*data, strict=True)
+    test = None if test[0] is None else test
+    return lockstep.Lockstep(models, runs, job.loss_fn, train, test, generators)
 
 
-def _together(job, rules, runs, models, labels, generators, tick) -> list[Outcome]:
-    ends = lockstep.go(_stack(job, runs, models, labels, generators), rules, tick)
+def _together(job: Job, rules, runs, models, data, generators, tick) -> list[Outcome]:
+    ends = lockstep.go(_stack(job, runs, models, data, generators), rules, tick)
     return [_outcome(run, s.history, end) for run, (s, end) in zip(runs, ends, strict=True)]
 
 
-def _one_by_one(job, rules, runs, models, labels, generators, tick) -> list[Outcome]:
+def _one_by_one(job: Job, rules, runs, models, data, generators, tick) -> list[Outcome]:
     outcomes = []
-    for run, model, y, generator in zip(runs, models, labels, generators, strict=True):
+    for run, model, (train, test), generator in zip(runs, models, data, generators, strict=True):
+        optimizer = run.optimizer_of(model)
+        scheduler = None if run.schedule is None else LambdaLR(optimizer, run.schedule)
         history = fit(
-            model, job.loss_fn, (job.train[0], y), **_single(job, rules, run), test_data=job.test,
-            metrics=job.metrics, generator=generator,
+            model, job.loss_fn, train, optimizer=optimizer, scheduler=scheduler, test_data=test,
+            generator=generator, **job.fit_arguments(run),
         )  # fmt: skip
         outcomes.append(_outcome(run, history, model.state_dict()))
         tick(rules.steps)
     return outcomes
-
-
-def _single(job: _Job, rules: lockstep.Rules, run: Run) -> dict:
-    """The run's settings as ``fit`` takes them."""
-    schedule = None if run.schedule is None else (lambda o: LambdaLR(o, run.schedule))
-    bound = {"steps": job.steps} if job.epochs is None else {"epochs": job.epochs}
-    return {
-        **bound,
-        "learning_rate": run.learning_rate,
-        "momentum": run.momentum,
-        "scheduler": schedule,
-        "batch_size": run.batch_size,
-        "stop_loss": None if rules.stop_loss == -math.inf else rules.stop_loss,
-        "evaluate_every": rules.every,
-        "progress": False,
-    }

@@ -45,19 +45,19 @@ class _Alone:
     def __init__(self, stack: Lockstep) -> None:
         self.stack, self.model = stack, copy.deepcopy(stack.base).train()
         self.model.load_state_dict(stack.state(0))
-        parameters = list(self.model.parameters())
-        fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
-        self.optimizer = torch.optim.SGD(parameters, lr=0.0, fused=fused)
+        self.optimizer = stack.runs[0].optimizer_of(self.model)
         order = torch.Generator().manual_seed(0)
-        self.batches = Batches(stack.batches.n, stack.batches.size, [order], stack.X.device)
+        self.batches = Batches(stack.batches.n, stack.batches.size, [order], stack.device)
+        data = stack.train
+        self.X = data.X[0] if data.own_X else data.X
+        self.y = data.y[0] if data.own_y else data.y
 
     def steps(self) -> None:
-        X, y = self.stack.X, self.stack.y[0] if self.stack.own else self.stack.y
         for _ in range(STEPS):
             index = self.batches.draw()
-            part = (X, y)
+            part = (self.X, self.y)
             if index is not None:
-                part = X.index_select(0, index[0]), y.index_select(0, index[0])
+                part = self.X.index_select(0, index[0]), self.y.index_select(0, index[0])
             self.optimizer.zero_grad()
             loss = self.stack.loss_fn(self.model(part[0]), part[1])
             loss.backward()
@@ -75,6 +75,6 @@ def _steps_of(stack: Lockstep) -> None:
 def _timed(work: Callable[[], None], stack: Lockstep) -> float:
     begin = time.perf_counter()
     work()
-    if stack.X.device.type == "cuda":
-        torch.cuda.synchronize(stack.X.device)
+    if stack.device.type == "cuda":
+        torch.cuda.synchronize(stack.device)
     return time.perf_counter() - begin

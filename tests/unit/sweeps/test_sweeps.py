@@ -106,17 +106,25 @@ def test_an_interrupted_sweep_keeps_its_finished_groups(tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"epochs": 4}, {"stop_loss": 0.1}, {"loss_fn": mse_loss}, {"test_data": (X, Y)}],
+    [
+        {"epochs": 4},
+        {"stop_loss": 0.1},
+        {"loss_fn": mse_loss},
+        {"test_data": (X, Y)},
+        {"stop_when": len},
+        {"runs": [Run(weight_decay=0.1)]},
+        {"runs": [Run(train_fraction=0.5)]},
+    ],
 )
 def test_another_sweep_takes_nothing_from_the_folder(tmp_path, change):
     arguments = {"loss_fn": cross_entropy, "epochs": 3, "progress": False, "folder": tmp_path}
-    runs = RUNS[:1]
-    sweep(build, data=(X, Y), runs=runs, **arguments)
+    arguments["runs"] = [Run()]
+    sweep(build, data=(X, Y), **arguments)
     if change.get("loss_fn") is mse_loss:
         targets = nn.functional.one_hot(Y, 3).float()
     else:
         targets = Y
-    sweep(build, data=(X, targets), runs=runs, **(arguments | change))
+    sweep(build, data=(X, targets), **(arguments | change))
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -148,6 +156,9 @@ def test_all_diverged_says_so_and_loses_nothing():
         (RUNS, {"steps": 3}, "exactly one of steps and epochs"),
         ([Run(batch_size=41)], {}, "the data hold only 40"),
         ([Run(batch_size=lambda step: 8)], {}, "bound the run by steps"),
+        ([Run(train_fraction=0.01)], {}, "leaves nothing to train on or nothing to test on"),
+        ([Run(train_fraction=0.995)], {}, "leaves nothing to train on or nothing to test on"),
+        ([Run(train_fraction=0.5, batch_size=21)], {}, "the data hold only 20"),
     ],
 )
 def test_bad_arguments_are_refused(runs, arguments, message):
@@ -164,6 +175,12 @@ def test_bad_arguments_are_refused(runs, arguments, message):
         ({"momentum": [1.0]}, "momentum is 1.0"),
         ({"init_scale": [-1.0]}, "init_scale is -1.0"),
         ({"seed": [-1]}, "seed is -1"),
+        ({"optimizer": ["adam"]}, "optimizer is 'adam': choose sgd or adamw"),
+        ({"weight_decay": [-0.1]}, "weight_decay is -0.1: give a number of at least 0"),
+        ({"train_fraction": [1.0]}, "train_fraction is 1.0: give a fraction between 0 and 1"),
+        ({"train_fraction": [math.nan]}, "train_fraction is nan"),
+        ({"betas": [(0.9, 1.0)]}, "betas is .0.9, 1.0.: give two numbers"),
+        ({"optimizer": ["adamw"], "momentum": [0.9]}, "momentum belongs to sgd"),
         ({"seed": []}, "seed has no values: the grid is empty"),
         ({"width": [3]}, "no setting 'width'.*learning_rate, batch_size"),
     ],

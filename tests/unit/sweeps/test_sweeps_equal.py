@@ -64,18 +64,35 @@ class Sizes:
         return 5 if step // self.period % 2 == 0 else 30
 
 
-def single(build, loss_fn, data, run, **rest):
-    """The same by ``fit``."""
-    model, g = run.start(build)
-    X, y = data
+def own_data(run, X, y, test):
+    """What the run trains and is tested on."""
+    g = generator(run.seed)
+    if run.train_fraction is not None:
+        order = torch.randperm(len(X), generator=g)
+        size = round(run.train_fraction * len(X))
+        kept, rest = order[:size].sort().values, order[size:].sort().values
+        test = (X[rest], y[rest]) if test is None else test
+        X, y = X[kept], y[kept]
     if run.label_noise:
         labels = y if y.ndim == 1 else y.argmax(1)
-        noisy, _ = relabel(labels, run.label_noise, 3, generator(run.seed))
+        noisy, _ = relabel(labels, run.label_noise, 3, g)
         y = noisy if y.ndim == 1 else nn.functional.one_hot(noisy, 3).to(y)
+    return (X, y), test
+
+
+def single(build, loss_fn, data, run, test_data=None, **rest):
+    """The same by ``fit`` and an optimizer of PyTorch's."""
+    model, g = run.start(build)
+    data, test = own_data(run, *data, test_data)
+    settings = {"lr": run.learning_rate, "weight_decay": run.weight_decay}
+    if run.optimizer == "adamw":
+        optimizer = torch.optim.AdamW(model.parameters(), betas=run.betas, **settings)
+    else:
+        optimizer = torch.optim.SGD(model.parameters(), momentum=run.momentum, **settings)
     scheduler = run.schedule and (lambda optimizer: LambdaLR(optimizer, run.schedule))
     history = fit(
-        model, loss_fn, (X, y), learning_rate=run.learning_rate, momentum=run.momentum,
-        scheduler=scheduler, batch_size=run.batch_size, generator=g, progress=False, **rest,
+        model, loss_fn, data, optimizer=optimizer, scheduler=scheduler,
+        batch_size=run.batch_size, generator=g, progress=False, test_data=test, **rest,
     )  # fmt: skip
     return history, model.state_dict()
 
@@ -94,6 +111,7 @@ def assert_same(outcome, history, state):
         torch.testing.assert_close(outcome.state[name], value, rtol=0, atol=1e-10)
 
 
+ADAMW = Run(optimizer="adamw", learning_rate=0.01, batch_size=10)
 CASES = {
     "learning rates, seeds": (plain, grid(learning_rate=[0.02, 0.3], batch_size=[9], seed=[0, 1])),
     "full batch": (plain, grid(learning_rate=[0.02, 0.3], seed=[0, 1])),
@@ -102,6 +120,15 @@ CASES = {
     "label noise": (plain, grid(Run(batch_size=10), label_noise=[0.0, 0.3, 1.0])),
     "initialization": (plain, grid(Run(batch_size=10), init_scale=[0.5, 1.0, 2.0])),
     "schedule": (plain, grid(Run(batch_size=10), schedule=[None, Triangle(6)], seed=[0, 1])),
+    "weight decay": (plain, grid(Run(batch_size=10, momentum=0.9), weight_decay=[0.0, 0.1, 0.5])),
+    "adamw": (plain, grid(ADAMW, learning_rate=[1e-3, 0.03], weight_decay=[0.0, 1.0, 3.0])),
+    "adamw and a schedule": (plain, grid(ADAMW, schedule=[None, Triangle(6)], seed=[0, 1])),
+    "betas": (plain, grid(ADAMW, betas=[(0.9, 0.98), (0.0, 0.5)], optimizer=["adamw", "sgd"])),
+    "train fraction": (
+        plain,
+        grid(ADAMW, train_fraction=[0.3, 0.5], batch_size=[None], seed=[0, 1]),
+    ),
+    "parts and noise": (plain, grid(Run(batch_size=8, train_fraction=0.4), label_noise=[0.0, 0.5])),
     "batch norm": (normalized, grid(batch_size=[10], learning_rate=[0.05, 0.5], seed=[0, 1])),
     "convolutions": (convolutional, grid(batch_size=[10], learning_rate=[0.05, 0.5])),
 }
@@ -121,6 +148,49 @@ def test_every_run_is_fits(case, engine):
 def first_weight(model):
     assert not model.training
     return next(model.parameters()).flatten()[0].item()
+
+
+@pytest.mark.parametrize("engine", ["lockstep", "sequential"])
+def test_the_rest_of_the_data_tests_a_run_on_a_part(engine):
+    runs = grid(ADAMW, train_fraction=[0.3, 0.8], seed=[0, 3])
+    rest = {"steps": 12, "evaluate_every": 5}
+    outcomes = sweep(plain, cross_entropy, (X, Y), runs, engine=engine, progress=False, **rest)
+    for outcome in outcomes:
+        assert_same(outcome, *single(plain, cross_entropy, (X, Y), outcome.run, **rest))
+        kept, others = outcome.run.split(len(X))
+        assert len(kept) == round(outcome.run.train_fraction * 70)
+        assert sorted([*kept.tolist(), *others.tolist()]) == list(range(70))
+        loss = cross_entropy(outcome.model(plain)(X[others]), Y[others]).item()
+        assert outcome.history.test_loss[-1] == pytest.approx(loss, abs=1e-10)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Two evaluations in a row with this accuracy."""
+
+    accuracy: float
+
+    def __call__(self, rows):
+        return len(rows) > 1 and min(row["train_accuracy"] for row in rows[-2:]) >= self.accuracy
+
+
+@pytest.mark.parametrize("engine", ["lockstep", "sequential"])
+def test_runs_stop_when_they_are_told_to(engine):
+    runs = grid(ADAMW, learning_rate=[1e-4, 0.03, 0.01], seed=[0, 1])
+    rest = {"steps": 120, "evaluate_every": 6}
+    outcomes = sweep(
+        plain, cross_entropy, (X, Y), runs, stop_when=Fitted(0.6), engine=engine, progress=False, **rest
+    )  # fmt: skip
+    assert {outcome.history.stopped for outcome in outcomes} == {"stop_when", "steps"}
+    for outcome in outcomes:
+        history, _ = single(plain, cross_entropy, (X, Y), outcome.run, **rest)
+        good = history.train_accuracy >= 0.6
+        ends = [i for i in range(1, len(good)) if good[i] and good[i - 1]]
+        length = ends[0] + 1 if ends else len(good)
+        assert len(outcome.history) == length
+        np.testing.assert_allclose(
+            outcome.history.train_loss, history.train_loss[:length], rtol=0, atol=1e-10
+        )
 
 
 @pytest.mark.parametrize("engine", ["lockstep", "sequential"])
