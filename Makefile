@@ -41,8 +41,9 @@ lab: $(VENV)/.course
 # that kill, count seconds or fill the machine run one after another.
 test: $(VENV)/.dev lint
 	$(BIN)/python -m pytest -n $(JOBS) -m "not ($(SLOW))" $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -m beside $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -m "($(SLOW)) and not beside" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -m beside --durations=20 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "($(SLOW)) and not beside" \
+	    --durations=20 $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(JOBS) -m "not ($(SLOW))" $(PYTEST_ARGS)

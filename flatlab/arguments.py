@@ -46,9 +46,15 @@ def checked_interval(evaluate_every: int | None, per_epoch: int | None) -> int:
     return checked_count("evaluate_every", evaluate_every)
 
 
+def seeded(
+    generator: torch.Generator | None, device: torch.device | str = "cpu"
+) -> torch.Generator:
+    """The generator itself; for None a new one on ``device`` seeded 0, so that results repeat."""
+    return torch.Generator(device).manual_seed(0) if generator is None else generator
+
+
 def checked_generator(generator: torch.Generator | None) -> torch.Generator:
-    if generator is None:
-        return torch.Generator().manual_seed(0)
+    generator = seeded(generator)
     if generator.device.type != "cpu":
         raise ValueError(
             f"the generator lives on {generator.device}: give a CPU one, so that the minibatches "

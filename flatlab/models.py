@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import nn
 
+from flatlab.arguments import seeded
+
 
 @contextlib.contextmanager
 def _drawing_from(generator: torch.Generator | None) -> Iterator[None]:
     """Let torch's global CPU generator continue ``generator`` inside, and restore it after."""
-    if generator is None:
-        generator = torch.Generator().manual_seed(0)
+    generator = seeded(generator)
     if generator.device.type != "cpu":
         raise ValueError(
             f"networks are initialized on the CPU, but the generator lives on {generator.device}: "

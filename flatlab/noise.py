@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from flatlab.arguments import checked_count, checked_not_negative, checked_positive
+from flatlab.arguments import checked_count, checked_not_negative, checked_positive, seeded
 from flatlab.data import relabel
 
 
@@ -61,7 +61,7 @@ def langevin_step(
         raise ValueError(
             f"theta has shape {tuple(theta.shape)} and grad {tuple(grad.shape)}: they must be the same"
         )
-    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    generator = seeded(generator)
     draw = {"generator": generator, "device": generator.device, "dtype": theta.dtype}
     noise = torch.randn(theta.shape, **draw).to(theta.device)
     return theta - learning_rate * grad + learning_rate / math.sqrt(batch_size) * sigma * noise
@@ -161,7 +161,7 @@ def corrupt_labels(
         raise ValueError(f"y is {y.dtype} of shape {tuple(y.shape)}: give integer classes, (n,)")
     if num_classes < 2 or (len(y) and not (0 <= int(y.min()) and int(y.max()) < num_classes)):
         raise ValueError(f"y holds other classes than 0 to {num_classes - 1}, or there is only one")
-    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    generator = seeded(generator)
     return relabel(y.cpu(), fraction, num_classes, generator)[0].to(y.device).clone()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 from types import FrameType
 from typing import Any
@@ -79,19 +80,27 @@ class _Mode(TorchDispatchMode):
         pass
 
 
+class Overrun(Exception):
+    """More operations than a ``Meter`` was to count."""
+
+
 class Meter(_Mode):
     """Context manager that counts tensor operations and keeps the largest tensor's size.
 
     ``operations``: number of ATen calls, backward passes included. ``largest``: most elements
-    of any tensor made. Both are the same on every machine, unlike seconds and bytes.
+    of any tensor made. Both are the same on every machine, unlike seconds and bytes. Beyond
+    ``most`` operations the next one raises ``Overrun``: who waits for minutes learns no more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: float = math.inf) -> None:
         super().__init__()
+        self.most = most
         self.operations = 0
         self.largest = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if self.operations > self.most:
+            raise Overrun(f"more than {self.most:g} operations")
         result = func(*args, **(kwargs or {}))
         self.operations += 1
         for item in result if isinstance(result, tuple | list) else (result,):

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from flatlab.arguments import seeded
 from flatlab.curvature.interface import (
     check_count,
     check_operator,
     normal_vector,
     rademacher_vector,
-    seeded,
     steady,
 )
 from flatlab.curvature.krylov import LanczosProcess

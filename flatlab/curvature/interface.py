@@ -13,11 +13,6 @@ from torch import Tensor
 _SUMMED = 1 << 16  # elements that are summed in their own dtype
 
 
-def seeded(generator: torch.Generator | None, device: torch.device | str) -> torch.Generator:
-    """The generator itself; for None a new one on `device` seeded 0, so that results repeat."""
-    return torch.Generator(device).manual_seed(0) if generator is None else generator
-
-
 def normal_vector(op, generator: torch.Generator) -> Tensor:
     """A standard normal vector (p,) in the operator's dtype, drawn where the generator lives."""
     z = torch.randn(op.shape[0], dtype=op.dtype, device=generator.device, generator=generator)

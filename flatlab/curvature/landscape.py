@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from flatlab.arguments import seeded
 from flatlab.curvature.empirical_loss import EmpiricalLoss, LossFunction
-from flatlab.curvature.interface import seeded
 
 
 @dataclass(frozen=True)

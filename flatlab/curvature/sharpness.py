@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from flatlab.arguments import seeded
 from flatlab.curvature.empirical_loss import EmpiricalLoss, LossFunction
-from flatlab.curvature.interface import check_count, normal_vector, seeded
+from flatlab.curvature.interface import check_count, normal_vector
 from flatlab.curvature.lanczos import require_converged, top_eigenpairs
 from flatlab.curvature.operators import Hessian
 

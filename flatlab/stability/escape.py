@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from flatlab.arguments import checked_positive
+from flatlab.arguments import checked_positive, seeded
 from flatlab.stability.theorem import mean_square_multiplier
 
 
@@ -75,7 +75,7 @@ class EscapeSystem:
         checked_positive("learning_rate", learning_rate)
         if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
             raise ValueError(f"steps is {steps!r}: give a whole number, 0 or more")
-        generator = torch.Generator().manual_seed(0) if generator is None else generator
+        generator = seeded(generator)
         x = torch.as_tensor(x0, dtype=torch.float64)
         path = [x]
         for _ in range(steps):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from flatlab.arguments import checked_count, checked_not_negative, checked_positive
+from flatlab.arguments import checked_count, checked_not_negative, checked_positive, seeded
 from flatlab.tails.stable import check_alpha, sample_stable
 
 
@@ -89,7 +89,7 @@ def first_exits(
         raise ValueError(f"start is {start}: it must lie inside the well, from {low} to {high}")
     checked_count("steps", steps)
     checked_count("runs", runs)
-    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    generator = seeded(generator)
     inside = torch.arange(runs)
     x = torch.full((runs,), float(start), dtype=torch.float64)
     times = torch.full((runs,), learning_rate * steps, dtype=torch.float64)

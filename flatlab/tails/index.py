@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from flatlab.arguments import seeded
+
 
 def gradient_noise(batch_gradients: Tensor, full_gradient: Tensor | None = None) -> Tensor:
     """U_k = (gradient of minibatch k) - (full gradient): shape (k, p), as `batch_gradients`.
@@ -42,7 +44,7 @@ def matched_gaussian(noise: Tensor, generator: torch.Generator | None = None) ->
     means a new one seeded 0. Raises ValueError unless `noise` is finite and has two dimensions.
     """
     _check_matrix(noise)
-    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    generator = seeded(generator)
     draw = {"generator": generator, "device": generator.device, "dtype": noise.dtype}
     normal = torch.randn(noise.shape, **draw)
     return normal.to(noise) * noise.square().mean(0).sqrt()
@@ -57,7 +59,7 @@ def correlated_gaussian(noise: Tensor, generator: torch.Generator | None = None)
     `tail_index` towards 1 whatever the tails. Otherwise as `matched_gaussian`.
     """
     _check_matrix(noise)
-    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    generator = seeded(generator)
     k = len(noise)
     draw = {"generator": generator, "device": generator.device, "dtype": noise.dtype}
     return (torch.randn(k, k, **draw) / math.sqrt(k)).to(noise) @ noise
@@ -70,7 +72,7 @@ def exchanged(noise: Tensor, generator: torch.Generator | None = None) -> Tensor
     the same `tail_index` before and after. Otherwise as `matched_gaussian`.
     """
     _check_matrix(noise)
-    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    generator = seeded(generator)
     order = torch.rand(noise.shape, generator=generator, device=generator.device).argsort(0)
     return noise.gather(0, order.to(noise.device))
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from flatlab.arguments import seeded
+
 
 def sample_stable(
     alpha: float,
@@ -26,7 +28,7 @@ def sample_stable(
     0 < alpha <= 2.
     """
     check_alpha(alpha)
-    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    generator = seeded(generator)
     shape = (size,) if isinstance(size, int) else tuple(size)
     draw = {"generator": generator, "dtype": torch.float64, "device": generator.device}
     v = math.pi * (torch.rand(shape, **draw) - 0.5)

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from flatlab.course.layout import Layout
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.beside]
 CHAPTERS = Layout.find(Path(__file__).parent).chapters()
 STUB = "raise NotImplementedError()"
 # exercise -> chapter, a right line, a wrong line, what the check says about it, an experiment

@@ -9,7 +9,7 @@ import torch
 from flatlab.checks import CheckFailed, Exercise, ready
 from flatlab.checks.answers import array, close, compare, tensors
 from flatlab.checks.core import WrongAnswer, plain, run
-from flatlab.checks.guard import Meter, TopicGuard
+from flatlab.checks.guard import Meter, Overrun, TopicGuard
 from flatlab.checks.toys import ball_maximum, dense_hessian, leaves, quadratic
 
 
@@ -208,6 +208,18 @@ def test_the_meter_counts_operations_and_the_largest_tensor():
         (x @ x).sum()
     assert meter.largest == 100
     assert meter.operations >= 3
+
+
+def test_the_meter_ends_what_takes_too_many_operations():
+    x = torch.ones(3)
+    with Meter(most=5) as meter, pytest.raises(Overrun):
+        for _ in range(1000):
+            x = x + 1
+    assert meter.operations == 6 and x[0] == 1 + 6
+    with Meter() as meter:
+        for _ in range(1000):
+            x = x + 1
+    assert meter.operations == 1000
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2}, np.array(["a"]), [object()]])

@@ -78,11 +78,11 @@ def too_low_or_high(got: float, expected: float) -> str:
 @epsilon_sharpness.check("on a slope")
 class Slope:
     def draw(self, generator):
-        return {
-            "A": symmetric(generator, [6.0, 3.0, 1.0, 0.5, 0.2]),
-            "b": 0.5 * normal(generator, 5),
-            "epsilon": 0.6,
-        }
+        a = symmetric(generator, [6.0, 3.0, 1.0, 0.5, 0.2])
+        # Away from the steepest curvature, so that one step along the gradient is not the answer.
+        along = torch.tensor([1.0, 1.0, 0.8, 0.8, 0.8]) * torch.sign(normal(generator, 5))
+        b = torch.linalg.eigh(a).eigenvectors @ along.to(a.dtype)
+        return {"A": a, "b": b, "epsilon": 0.6}
 
     def call(self, student, inputs):
         params = leaves([np.zeros(2), np.zeros((3, 1))])

@@ -168,16 +168,10 @@ def table_verdict(table: np.ndarray) -> str | None:
             went = {int(new): int(row[new]) for new in range(classes) if new != old}
             never = [new for new, count in went.items() if not count]
             to, times = list(went), list(went.values())
+            said = f"Changed labels {old} went to {to} so many times: {times}."
             if len(never) == 1:
-                return (
-                    f"Changed labels {old} went to {to} so many times: {times}. Is the upper end of "
-                    "torch.randint, which never comes, one too small? Each other class must be as "
-                    "likely as any."
-                )
-            return (
-                f"Changed labels {old} went to {to} so many times: {times}. Each other class must be as "
-                "likely as any."
-            )
+                said += " Is the upper end of torch.randint, which never comes, one too small?"
+            return f"{said} Each other class must be as likely as any."
     return None
 
 

@@ -85,7 +85,8 @@ def control_verdict(noise: np.ndarray, control: np.ndarray) -> str | None:
     """None where the control is normal, independent, and of each column's scale."""
     right = scales_of(noise)
     if np.isnan(control).any():
-        return f"{np.isnan(control).mean():.1%} of the control is NaN: is something divided by a scale of 0?"
+        share = 100 * np.isnan(control).mean()
+        return f"Of the control {share:.1f} % is NaN: is something divided by a scale of 0?"
     if not np.isfinite(control).all():
         return "The control holds infinite entries."
     if close(control, noise, 1e-6):

@@ -63,15 +63,15 @@ def _listed(alphas: list[float]) -> str:
 
 def _no_sample(x: np.ndarray, alpha: float) -> str | None:
     """What is wrong with numbers that cannot be draws of any stable law."""
-    lost = 1 - np.isfinite(x).mean()
-    if np.isnan(x).mean() > laws.LOST:
+    lost, undefined = 1 - np.isfinite(x).mean(), np.isnan(x).mean()
+    if undefined > laws.LOST:
         return (
-            f"For alpha = {alpha:g}, {100 * (np.isnan(x).mean()):.0f} % of the draws are NaN: a negative number "
+            f"For alpha = {alpha:g}, {100 * undefined:.0f} % of the draws are NaN: a negative number "
             "was raised to a power. V must lie between -pi/2 and pi/2, where the cosines of V and of "
             "(1 - alpha) V are positive; W must be positive, minus the logarithm of a number in (0, 1)."
         )
     if lost > laws.LOST:
-        return f"For alpha = {alpha:g}, {lost:.1%} of the draws are infinite: is W ever 0?"
+        return f"For alpha = {alpha:g}, {100 * lost:.1f} % of the draws are infinite: is W ever 0?"
     if len(np.unique(x)) == 1:
         return f"All {len(x)} draws are the same number: give torch.rand the size."
     if len(np.unique(x)) < len(x) / 2:

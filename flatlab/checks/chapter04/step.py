@@ -115,7 +115,7 @@ def noise_verdict(noise: np.ndarray, rate: float, alpha: float, sigma: float) ->
     """None where the entries are draws of eta^(1/alpha) sigma SaS(1), else what they are."""
     setting = f"For eta = {rate:g}, alpha = {alpha:g}, sigma = {sigma:g} the step is off."
     if np.isnan(noise).any():
-        return f"{setting} the step holds NaN."
+        return f"{setting} The step holds NaN."
     rows = noise if noise.ndim == 2 else noise[:, None]
     if noise.size > 1 and np.ptp(noise) <= 1e-6 * np.abs(noise).max():
         return "Every weight gets the same noise: draw one S for each, of size w.shape."
@@ -129,15 +129,15 @@ def noise_verdict(noise: np.ndarray, rate: float, alpha: float, sigma: float) ->
         if abs(factor / right - 1) > 0.08 and laws.deviation(x / factor, alpha) <= laws.ERRORS:
             return f"{setting} {message}"
     if alpha < 2 and laws.normal_law(x):
-        return f"{setting} the noise is normal: S is drawn from the stable law with that alpha."
+        return f"{setting} The noise is normal: S is drawn from the stable law with that alpha."
     gap = laws.log_size(x / right, alpha)[0]
     if math.isfinite(gap) and laws.deviation(x / right * math.exp(-gap), alpha) <= laws.ERRORS:
         return (
-            f"{setting} the noise is {math.exp(gap):.3g} times as large as eta^(1/alpha) sigma S should "
+            f"{setting} The noise is {math.exp(gap):.3g} times as large as eta^(1/alpha) sigma S should "
             "be; its law is right."
         )
     return (
-        f"{setting} what the step adds to w - eta grad is not eta^(1/alpha) sigma S: its law is another. "
+        f"{setting} What the step adds to w - eta grad is not eta^(1/alpha) sigma S: its law is another. "
         "Is S drawn with this alpha, and added once?"
     )
 
@@ -147,32 +147,32 @@ def _wrong_scales(rate: float, alpha: float, sigma: float) -> list[tuple[float, 
     normal_of_variance_one = [
         (
             math.sqrt(rate / 2) * sigma,
-            "the noise is too small by the root of 2: S is N(0, 2) there, not N(0, 1).",
+            "The noise is too small by the root of 2: S is N(0, 2) there, not N(0, 1).",
         )
     ]
     return [
         *(normal_of_variance_one if alpha == 2 else []),
         (
             rate * sigma,
-            "the noise is eta sigma S, as if it were part of the gradient: it must be eta^(1/alpha).",
+            "The noise is eta sigma S, as if it were part of the gradient: it must be eta^(1/alpha).",
         ),
         (
             math.sqrt(rate) * sigma,
-            "the noise has the root of eta, which belongs to alpha = 2: eta^(1/alpha).",
+            "The noise has the root of eta, which belongs to alpha = 2: eta^(1/alpha).",
         ),
         (
             rate / alpha * sigma,
-            "the noise has eta/alpha: `eta ** 1 / alpha` divides after the power. Parentheses.",
+            "The noise has eta/alpha: `eta ** 1 / alpha` divides after the power. Parentheses.",
         ),
-        (rate**alpha * sigma, "the noise has eta^alpha; it must be eta^(1/alpha)."),
-        (sigma, "the noise does not depend on eta: the factor eta^(1/alpha) is missing."),
-        (rate ** (1 / alpha), "the noise does not depend on sigma."),
+        (rate**alpha * sigma, "The noise has eta^alpha; it must be eta^(1/alpha)."),
+        (sigma, "The noise does not depend on eta: the factor eta^(1/alpha) is missing."),
+        (rate ** (1 / alpha), "The noise does not depend on sigma."),
         (
             rate ** (1 / alpha) * sigma ** (1 / alpha),
-            "sigma is under the power 1/alpha too: only eta is.",
+            "Here sigma is under the power 1/alpha too: only eta is.",
         ),
-        (rate ** (1 / alpha) * sigma**2, "sigma is squared."),
-        (rate ** (1 / alpha) * math.sqrt(sigma), "the root of sigma stands where sigma belongs."),
+        (rate ** (1 / alpha) * sigma**2, "Here sigma is squared."),
+        (rate ** (1 / alpha) * math.sqrt(sigma), "The root of sigma stands where sigma belongs."),
     ]
 
 

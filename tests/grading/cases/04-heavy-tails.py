@@ -129,7 +129,9 @@ def sample_stable(alpha, size, generator):
 def sample_stable(alpha, size, generator):
     if not (alpha > 0 and alpha <= 2):
         raise ValueError("alpha")
-    v = torch.empty(size, dtype=torch.float64).uniform_(-math.pi / 2, math.pi / 2, generator=generator)
+    v = torch.empty(size, dtype=torch.float64).uniform_(
+        -math.pi / 2, math.pi / 2, generator=generator
+    )
     w = torch.empty(size, dtype=torch.float64).exponential_(generator=generator)
     if alpha == 1:
         return torch.tan(v)
@@ -433,10 +435,10 @@ def levy_step(w, grad, learning_rate, alpha, sigma, generator):
 # %% misconception="levy_step" name="exponent-without-parentheses" message="`eta ** 1 / alpha` divides after the power"
 def levy_step(w, grad, learning_rate, alpha, sigma, generator):
     noise = sample_stable(alpha, w.shape, generator)
-    return w - learning_rate * grad + learning_rate ** 1 / alpha * sigma * noise
+    return w - learning_rate * grad + learning_rate**1 / alpha * sigma * noise
 
 
-# %% misconception="levy_step" name="normal-noise" message="the noise is normal"
+# %% misconception="levy_step" name="normal-noise" message="The noise is normal"
 def levy_step(w, grad, learning_rate, alpha, sigma, generator):
     noise = torch.randn(w.shape, generator=generator)
     return w - learning_rate * grad + learning_rate ** (1 / alpha) * sigma * noise

@@ -132,7 +132,7 @@ def matched_gaussian(noise, generator):
     return scale * torch.randn(noise.shape, generator=generator, dtype=noise.dtype)
 
 
-# %% misconception="levy_step" name="rate-once-for-both" message="the noise is eta sigma S"
+# %% misconception="levy_step" name="rate-once-for-both" message="The noise is eta sigma S"
 def levy_step(w, grad, learning_rate, alpha, sigma, generator):
     noise = sigma * sample_stable(alpha, w.shape, generator)
     return w + learning_rate * (noise - grad)
@@ -151,7 +151,7 @@ def levy_step(w, grad, learning_rate, alpha, sigma, generator):
     return w - learning_rate * grad + learning_rate ** (1 / alpha) * sigma * noise
 
 
-# %% misconception="levy_step" name="sigma-under-the-power" message="sigma is under the power 1/alpha too"
+# %% misconception="levy_step" name="sigma-under-the-power" message="Here sigma is under the power 1/alpha too"
 def levy_step(w, grad, learning_rate, alpha, sigma, generator):
     noise = sample_stable(alpha, w.shape, generator)
     return w - learning_rate * grad + (learning_rate * sigma) ** (1 / alpha) * noise

@@ -1,40 +1,43 @@
 """A chapter's cells and cases without a notebook: what the checks say of an answer."""
 
+import importlib
 import math
+import re
 from pathlib import Path
-from types import ModuleType
 
-import pytest
 import torch
+from torch import nn
 
 from flatlab.checks import CheckFailed
-from flatlab.course.source import read_cases, read_chapter
+from flatlab.checks.core import run
+from flatlab.course.source import Cell, read_cases, read_chapter
 
 ROOT = Path(__file__).resolve().parents[3]
+FOLDER = ROOT / "tests" / "grading" / "cases"
+NAMES = sorted(path.stem for path in FOLDER.glob("[0-9]*.py"))
 PASSED = "passed"
 
 
 class Answered:
-    """The chapter ``name``, whose checks are the module ``check``.
+    """The chapter ``name`` with its cases, and those of ``more-NAME.py`` that run here alone.
 
-    ``more``: another file of cases in the same form. A chapter without a source yet is read from
-    its exercises in solutions/parts.
+    A chapter without a source yet is read from its exercises in solutions/parts.
     """
 
-    def __init__(self, name: str, check: ModuleType, more: str = "", **setup: object) -> None:
+    def __init__(self, name: str) -> None:
         source = ROOT / "solutions" / f"{name}.py"
         parts = ROOT / "solutions" / "parts" / f"{name[:2]}-exercises.py"
         self.path = source if source.is_file() else parts
         self.chapter = read_chapter(self.path)
-        folder = ROOT / "tests" / "grading" / "cases"
-        self.cases = [read_cases(folder / f"{file}.py") for file in (name, more) if file]
+        self.cases = [read_cases(path) for path in sorted(FOLDER.glob(f"*{name}.py"))]
         self.solutions = {cell.name: cell.text for cell in self.chapter.of("exercise")}
         self.checks = {cell.name: cell.text for cell in self.chapter.of("check")}
-        self._setup = {"math": math, "torch": torch, "check": check, "__name__": "notebook"} | setup
+        self.check = importlib.import_module(f"flatlab.checks.chapter{name[:2]}")
+        self._setup = {"math": math, "torch": torch, "nn": nn, "check": self.check}
 
     def notebook(self, answer: str) -> dict:
         """What a notebook with this answer, and right ones to the other exercises, defines."""
-        names = dict(self._setup)
+        names = self._setup | {"__name__": "notebook"}
         for text in (*self.solutions.values(), answer):
             exec(text, names)  # noqa: S102 - a notebook's cells
         return names
@@ -47,10 +50,22 @@ class Answered:
             return " ".join(str(failure).split())
         return PASSED
 
-    def of(self, kind: str) -> pytest.MarkDecorator:
-        """Parametrize by the cells of this kind of case."""
-        cells = [cell for cases in self.cases for cell in cases.of(kind)]
-        return pytest.mark.parametrize("cell", cells, ids=lambda c: f"{c.name}-{c.options['name']}")
+    def redrawn(self, exercise: str, answer: str, seed: int) -> str:
+        """The same on inputs drawn with another seed, as the grader draws them."""
+        asked = re.findall(r"check\.(\w+)\(\1\)", self.checks[exercise])  # two in some cells
+        checks = [getattr(self.check, name) for name in asked]
+        if any(set(one.hidden_checks) != set(one.remaining) for one in checks):
+            self.graded(exercise, self.solutions[exercise])  # its cell brings the hidden checks
+        names = self.notebook(answer)
+        for one in checks:
+            for aim, check in (one.visible | one.hidden_checks).items():
+                if message := run(check, names[one.name], seed):
+                    return " ".join(f"{aim}: {message}".split())
+        return PASSED
+
+    def of(self, kind: str) -> list[Cell]:
+        """The cases of this kind."""
+        return [cell for cases in self.cases for cell in cases.of(kind)]
 
     def problems(self) -> list:
         """What is wrong with the cases' and the chapter's form; empty where nothing is."""

@@ -1,4 +1,4 @@
-"""Chapter 04's checks: their ground truths, the mistakes they tell apart, and every case by hand."""
+"""Chapter 04's checks: their ground truths and the mistakes they tell apart."""
 
 import contextlib
 import math
@@ -16,34 +16,13 @@ from flatlab.checks.answers import close
 from flatlab.checks.chapter04 import control, exits, laws, means, noise, stable, step, tail
 from flatlab.checks.chapter04.refusals import refusal, refusal_verdict
 
-HERE = Answered(
-    "04-heavy-tails", chapter04, more="more-04-heavy-tails"
-)  # the latter run here alone
-SOLUTIONS, CHECKS, graded, of = HERE.solutions, HERE.checks, HERE.graded, HERE.of
-
-
-def test_sources_have_no_problems():
-    assert HERE.problems() == []
-
-
-@pytest.mark.parametrize("exercise", SOLUTIONS)
-def test_solution_passes(exercise):
-    assert graded(exercise, SOLUTIONS[exercise]) == "passed"
+HERE = Answered("04-heavy-tails")
+SOLUTIONS, graded = HERE.solutions, HERE.graded
 
 
 def test_a_mistake_in_exercise_1_costs_its_points_once():
     stub = "def sample_stable(alpha, size, generator):\n    raise NotImplementedError()\n\n\n"
     assert graded("levy_step", stub + SOLUTIONS["levy_step"]) == "passed"
-
-
-@of("misconception")
-def test_misconception_is_caught_and_named(cell):
-    assert " ".join(cell.options["message"].split()) in graded(cell.name, cell.text)
-
-
-@of("alternative")
-def test_alternative_is_accepted(cell):
-    assert graded(cell.name, cell.text) == "passed"
 
 
 def draws(alpha: float, seed: int, size: int = 20_000) -> np.ndarray:
@@ -190,7 +169,7 @@ def test_steps_are_the_packages_and_wrong_factors_differ():
     factors = [right, *(factor for factor, _ in step._wrong_scales(rate, alpha, sigma))]
     assert np.diff(np.sort(np.log(factors))).min() > 0.1
     said = step.noise_verdict(1.3 * moved.numpy(), rate, alpha, sigma)
-    assert re.search(r"the noise is 1\.(2[7-9]|3[0-3])\d* times as large", said)
+    assert re.search(r"The noise is 1\.(2[7-9]|3[0-3])\d* times as large", said)
 
 
 def test_exits_of_the_package_are_read_from_its_own_paths():

@@ -1,13 +1,13 @@
-"""Chapter 05's checks: their ground truths, the mistakes they tell apart, and every case by hand."""
+"""Chapter 05's checks: their ground truths and the mistakes they tell apart."""
 
 import ast
 import math
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from answered import Answered
 
 from flatlab import sam
 from flatlab.checks import CheckFailed, chapter05
@@ -24,17 +24,10 @@ from flatlab.checks.chapter05 import (
     truths,
 )
 from flatlab.checks.core import plain, run
-from flatlab.course.source import read_cases, read_chapter
 from flatlab.course.verdict import plan as planning
 
-ROOT = Path(__file__).resolve().parents[3]
-SOURCE = ROOT / "solutions" / "05-sharpness-aware.py"
-PATH = SOURCE if SOURCE.is_file() else ROOT / "solutions/parts/05-exercises.py"
-CHAPTER = read_chapter(PATH)
-FOLDER = ROOT / "tests" / "grading" / "cases"
-CASES = read_cases(FOLDER / "05-sharpness-aware.py")
-SOLUTIONS = {cell.name: cell.text for cell in CHAPTER.of("exercise")}
-CHECKS = {cell.name: cell.text for cell in CHAPTER.of("check")}
+HERE = Answered("05-sharpness-aware")
+SOLUTIONS, graded = HERE.solutions, HERE.graded
 SEEDS = range(6)
 ONE = torch.ones(())
 with warnings.catch_warnings(
@@ -43,48 +36,16 @@ with warnings.catch_warnings(
     torch.func.jvp(torch.func.grad(torch.sin), (ONE,), (ONE,))
 
 
-def notebook(answer: str) -> dict:
-    """What a notebook with this answer, and right ones to the other exercises, defines."""
-    names = {"math": math, "torch": torch, "check": chapter05, "__name__": "notebook"}
-    for text in (*SOLUTIONS.values(), answer):
-        exec(text, names)  # noqa: S102 - a notebook's cells
-    return names
-
-
-def graded(exercise: str, answer: str) -> str:
-    """What visible and hidden checks say of an answer."""
-    try:
-        exec(CHECKS[exercise], notebook(answer))  # noqa: S102
-    except CheckFailed as failure:
-        return " ".join(str(failure).split())
-    return "passed"
-
-
-def of(kind: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize(
-        "cell", CASES.of(kind), ids=lambda c: f"{c.name}-{c.options['name']}"
-    )
-
-
 def drawn(check, seed: int) -> dict:
     return plain(check.draw(torch.Generator().manual_seed(seed)))
 
 
-def test_sources_have_no_problems():
-    assert CASES.problems == ()
-    assert {cell.name for cell in CASES.of("misconception")} == set(SOLUTIONS) == set(CHECKS)
+def test_every_check_has_its_exercise():
     assert set(SOLUTIONS) == set(chapter05.__all__)
 
 
-@pytest.mark.parametrize("exercise", SOLUTIONS)
-def test_solution_passes(exercise):
-    assert graded(exercise, SOLUTIONS[exercise]) == "passed"
-    checks = getattr(chapter05, exercise)
-    assert set(checks.hidden_checks) == set(checks.remaining)
-
-
 def test_the_sandbox_gets_the_call_halves_alone_and_knows_what_can_be_forged():
-    plan = planning.make(PATH, 0)
+    plan = planning.make(HERE.path, 0)
     names = {
         node.name
         for modules in plan.modules.values()
@@ -105,17 +66,11 @@ def test_a_mistake_in_exercise_1_costs_its_points_once(exercise):
     assert graded(exercise, stub + SOLUTIONS[exercise]) == "passed"
 
 
-@of("misconception")
-def test_misconception_is_caught_and_named(cell):
-    assert " ".join(cell.options["message"].split()) in graded(cell.name, cell.text)
-    student = notebook(cell.text)[cell.name]
+@pytest.mark.parametrize("cell", HERE.of("misconception"), ids=lambda c: c.options["name"])
+def test_later_checks_have_a_verdict_too(cell):
+    student = HERE.notebook(cell.text)[cell.name]
     for check in getattr(chapter05, cell.name).visible.values():
-        run(check, student, 1)  # the later ones have a verdict too, as the grader runs them all
-
-
-@of("alternative")
-def test_alternative_is_accepted(cell):
-    assert graded(cell.name, cell.text) == "passed"
+        run(check, student, 1)  # the grader runs them all
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Chapter 06's checks: their ground truths, the mistakes they tell apart, and every case by hand."""
+"""Chapter 06's checks: their ground truths and the mistakes they tell apart."""
 
 import numpy as np
 import pytest
@@ -20,40 +20,14 @@ from flatlab.checks.chapter06 import (
     walls,
 )
 
-HERE = Answered("06-mode-connectivity", chapter06, nn=nn)
-SOLUTIONS, CHECKS, graded, of = HERE.solutions, HERE.checks, HERE.graded, HERE.of
+HERE = Answered("06-mode-connectivity")
+SOLUTIONS, graded = HERE.solutions, HERE.graded
 SEEDS = range(12)
-
-
-def test_sources_have_no_problems():
-    assert HERE.problems() == []
-
-
-@pytest.mark.parametrize("exercise", SOLUTIONS)
-def test_solution_passes(exercise):
-    assert graded(exercise, SOLUTIONS[exercise]) == "passed"
-
-
-@pytest.mark.parametrize("exercise", SOLUTIONS)
-def test_hidden_checks_are_those_promised(exercise):
-    graded(exercise, SOLUTIONS[exercise])
-    promised = getattr(chapter06, exercise)
-    assert set(promised.hidden_checks) == set(promised.remaining)
 
 
 def test_mistakes_in_the_curves_cost_their_points_once():
     stubs = "def polychain(t, w1, theta, w2):\n    raise NotImplementedError()\n\n\nbezier = polychain\n"
     assert graded("curve_gradient", stubs + SOLUTIONS["curve_gradient"]) == "passed"
-
-
-@of("misconception")
-def test_misconception_is_caught_and_named(cell):
-    assert " ".join(cell.options["message"].split()) in graded(cell.name, cell.text)
-
-
-@of("alternative")
-def test_alternative_is_accepted(cell):
-    assert graded(cell.name, cell.text) == "passed"
 
 
 def apart(right, mistakes, tolerance: float) -> None:

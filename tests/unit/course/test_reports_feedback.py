@@ -221,6 +221,7 @@ def test_gaps_hold_numbers_shapes_types_and_the_courses_own_sentences():
 
 
 @pytest.mark.slow
+@pytest.mark.beside
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_visible_messages_reach_the_student_word_by_word(chapter):
     """For every misconception of every exercise: what a check found out is what the student reads."""
@@ -257,6 +258,7 @@ def pieces(chapter: str) -> set[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.beside
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_nothing_of_the_hidden_checks_is_in_any_feedback(chapter, tmp_path):
     secret = pieces(chapter)
