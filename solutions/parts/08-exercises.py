@@ -61,7 +61,7 @@ check.random_fourier_features.grade(random_fourier_features)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ### Exercise 2 · The shortest of all best fits   ●●●○ · 4 points · 10 min
+# ### Exercise 2 · The shortest of all best fits   ●●○○ · 3 points · 8 min
 #
 # With features $\Phi$ of shape (n, N) and targets y, least squares asks for coefficients β with the smallest
 # $\|\Phi\beta - y\|^2$. With fewer features than samples there is one such β. With more there are infinitely many, all
@@ -91,7 +91,7 @@ def minimum_norm_fit(features, targets):
     ### END SOLUTION
 
 
-# %% check="minimum_norm_fit" points=4
+# %% check="minimum_norm_fit" points=3
 check.minimum_norm_fit(minimum_norm_fit)
 
 ### BEGIN HIDDEN TESTS
@@ -169,7 +169,7 @@ from flatlab.checks.chapter08.threshold import Curve
 @check.interpolation_threshold.hidden("a risk equal to the tolerance")
 class Equal(Curve):
     tolerance = 0.25
-    risks = (1.0, 0.5, 0.25, 0.125, 0.25)
+    risks = (1.0, 0.5, 0.25, 0.125, 0.0625)
 
 
 @check.interpolation_threshold.hidden("a risk that is NaN")

@@ -108,6 +108,13 @@ def feature_mistakes(x: np.ndarray, frequencies: np.ndarray, phases: np.ndarray)
     ]
 
 
+def read_tensor(value: object) -> object:
+    """A returned tensor, or None; a list would not do in the experiments."""
+    if value is not None and not isinstance(value, torch.Tensor):
+        raise WrongAnswer(f"It returned a {type(value).__name__}: one tensor (n, N) is needed.")
+    return value
+
+
 class Features:
     """Not a check by itself: a subclass says how many points, numbers and features."""
 
@@ -123,7 +130,7 @@ class Features:
     def call(self, student, inputs):
         given = [torch.tensor(inputs[name]) for name in NAMES]
         n, count = len(given[0]), len(given[2])
-        features = student(*given)
+        features = read_tensor(student(*given))
         if n != count and np.shape(features) == (count, n):
             raise WrongAnswer(
                 f"It returned shape ({count}, {n}): it is transposed. A row for each point and a column "
@@ -170,7 +177,8 @@ class Kernel:
 
     def call(self, student, inputs):
         given = [torch.tensor(inputs[name]) for name in NAMES]
-        features = torch.as_tensor(array(student(*given), (len(given[0]), len(given[2]))))
+        features = read_tensor(student(*given))
+        features = torch.as_tensor(array(features, (len(given[0]), len(given[2]))))
         return {"kernel": features @ features.T}
 
     def verdict(self, inputs, outputs):

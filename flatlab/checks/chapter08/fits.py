@@ -20,7 +20,6 @@ COLUMNS = (
     "With targets (n, k), a tensor of shape (r,) divides along the last axis, column by column. To "
     "divide row by row it needs the shape (r, 1)."
 )
-NO_INVERSE = "Here features.T @ features has no inverse: what looks like one is rounding."
 HINTS = (
     ("size mismatch", SHAPES),
     ("shapes cannot be multiplied", SHAPES),
@@ -33,6 +32,9 @@ HINTS = (
     ("square matri", "features is (n, N): only a square matrix has an inverse."),
     ("must be square", "features is (n, N): only a square matrix has an inverse."),
 )
+
+
+TURNED = "vh is transposed already, as torch.linalg.svd returns it: vh.T stands in the inverse."
 
 
 def spectral(features: np.ndarray, targets: np.ndarray, of: Callable) -> np.ndarray:
@@ -69,7 +71,11 @@ def coefficients(result: object, features: torch.Tensor, targets: torch.Tensor) 
     if hasattr(result, "solution"):
         raise WrongAnswer("It returned all that lstsq gives: the coefficients are its .solution.")
     shape, fitted = (features.shape[1], *targets.shape[1:]), tuple(targets.shape)
-    got = tuple(np.shape(result)) if isinstance(result, torch.Tensor | np.ndarray) else None
+    if result is not None and not isinstance(result, torch.Tensor):
+        raise WrongAnswer(
+            f"It returned a {type(result).__name__}: a tensor of shape {shape} is needed."
+        )
+    got = None if result is None else tuple(result.shape)
     if got == fitted != shape:
         raise WrongAnswer(
             f"It returned shape {got}, that of the targets: are these the fitted values? The "
@@ -122,21 +128,19 @@ def fit_mistakes(features: np.ndarray, targets: np.ndarray) -> list[tuple]:
         ),
         (
             minimum_norm(features, centered(targets)),
-            f"The mean of the targets is gone. {intercept}",
+            f"The mean of the targets is subtracted. {intercept}",
         ),
         (
             minimum_norm(centered(features), targets),
-            f"The mean of each feature is gone. {intercept}",
-        ),
-        (
-            minimum_norm(centered(features), centered(targets)),
-            f"The means of features and targets are gone. {intercept}",
+            f"The mean of each feature is subtracted. {intercept}",
         ),
         (right / n, "It is divided by n: a mean of squares has its minimum where the sum has it."),
         (right / count, "It is divided by N."),
     ]
-    s = np.linalg.svd(features, compute_uv=False)
+    u, s, vh = np.linalg.svd(features, full_matrices=False)
     values = s[s > ZERO * s.max()]
+    if len(values) == count:
+        wrong.append(((vh / s) @ (u.T @ targets), TURNED))
     for kept in range(1, len(values)):
         least = values[kept - 1]
         wrong.append(
@@ -180,7 +184,7 @@ def _by_norm(features: np.ndarray, targets: np.ndarray, got: np.ndarray, right: 
     if norm > 1e5 * shortest:
         return (
             f"The coefficients have norm {norm:.3g}; {shortest:.3g} is enough for the same fit. Something "
-            f"that is 0 up to rounding was inverted. {NO_INVERSE}"
+            "that is 0 up to rounding was inverted: here features.T @ features has no inverse."
         )
     if left <= least + 1e-6 * float((targets**2).sum()):
         unused = int((np.abs(got.reshape(count, -1)).max(axis=1) == 0).sum())
@@ -192,12 +196,12 @@ def _by_norm(features: np.ndarray, targets: np.ndarray, got: np.ndarray, right: 
         return (
             f"It fits as well as can be, but the norm of the coefficients is {norm:.3g}; the smallest "
             f"is {shortest:.3g}. What can be added to coefficients so that features @ coefficients stays? "
-            f"{NO_INVERSE}"
+            "features.T @ features has no inverse here, and a descent keeps a part of a start other than 0."
         )
     if np.linalg.matrix_rank(features) < count:
         return (
             f"The sum of the squared residuals is {left:.3g}; the least is {least:.3g}, with coefficients "
-            f"of norm {shortest:.3g}. {NO_INVERSE}"
+            f"of norm {shortest:.3g}. features.T @ features has no inverse here: is one used?"
         )
     return (
         f"The sum of the squared residuals is {left:.3g}; the least is {least:.3g}, with coefficients "

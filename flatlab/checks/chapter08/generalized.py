@@ -144,7 +144,7 @@ def score_mistakes(features: np.ndarray, targets: np.ndarray, penalties: np.ndar
         ),
         (
             of(right, filtered(lambda s, p: s / (s + p))),
-            "The factors are s / (s + penalty): the singular values are squared.",
+            "The factors are s / (s + penalty): s belongs to features, s^2 to features.T @ features.",
         ),
         (
             of(right, filtered(lambda s, p: s / (s**2 + p))),

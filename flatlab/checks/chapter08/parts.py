@@ -192,11 +192,11 @@ class Parts:
 
     hints = HINTS
     measured = ("after",)
-    fits, shape, spread = 5, (8,), 1.1
+    fits, shape, spread = 5, (8,), 1.6
 
     def draw(self, generator):
         targets = 2 * normal(generator, *self.shape)
-        missed = 0.4 + 0.5 * normal(generator, *self.shape)
+        missed = 2 + 0.5 * normal(generator, *self.shape)
         apart = self.spread * normal(generator, self.fits, *self.shape)
         return {"predictions": targets + missed + apart, "targets": targets}
 

@@ -12,6 +12,7 @@ from flatlab.checks.chapter02.batches import lent
 from flatlab.checks.chapter04.refusals import refusal, refusal_verdict
 from flatlab.checks.chapter08.fits import (
     HINTS,
+    TURNED,
     Fitted,
     coefficients,
     fit_verdict,
@@ -56,8 +57,8 @@ RIDGE_HINTS = (
             "features @ features.T."
         ),
     ),
-    ("ValueError", "A penalty of 0 or more is right: only a negative one is refused."),
     *HINTS,
+    ("ValueError", "A penalty of 0 or more is right: only a negative one is refused."),
 )
 
 
@@ -111,8 +112,11 @@ def ridge_mistakes(features: np.ndarray, targets: np.ndarray, penalty: float) ->
         (of(penalty / count), "The penalty is divided by N, the number of features."),
         (of(2 * penalty), "The penalty counts twice: the derivatives of both terms have a 2."),
         (of(penalty / 2), "Half of the penalty counts: the derivatives of both terms have a 2."),
-        (of(penalty**2), "The penalty is squared: the norm is."),
-        (of(penalty**0.5), "The root of the penalty is taken."),
+        (
+            of(penalty**2),
+            "The penalty is squared: lambda enters as it is. Rows added to the features hold its root.",
+        ),
+        (of(penalty**0.5), "The root of the penalty is taken: lambda enters as it is."),
         (
             everywhere(features, targets, penalty),
             (
@@ -120,7 +124,13 @@ def ridge_mistakes(features: np.ndarray, targets: np.ndarray, penalty: float) ->
                 "2 penalty b: which matrix times b is penalty b?"
             ),
         ),
-        (shortest / (1 + penalty), "The fit without a penalty is divided by 1 + penalty."),
+        (
+            shortest / (1 + penalty),
+            (
+                "The fit without a penalty is divided by 1 + penalty, which is right only where all singular "
+                "values are 1."
+            ),
+        ),
         (
             features.T @ targets,
             "This is features.T @ targets: its product with an inverse is missing.",
@@ -150,6 +160,8 @@ def ridge_mistakes(features: np.ndarray, targets: np.ndarray, penalty: float) ->
         ),
     ):
         wrong.append(((vh.T * factors) @ (u.T @ targets), message))
+    if count <= n:
+        wrong.append(((vh * (s / (s**2 + penalty))) @ (u.T @ targets), TURNED))
     return wrong
 
 
@@ -209,7 +221,7 @@ class NoPenalty(Ridge):
 
     def judged(self, features, targets, got, inputs):
         message = fit_verdict(features, targets, got)
-        return message and f"With a penalty of 0, the limit of smaller and smaller ones: {message}"
+        return message and f"With a penalty of 0 it should be the minimum-norm fit. {message}"
 
 
 @ridge_fit.check("the smaller of two systems")

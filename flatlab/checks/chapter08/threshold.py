@@ -64,6 +64,8 @@ def threshold_mistakes(counts: np.ndarray, risks: np.ndarray, tolerance: float) 
                     ),
                 )
             )
+    strict = threshold(counts, np.where(risks == tolerance, np.inf, risks), tolerance)
+    wrong.append((strict, "A risk equal to the tolerance is at most the tolerance: `<=`, not `<`."))
     listed = risks <= tolerance
     if listed.any() and not np.array_equal(order, np.arange(len(order))):
         message = (
@@ -121,8 +123,8 @@ def threshold_verdict(
         return _never(counts, got)
     if got == NOTHING:
         return (
-            f"It returned None. The training risk is at most {tolerance:g} from {right:g} features on: is a "
-            "return statement missing?"
+            f"It returned None, which is for curves that never get there. From {right:g} features on this "
+            f"one is at most {tolerance:g}. Is a return statement missing?"
         )
     if got == right:
         return None
@@ -147,8 +149,8 @@ def _never(counts: np.ndarray, got: float | str) -> str | None:
         return "Where the curve never gets there it returned an infinite number: return None."
     if got in (counts[0], counts.min()) and got != counts.max():
         return (
-            f"Where the curve never gets there it returned the first count, {got:g}: argmax over a list "
-            "without any True gives 0. Ask first whether there is one."
+            f"Where the curve never gets there it returned the first count, {got:g}, as argmax does over a "
+            "list without any True. Ask first whether there is one, and return None."
         )
     return (
         f"With the largest number of features, {counts.max():g}, the training risk is above the tolerance: "

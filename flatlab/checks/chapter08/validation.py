@@ -22,7 +22,6 @@ optimal_ridge = Exercise(
 NAMES = ("features", "targets", "penalties")
 PENALTIES = (0.05, 0.15, 0.4, 1.0, 3.0, 8.0, 25.0)
 GCV_HINTS = (
-    ("ValueError", "All these penalties are positive: only others are refused."),
     (
         "must match the size of tensor",
         (
@@ -31,6 +30,7 @@ GCV_HINTS = (
         ),
     ),
     *HINTS,
+    ("ValueError", "All these penalties are positive: only others are refused."),
 )
 
 

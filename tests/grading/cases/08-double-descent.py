@@ -77,6 +77,11 @@ def random_fourier_features(x, frequencies, phases):
     return math.sqrt(2 / len(phases)) * torch.cos(angles)
 
 
+# %% misconception="random_fourier_features" name="list-of-rows" message="It returned a list: one tensor (n, N) is needed"
+def random_fourier_features(x, frequencies, phases):
+    return [math.sqrt(2 / len(phases)) * torch.cos(row @ frequencies + phases) for row in x]
+
+
 # %% alternative="random_fourier_features" name="loop-over-features"
 def random_fourier_features(x, frequencies, phases):
     columns = []
@@ -119,7 +124,7 @@ def minimum_norm_fit(features, targets):
     return torch.cat([fit, torch.zeros(count - used, *targets.shape[1:], dtype=fit.dtype)])
 
 
-# %% misconception="minimum_norm_fit" name="every-singular-value-inverted" message="was inverted. Here features.T @ features has no inverse"
+# %% misconception="minimum_norm_fit" name="every-singular-value-inverted" message="was inverted: here features.T @ features has no inverse"
 def minimum_norm_fit(features, targets):
     u, s, vh = torch.linalg.svd(features, full_matrices=False)
     return vh.T @ ((u.T @ targets).T / s).T
@@ -148,6 +153,12 @@ def minimum_norm_fit(features, targets):
     return vh.T @ torch.diag(1 / s**2) @ u.T @ targets
 
 
+# %% misconception="minimum_norm_fit" name="transposed-twice" message="vh is transposed already"
+def minimum_norm_fit(features, targets):
+    U, s, V = torch.linalg.svd(features, full_matrices=False)
+    return V @ torch.diag(1 / s) @ U.T @ targets
+
+
 # %% misconception="minimum_norm_fit" name="smallest-dropped" message="It uses the 3 largest of 4 singular values"
 def minimum_norm_fit(features, targets):
     u, s, vh = torch.linalg.svd(features, full_matrices=False)
@@ -166,7 +177,7 @@ def minimum_norm_fit(features, targets):
     return torch.linalg.pinv(features - features.mean(0)) @ (targets - targets.mean(0))
 
 
-# %% misconception="minimum_norm_fit" name="descent-from-elsewhere" message="the norm of the coefficients is"
+# %% misconception="minimum_norm_fit" name="descent-from-elsewhere" message="a descent keeps a part of a start other than 0"
 def minimum_norm_fit(features, targets):
     torch.manual_seed(0)
     fit = torch.randn(features.shape[1], *targets.shape[1:], dtype=features.dtype)
@@ -218,7 +229,7 @@ def interpolation_threshold(counts, train_risks, tolerance):
     return None
 
 
-# %% misconception="interpolation_threshold" name="argmax-of-none" message="argmax over a list without any True gives 0"
+# %% misconception="interpolation_threshold" name="argmax-of-none" message="as argmax does over a list without any True"
 def interpolation_threshold(counts, train_risks, tolerance):
     counts, order = counts.sort()
     fits = train_risks[order] <= tolerance
@@ -276,7 +287,7 @@ def interpolation_threshold(counts, train_risks, tolerance):
     return found
 
 
-# %% misconception="interpolation_threshold" name="strictly-below" message="a risk equal to the tolerance"
+# %% misconception="interpolation_threshold" name="strictly-below" message="A risk equal to the tolerance is at most the tolerance"
 def interpolation_threshold(counts, train_risks, tolerance):
     found = None
     for count, risk in sorted(zip(counts.tolist(), train_risks.tolist()), reverse=True):
@@ -452,7 +463,7 @@ def ridge_fit(features, targets, penalty):
     return torch.linalg.solve(features.T @ features + penalty, features.T @ targets)
 
 
-# %% misconception="ridge_fit" name="limit-not-taken" message="With a penalty of 0"
+# %% misconception="ridge_fit" name="limit-not-taken" message="With a penalty of 0 it should be the minimum-norm fit"
 def ridge_fit(features, targets, penalty):
     if penalty < 0:
         raise ValueError("penalty")
@@ -573,10 +584,12 @@ def ridge_fit(features, targets, penalty):
         raise ValueError("negative")
     x, y = features.numpy().astype(np.float32), targets.numpy().astype(np.float32)
     if penalty == 0:
-        return np.linalg.pinv(x) @ y
-    if x.shape[1] <= x.shape[0]:
-        return np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ y)
-    return x.T @ np.linalg.solve(x @ x.T + penalty * np.eye(x.shape[0]), y)
+        fit = np.linalg.pinv(x) @ y
+    elif x.shape[1] <= x.shape[0]:
+        fit = np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ y)
+    else:
+        fit = x.T @ np.linalg.solve(x @ x.T + penalty * np.eye(x.shape[0]), y)
+    return torch.from_numpy(fit)
 
 
 # %% misconception="optimal_ridge" name="training-risk" message="without which the smallest penalty always wins"
@@ -648,7 +661,7 @@ def optimal_ridge(features, targets, penalties):
     return penalties[scores.argmin()].item(), scores
 
 
-# %% misconception="optimal_ridge" name="singular-values-not-squared" message="the singular values are squared"
+# %% misconception="optimal_ridge" name="singular-values-not-squared" message="s belongs to features, s^2 to features.T @ features"
 def optimal_ridge(features, targets, penalties):
     if not (penalties > 0).all():
         raise ValueError("penalties")
