@@ -212,8 +212,6 @@ class FromGenerator:
             return "The training part is the beginning of the table: permute the rows first."
         if not np.array_equal(train[0], again):
             return "Two calls with the same seed differ: draw with generator=generator."
-        if np.array_equal(in_turn[0], in_turn[1]):
-            return "Two splits drawn from one generator in turn are the same: it is seeded anew."
         far = np.abs(train.mean(axis=0) - inputs["fraction"])
         row = int(far.argmax())
         if far[row] > 6 * 0.5 / np.sqrt(count):  # six standard deviations
@@ -227,6 +225,10 @@ class FromGenerator:
                 "The training part is a block of neighboring rows: permute the rows, so that any of them "
                 "may come together."
             )
+        if changes > 3 * rows / 4:
+            return "Nearly every second row is a training row: permute the rows."
+        if np.array_equal(in_turn[0], in_turn[1]):
+            return "Two splits drawn from one generator in turn are the same: it is seeded anew."
         return None
 
 

@@ -35,6 +35,17 @@ HINTS = (
     ("bitwise", "In Python ^ is no power: write **."),
     ("ValueError", "Every p from 2 on has a table; only division needs a prime."),
 )
+RAW = {  # what to say of results that are not reduced
+    "add": (
+        "Some results are p or more. Answers like this come from a missing % p, or from a + b % p, which is "
+        "a + (b % p)."
+    ),
+    "subtract": (
+        "Some results are negative. Answers like this come from a missing % p, from a - b % p, which is "
+        "a - (b % p), or from fmod, which keeps the sign."
+    ),
+    "multiply": "The results are not reduced: % p is missing.",
+}
 
 
 def rows_of(p: int, operation: str) -> int:
@@ -167,15 +178,11 @@ def result_mistakes(pairs: np.ndarray, p: int, operation: str) -> list[tuple[np.
     own = raw[operation]
     if operation == "subtract":
         mistakes += [
-            (np.fmod(own, p), "Some results are negative: fmod keeps the sign, % does not."),
             (np.abs(own), "The sign is lost: a - b below 0 is a - b + p, not b - a."),
             (-own % p, "It is b - a: exchange them."),
-            (own, "The results are not reduced: a - b % p is a - (b % p). Parentheses."),
         ]
-    if operation == "add":
-        mistakes += [(own, "The results are not reduced: a + b % p is a + (b % p). Parentheses.")]
     return mistakes + [
-        (own, "The results are not reduced: % p is missing."),
+        (own, RAW[operation]),
         (own % (p - 1), "It takes the remainder by p - 1: the numbers 0 to p - 1 are p numbers."),
         (own % (p + 1), "It takes the remainder by p + 1: % p."),
     ]

@@ -38,7 +38,7 @@ def modular_table(p, operation):
     return pairs, torch.tensor([x * pow(y, -1, p) % p for x, y in pairs.tolist()])
 
 
-# %% misconception="modular_table" name="keeps-the-sign" message="fmod keeps the sign"
+# %% misconception="modular_table" name="keeps-the-sign" message="from fmod, which keeps the sign"
 def modular_table(p, operation):
     pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
     if operation == "divide":
@@ -285,6 +285,14 @@ def split_table(pairs, results, fraction, generator):
     k = round(fraction * len(pairs))
     order = torch.randperm(len(pairs), generator=generator)
     return (pairs[order[:k]], results[order[:k]]), (pairs[order[k:]], results[order[k:]])
+
+
+# %% misconception="split_table" name="package" message="the package's ready answer"
+def split_table(pairs, results, fraction, generator):
+    from flatlab.data import split_rows
+
+    train, test = split_rows(len(pairs), fraction, generator)
+    return (pairs[train], results[train]), (pairs[test], results[test])
 
 
 # %% alternative="split_table" name="mask"
