@@ -38,6 +38,7 @@ _MODULES = {
     "sam",
     "averaging",
     "curves",
+    "grokking",
     "data",
     "models",
     "training",

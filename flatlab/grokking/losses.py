@@ -1,0 +1,26 @@
+"""Losses in float64.
+
+In float32, log-softmax rounds a loss below 6e-8 to zero and its gradient with it, and a long run at zero loss
+then moves by rounding ("slingshots"). The logits are turned to float64 first; gradients
+reach the parameters in their own dtype.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+
+def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Mean of -log softmax(logits)[y] for logits (n, p) and y (n,) int64, in float64."""
+    return functional.cross_entropy(logits.double(), y)
+
+
+def one_hot_mse(prediction: Tensor, y: Tensor) -> Tensor:
+    """Mean over samples and outputs of (prediction - one-hot of y)^2, in float64.
+
+    ``prediction`` (n, p), ``y`` (n,) int64; what ``nn.MSELoss`` gives with one-hot rows.
+    """
+    return functional.mse_loss(
+        prediction.double(), functional.one_hot(y, prediction.shape[-1]).double()
+    )
