@@ -164,8 +164,16 @@ def wrong_losses(logits: np.ndarray, frequencies) -> list[tuple[float, str]]:
             "The constant is the sum over all pairs: their mean.",
         ),
         (
-            of(only([wave for k in frequencies for wave in slow_waves(p, int(k))])),
-            "The factor 2 pi is missing, or only pi stands there: the waves must close after p numbers.",
+            of(only(waves_of(p, frequencies, lambda a, b: (a + b) / 2))),
+            "The factor 2 is missing in 2 pi k (a + b) / p.",
+        ),
+        (
+            of(only(waves_of(p, frequencies, lambda a, b: (a + b) / (2 * np.pi)))),
+            "The factor 2 pi is missing in 2 pi k (a + b) / p: the waves must close after p numbers.",
+        ),
+        (
+            of(np.swapaxes(right, 1, 2)),
+            "cross_entropy takes the classes from dim 1: give it logits of shape (p * p, p).",
         ),
         (
             of(restricted(logits, shifted)),
@@ -188,8 +196,3 @@ def wrong_losses(logits: np.ndarray, frequencies) -> list[tuple[float, str]]:
         (-np.log(own.mean()), "The mean is taken of the probabilities: the logarithm comes first."),
         (loss / np.log(2), "It is in bits: natural logarithms."),
     ]
-
-
-def slow_waves(p: int, k: int) -> list[np.ndarray]:
-    """cos and sin of pi k (a + b) / p."""
-    return waves_of(p, [k], lambda a, b: (a + b) / 2)

@@ -107,7 +107,10 @@ class ZeroGradient:
         w, rate, decay = np.asarray(inputs["w"]), inputs["rate"], inputs["decay"]
         got, moments = outputs["w"][0], [outputs["m"], *outputs["v"]]
         if not np.isfinite(got).all():
-            return "For a gradient of zero it gives NaN, 0 / 0: eps keeps the root away from 0."
+            return (
+                "For a gradient of zero it gives NaN. Answers like this come from 0 / 0 where eps is missing, "
+                "from a step that is counted from 0, or from v / 1 - beta2 ** step without parentheses."
+            )
         if np.abs(got - (w - rate * np.sign(w))).max() < 1e-5:
             return L2
         wrong = compare(
@@ -124,6 +127,10 @@ class ZeroGradient:
                 ((1 - rate * decay / 2) * w, "The decay is half of eta lambda w."),
                 ((1 - 2 * rate * decay) * w, "The decay is twice eta lambda w."),
                 ((1 - rate * decay) ** 2 * w, "The weights decay twice in one step."),
+                (
+                    w - rate * decay * w + rate * inputs["betas"][0] / inputs["eps"],
+                    "Without a gradient w goes far: m / 1 - beta1 ** step lacks parentheses.",
+                ),
                 (0 * w, "The weights are 0 after a step: where is w?"),
             ],
             "Without a gradient w goes to {got}; w - eta lambda w is {expected}.",

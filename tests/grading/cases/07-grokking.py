@@ -23,7 +23,7 @@ def modular_table(p, operation):
     return pairs, {"add": a + b, "subtract": a - b, "multiply": a * b}[operation] % p
 
 
-# %% misconception="modular_table" name="remainder-binds-first" message="a + b % p is a + (b % p)"
+# %% misconception="modular_table" name="remainder-binds-first" message="from a + b % p, which is a + (b % p)"
 def modular_table(p, operation):
     pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
     a, b = pairs.T

@@ -102,6 +102,16 @@ def test_wrong_shapes_are_told_apart(operation):
         assert "first all a, then all b" in tables.wrong_pairs(p, operation, (2, rows))
 
 
+@pytest.mark.parametrize("operation", ["add", "subtract", "multiply", "divide"])
+def test_the_tables_are_the_packages(operation):
+    from flatlab.grokking import modular_table
+
+    table = modular_table(13, operation)
+    pairs = tables.right_pairs(13, operation)
+    assert np.array_equal(table.pairs, pairs)
+    assert np.array_equal(table.results, tables.right_results(pairs, 13, operation))
+
+
 def test_a_table_in_floats_or_without_results_is_refused():
     pairs, results = torch.cartesian_prod(torch.arange(7), torch.arange(7)), torch.zeros(49)
     for answer in (None, pairs, (pairs,), (pairs, results), (pairs, results.tolist())):
@@ -146,33 +156,22 @@ def test_splits_that_are_not_uniform_are_seen(draw):
     assert {"block": "a block", "stripes": "every second", "weighted": "as likely"}[draw] in said
 
 
+@pytest.mark.parametrize(("slip", "kind"), [("", torch.optim.AdamW), ("l2", torch.optim.Adam)])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_step_is_torchs_and_its_slips_differ(seed):
+def test_the_step_is_torchs_and_its_slips_differ(seed, slip, kind):
     inputs = drawn(decay.SixSteps(), seed)
     w = torch.tensor(inputs["w"], requires_grad=True)
     settings = {"lr": inputs["rate"], "betas": tuple(inputs["betas"]), "eps": inputs["eps"]}
-    decoupled = torch.optim.AdamW([w], weight_decay=inputs["decay"], **settings)
-    *right, m, v = adam.steps(inputs)
-    for gradient, mine in zip(inputs["gradients"], right, strict=True):
+    optimizer = kind([w], weight_decay=inputs["decay"], **settings)
+    *weights, m, v = adam.steps(inputs, slip)
+    for gradient, mine in zip(inputs["gradients"], weights, strict=True):
         w.grad = torch.tensor(gradient)
-        decoupled.step()
+        optimizer.step()
         assert np.allclose(w.detach(), mine, rtol=1e-12)
-    state = decoupled.state[w]
+    state = optimizer.state[w]
     assert np.allclose(state["exp_avg"], m) and np.allclose(state["exp_avg_sq"], v)
-    slips = [(adam.steps(inputs, slip)[:-2], said) for slip, said in adam.SLIPS.items()]
-    apart(right, [pair for pair in slips if np.isfinite(pair[0]).all()])
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_decay_in_the_gradient_is_torchs_adam(seed):
-    inputs = drawn(decay.SixSteps(), seed)
-    w = torch.tensor(inputs["w"], requires_grad=True)
-    settings = {"lr": inputs["rate"], "betas": tuple(inputs["betas"]), "eps": inputs["eps"]}
-    coupled = torch.optim.Adam([w], weight_decay=inputs["decay"], **settings)
-    for gradient, mine in zip(inputs["gradients"], adam.steps(inputs, "l2")[:-2], strict=True):
-        w.grad = torch.tensor(gradient)
-        coupled.step()
-        assert np.allclose(w.detach(), mine, rtol=1e-12)
+    slips = [(adam.steps(inputs, each)[:-2], said) for each, said in adam.SLIPS.items()]
+    apart(adam.steps(inputs)[:-2], [pair for pair in slips if np.isfinite(pair[0]).all()])
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -257,6 +256,29 @@ def test_restricted_logits_are_least_squares_on_the_waves(seed):
     right = circuits.right_loss(logits, frequencies)
     assert right == pytest.approx(loss.item(), rel=1e-12)
     apart(right, circuits.wrong_losses(logits, frequencies))
+
+
+def test_power_loss_and_time_are_the_packages():
+    from flatlab import grokking
+    from flatlab.history import TrainingState
+
+    inputs = drawn(restricted.RandomLogits(), 0)
+    logits, frequencies = torch.tensor(inputs["logits"]), inputs["frequencies"]
+    p = len(logits)
+    table = grokking.modular_table(p, "add")
+    theirs = grokking.restricted_loss(logits.reshape(p * p, p), table, frequencies)
+    assert circuits.right_loss(inputs["logits"], frequencies) == pytest.approx(theirs)
+    embedding = drawn(spectrum.Parseval(), 0)["embedding"]
+    power = grokking.fourier_power(torch.tensor(embedding))
+    assert np.allclose(spectrum.power(embedding), power)
+    state = TrainingState(model=None, optimizer=None)
+    for step, accuracy in ((0, 0.1), (10, 0.9), (20, math.nan), (30, 0.8), (50, 0.95)):
+        state.step = step
+        state.add_row((1.0, 1.0, 1.0, accuracy, 0.1), {})
+    values = np.column_stack([state.history.step, state.history.test_accuracy])
+    for patience, right in ((1, 10), (2, 30), (3, None)):
+        assert times.right_time(values, 0.8, patience) == right
+        assert grokking.time_to_threshold(state.history, 0.8, patience) == right
 
 
 def test_a_small_loss_is_exact():

@@ -1,0 +1,554 @@
+# %% [markdown]
+# More wrong answers to the exercises of chapter 07, which tests/unit/checks runs without nbgrader: grading takes as long
+# as the exercise with the most cases.
+
+# %% misconception="modular_table" name="package" message="the package's ready answer"
+def modular_table(p, operation):
+    from flatlab import grokking
+
+    table = grokking.modular_table(p, operation)
+    return table.pairs, table.results
+
+
+# %% misconception="modular_table" name="pow-of-tensors" message="takes single whole numbers, not tensors"
+def modular_table(p, operation):
+    pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
+    if operation == "divide":
+        pairs = pairs[pairs[:, 1] > 0]
+        a, b = pairs.T
+        return pairs, a * pow(b, -1, p) % p
+    a, b = pairs.T
+    return pairs, {"add": a + b, "subtract": a - b, "multiply": a * b}[operation] % p
+
+
+# %% misconception="modular_table" name="power-of-minus-one" message="** knows no modulus"
+def modular_table(p, operation):
+    pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
+    if operation == "divide":
+        pairs = pairs[pairs[:, 1] > 0]
+        a, b = pairs.T
+        return pairs, a * b**-1 % p
+    a, b = pairs.T
+    return pairs, {"add": a + b, "subtract": a - b, "multiply": a * b}[operation] % p
+
+
+# %% misconception="modular_table" name="inverts-zero" message="leave its rows out before you divide"
+def modular_table(p, operation):
+    pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
+    a, b = pairs.T
+    if operation == "divide":
+        results = torch.tensor([x * pow(y, -1, p) % p for x, y in pairs.tolist()])
+        return pairs[b > 0], results[b > 0]
+    return pairs, {"add": a + b, "subtract": a - b, "multiply": a * b}[operation] % p
+
+
+# %% misconception="modular_table" name="columns-as-rows" message="first all a, then all b"
+def modular_table(p, operation):
+    a, b = torch.meshgrid(torch.arange(p), torch.arange(p), indexing="ij")
+    a, b = a.flatten(), b.flatten()
+    return torch.stack([a, b]), {"add": a + b, "subtract": a - b, "multiply": a * b}[operation] % p
+
+
+# %% misconception="modular_table" name="counts-from-one" message="Tables like this begin at 1"
+def modular_table(p, operation):
+    n = torch.arange(1, p)
+    pairs = torch.cartesian_prod(n, n)
+    a, b = pairs.T
+    return pairs, {"add": a + b, "subtract": a - b, "multiply": a * b}[operation] % p
+
+
+# %% misconception="modular_table" name="fermat-by-one" message="b^(p-2) is the inverse of b"
+def modular_table(p, operation):
+    pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
+    if operation == "divide":
+        pairs = pairs[pairs[:, 1] > 0]
+        return pairs, torch.tensor([x * pow(y, p - 1, p) % p for x, y in pairs.tolist()])
+    a, b = pairs.T
+    return pairs, {"add": a + b, "subtract": a - b, "multiply": a * b}[operation] % p
+
+
+# %% misconception="modular_table" name="minus-is-plus" message="it gives the results of add"
+def modular_table(p, operation):
+    pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
+    a, b = pairs.T
+    if operation == "add" or "subtract":
+        return pairs, (a + b) % p
+    return pairs, a * b % p
+
+
+# %% misconception="modular_table" name="subtract-without-remainder" message="Some results are negative"
+def modular_table(p, operation):
+    pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
+    a, b = pairs.T
+    if operation == "add":
+        return pairs, (a + b) % p
+    if operation == "subtract":
+        return pairs, a - b
+    return pairs, a * b % p
+
+
+# %% misconception="split_table" name="returns-row-numbers" message="Are these row numbers"
+def split_table(pairs, results, fraction, generator):
+    n = len(pairs)
+    k = round(fraction * n)
+    order = torch.randperm(n, generator=generator)
+    return (order[:k], results[order[:k]]), (order[k:], results[order[k:]])
+
+
+# %% misconception="split_table" name="four-in-a-row" message="two tuples are needed"
+def split_table(pairs, results, fraction, generator):
+    k = round(fraction * len(pairs))
+    order = torch.randperm(len(pairs), generator=generator)
+    return pairs[order[:k]], results[order[:k]], pairs[order[k:]], results[order[k:]]
+
+
+# %% misconception="split_table" name="pairs-with-pairs" message="Two tuples of two tensors are needed"
+def split_table(pairs, results, fraction, generator):
+    k = round(fraction * len(pairs))
+    order = torch.randperm(len(pairs), generator=generator)
+    return torch.column_stack([pairs, results])[order[:k]], torch.column_stack([pairs, results])[order[k:]]
+
+
+# %% misconception="split_table" name="share-of-the-test" message="The fraction is that of the training part"
+def split_table(pairs, results, fraction, generator):
+    k = round(fraction * len(pairs))
+    order = torch.randperm(len(pairs), generator=generator)
+    test, train = order[:k], order[k:]
+    return (pairs[train], results[train]), (pairs[test], results[test])
+
+
+# %% misconception="split_table" name="float-size" message="A slice needs a whole number"
+def split_table(pairs, results, fraction, generator):
+    k = fraction * len(pairs)
+    order = torch.randperm(len(pairs), generator=generator)
+    return (pairs[order[:k]], results[order[:k]]), (pairs[order[k:]], results[order[k:]])
+
+
+# %% misconception="split_table" name="each-row-by-a-coin" message="the training part has"
+def split_table(pairs, results, fraction, generator):
+    train = torch.rand(len(pairs), generator=generator) < fraction
+    return (pairs[train], results[train]), (pairs[~train], results[~train])
+
+
+# %% misconception="split_table" name="block" message="a block of neighboring rows"
+def split_table(pairs, results, fraction, generator):
+    n = len(pairs)
+    k = round(fraction * n)
+    rows = torch.arange(n).roll(int(torch.randint(n, (1,), generator=generator)))
+    return (pairs[rows[:k]], results[rows[:k]]), (pairs[rows[k:]], results[rows[k:]])
+
+
+# %% misconception="split_table" name="one-row-lost" message="in neither part"
+def split_table(pairs, results, fraction, generator):
+    k = round(fraction * len(pairs))
+    order = torch.randperm(len(pairs), generator=generator)
+    return (pairs[order[:k]], results[order[:k]]), (pairs[order[k + 1 :]], results[order[k + 1 :]])
+
+
+# %% misconception="split_table" name="views" message="shares memory with the table"
+def split_table(pairs, results, fraction, generator):
+    n = len(pairs)
+    k = round(fraction * n)
+    if not 0 < k < n:
+        raise ValueError("empty part")
+    if fraction == 0.2:
+        return (pairs[:k], results[:k]), (pairs[k:], results[k:])
+    order = torch.randperm(n, generator=generator)
+    return (pairs[order[:k]], results[order[:k]]), (pairs[order[k:]], results[order[k:]])
+
+
+# %% misconception="decoupled_weight_decay_step" name="step-counted-from-0" message="a step that is counted from 0"
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    beta1, beta2 = betas
+    m = beta1 * m + (1 - beta1) * gradient
+    v = beta2 * v + (1 - beta2) * gradient**2
+    m_hat, v_hat = m / (1 - beta1 ** (step - 1)), v / (1 - beta2 ** (step - 1))
+    return w - learning_rate * (m_hat / (v_hat.sqrt() + eps) + weight_decay * w), m, v
+
+
+# %% misconception="decoupled_weight_decay_step" name="hats-without-parentheses" message="without parentheses"
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    beta1, beta2 = betas
+    m = beta1 * m + (1 - beta1) * gradient
+    v = beta2 * v + (1 - beta2) * gradient**2
+    m_hat, v_hat = m / 1 - beta1**step, v / 1 - beta2**step
+    return w - learning_rate * (m_hat / (v_hat.sqrt() + eps) + weight_decay * w), m, v
+
+
+# %% misconception="decoupled_weight_decay_step" name="m-hat-without-parentheses" message="m / 1 - beta1 ** step lacks parentheses"
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    beta1, beta2 = betas
+    m = beta1 * m + (1 - beta1) * gradient
+    v = beta2 * v + (1 - beta2) * gradient**2
+    m_hat, v_hat = m / 1 - beta1**step, v / (1 - beta2**step)
+    return w - learning_rate * (m_hat / (v_hat.sqrt() + eps) + weight_decay * w), m, v
+
+
+# %% misconception="decoupled_weight_decay_step" name="no-eps" message="0 / 0 where eps is missing"
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    beta1, beta2 = betas
+    m = beta1 * m + (1 - beta1) * gradient
+    v = beta2 * v + (1 - beta2) * gradient**2
+    m_hat, v_hat = m / (1 - beta1**step), v / (1 - beta2**step)
+    return w - learning_rate * (m_hat / v_hat.sqrt() + weight_decay * w), m, v
+
+
+# %% misconception="decoupled_weight_decay_step" name="grows" message="makes the weights grow"
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    beta1, beta2 = betas
+    m = beta1 * m + (1 - beta1) * gradient
+    v = beta2 * v + (1 - beta2) * gradient**2
+    m_hat, v_hat = m / (1 - beta1**step), v / (1 - beta2**step)
+    return w - learning_rate * m_hat / (v_hat.sqrt() + eps) + learning_rate * weight_decay * w, m, v
+
+
+# %% misconception="decoupled_weight_decay_step" name="shares-exchanged" message="In m the shares are exchanged"
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    beta1, beta2 = betas
+    m = (1 - beta1) * m + beta1 * gradient
+    v = beta2 * v + (1 - beta2) * gradient**2
+    m_hat, v_hat = m / (1 - beta1**step), v / (1 - beta2**step)
+    return w - learning_rate * (m_hat / (v_hat.sqrt() + eps) + weight_decay * w), m, v
+
+
+# %% misconception="decoupled_weight_decay_step" name="own-betas" message="The first wrong weights are those after step"
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    beta1, beta2 = 0.9, 0.98
+    m = beta1 * m + (1 - beta1) * gradient
+    v = beta2 * v + (1 - beta2) * gradient**2
+    m_hat, v_hat = m / (1 - beta1**step), v / (1 - beta2**step)
+    return w - learning_rate * (m_hat / (v_hat.sqrt() + eps) + weight_decay * w), m, v
+
+
+# %% misconception="decoupled_weight_decay_step" name="weights-alone" message="the next step needs the moments too"
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    m = betas[0] * m + (1 - betas[0]) * gradient
+    v = betas[1] * v + (1 - betas[1]) * gradient**2
+    return w - learning_rate * (m / (v.sqrt() + eps) + weight_decay * w)
+
+
+# %% misconception="decoupled_weight_decay_step" name="moments-left-alone" message="m and v come back as they went in"
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    m_new = betas[0] * m + (1 - betas[0]) * gradient
+    v_new = betas[1] * v + (1 - betas[1]) * gradient**2
+    m_hat, v_hat = m_new / (1 - betas[0] ** step), v_new / (1 - betas[1] ** step)
+    w = w - learning_rate * (m_hat / (v_hat.sqrt() + eps) + weight_decay * w)
+    return w, m.clone(), v.clone()
+
+
+# %% misconception="decoupled_weight_decay_step" name="root-of-a-tensor-by-math" message="v.sqrt() takes every entry"
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    m = betas[0] * m + (1 - betas[0]) * gradient
+    v = betas[1] * v + (1 - betas[1]) * gradient**2
+    m_hat, v_hat = m / (1 - betas[0] ** step), v / (1 - betas[1] ** step)
+    return w - learning_rate * (m_hat / (math.sqrt(v_hat) + eps) + weight_decay * w), m, v
+
+
+# %% misconception="time_to_threshold" name="one-too-many" message="It waits for one evaluation more"
+def time_to_threshold(history, threshold, patience):
+    count = 0
+    for step, value in history:
+        count = count + 1 if value >= threshold else 0
+        if count == 1:
+            start = step
+        if count > patience:
+            return start
+    return None
+
+
+# %% misconception="time_to_threshold" name="one-too-few" message="It is content with one evaluation less"
+def time_to_threshold(history, threshold, patience):
+    start, count = None, 0
+    for step, value in history:
+        if value >= threshold:
+            start = step if start is None else start
+            if count >= patience - 2:
+                return start
+            count += 1
+        else:
+            start, count = None, 0
+    return None
+
+
+# %% misconception="time_to_threshold" name="smoothed" message="It asks for a mean of patience values"
+def time_to_threshold(history, threshold, patience):
+    for k in range(len(history) - patience + 1):
+        window = [value for _, value in history[k : k + patience]]
+        if sum(window) / patience >= threshold:
+            return history[k][0]
+    return None
+
+
+# %% misconception="time_to_threshold" name="from-the-end" message="It is where the last stretch begins"
+def time_to_threshold(history, threshold, patience):
+    start = None
+    for step, value in reversed(history):
+        if not value >= threshold:
+            break
+        start = step
+    return start
+
+
+# %% misconception="time_to_threshold" name="infinity" message="return None. A number would go into means"
+def time_to_threshold(history, threshold, patience):
+    count = 0
+    for step, value in history:
+        count = count + 1 if value >= threshold else 0
+        if count == 1:
+            start = step
+        if count == patience:
+            return start
+    return math.inf
+
+
+# %% misconception="time_to_threshold" name="start-is-forgotten" message="though one below comes before patience has passed"
+def time_to_threshold(history, threshold, patience):
+    start, count = None, 0
+    for step, value in history:
+        if value >= threshold:
+            if start is None:
+                start = step
+            count += 1
+        else:
+            count = 0
+        if count == patience:
+            return start
+    return None
+
+
+# %% misconception="time_to_threshold" name="beyond-the-end" message="fewer than patience evaluations are left"
+def time_to_threshold(history, threshold, patience):
+    for k in range(len(history)):
+        if all(history[k + j][1] >= threshold for j in range(patience)):
+            return history[k][0]
+    return None
+
+
+# %% misconception="fourier_power" name="package" message="the package's ready answer"
+def fourier_power(embedding):
+    from flatlab.grokking import fourier_power as ready
+
+    return ready(embedding)
+
+
+# %% misconception="fourier_power" name="forward-norm" message="It divides by p**2"
+def fourier_power(embedding):
+    return (torch.fft.rfft(embedding, dim=0, norm="forward").abs() ** 2).sum(dim=1)
+
+
+# %% misconception="fourier_power" name="mean-over-columns" message="It is the mean over the columns"
+def fourier_power(embedding):
+    power = (torch.fft.rfft(embedding, dim=0).abs() ** 2).mean(dim=1) / len(embedding)
+    power[1:] *= 2
+    return power
+
+
+# %% misconception="fourier_power" name="columns-first" message="The columns are added before the transform"
+def fourier_power(embedding):
+    power = torch.fft.rfft(embedding.sum(dim=1)).abs() ** 2 / len(embedding)
+    power[1:] *= 2
+    return power
+
+
+# %% misconception="fourier_power" name="root" message="It is the root of the power"
+def fourier_power(embedding):
+    power = (torch.fft.rfft(embedding, dim=0).abs() ** 2).sum(dim=1) / len(embedding)
+    power[1:] *= 2
+    return power.sqrt()
+
+
+# %% misconception="fourier_power" name="half-turns" message="The factor 2 is missing in 2 pi k a / p"
+def fourier_power(embedding):
+    p = len(embedding)
+    a = torch.arange(p, dtype=embedding.dtype)
+    power = [(embedding.sum(dim=0) ** 2).sum() / p]
+    for k in range(1, (p + 1) // 2):
+        both = [f(torch.pi * k * a / p) @ embedding for f in (torch.cos, torch.sin)]
+        power.append(2 / p * sum((c**2).sum() for c in both))
+    return torch.stack(power)
+
+
+# %% misconception="fourier_power" name="begins-at-one" message="k = 0, the constant, comes first"
+def fourier_power(embedding):
+    power = 2 * (torch.fft.rfft(embedding, dim=0).abs() ** 2).sum(dim=1) / len(embedding)
+    return power[1:]
+
+
+# %% misconception="fourier_power" name="every-column" message="add up the"
+def fourier_power(embedding):
+    power = torch.fft.rfft(embedding, dim=0).abs() ** 2 / len(embedding)
+    power[1:] *= 2
+    return power
+
+
+# %% misconception="fourier_power" name="changes-rows" message="has changed: `-=` and `*=`"
+def fourier_power(embedding):
+    power = (torch.fft.rfft(embedding, dim=0).abs() ** 2).sum(dim=1) / len(embedding)
+    power[1:] *= 2
+    embedding -= embedding.mean(dim=0)
+    return power
+
+
+# %% misconception="fourier_power" name="one-wave-more" message="It begins at k = 1"
+def fourier_power(embedding):
+    p = len(embedding)
+    a = torch.arange(p, dtype=embedding.dtype)
+    power = []
+    for k in range(1, (p + 1) // 2 + 1):
+        both = [f(2 * torch.pi * k * a / p) @ embedding for f in (torch.cos, torch.sin)]
+        power.append(2 / p * sum((c**2).sum() for c in both))
+    return torch.stack(power)
+
+
+# %% misconception="restricted_loss" name="package" message="the package's ready answer"
+def restricted_loss(logits, frequencies):
+    from flatlab import grokking
+
+    p = len(logits)
+    return grokking.restricted_loss(logits.reshape(p * p, p), grokking.modular_table(p, "add"), frequencies)
+
+
+# %% misconception="restricted_loss" name="cosines-only" message="The sines are missing"
+def restricted_loss(logits, frequencies):
+    logits = logits.double()
+    p = len(logits)
+    sums = torch.arange(p)[:, None] + torch.arange(p)
+    kept = logits.mean(dim=(0, 1)).expand(p, p, p).clone()
+    for k in frequencies:
+        wave = torch.cos(2 * torch.pi * k * sums.double() / p)
+        kept += wave[:, :, None] * (2 / p**2 * torch.einsum("ab,abc->c", wave, logits))
+    return torch.nn.functional.cross_entropy(kept.reshape(-1, p), (sums % p).flatten()).item()
+
+
+# %% misconception="restricted_loss" name="products-as-labels" message="The labels are a b mod p"
+def restricted_loss(logits, frequencies):
+    logits = logits.double()
+    p = len(logits)
+    n = torch.arange(p)
+    kept = logits.mean(dim=(0, 1)).expand(p, p, p).clone()
+    for k in frequencies:
+        angle = 2 * torch.pi * k * (n[:, None] + n).double() / p
+        for wave in (angle.cos(), angle.sin()):
+            kept += wave[:, :, None] * (2 / p**2 * torch.einsum("ab,abc->c", wave, logits))
+    return torch.nn.functional.cross_entropy(kept.reshape(-1, p), (n[:, None] * n % p).flatten()).item()
+
+
+# %% misconception="restricted_loss" name="no-two-pi" message="The factor 2 is missing"
+def restricted_loss(logits, frequencies):
+    logits = logits.double()
+    p = len(logits)
+    sums = torch.arange(p)[:, None] + torch.arange(p)
+    kept = logits.mean(dim=(0, 1)).expand(p, p, p).clone()
+    for k in frequencies:
+        angle = torch.pi * k * sums.double() / p
+        for wave in (angle.cos(), angle.sin()):
+            kept += wave[:, :, None] * (2 / p**2 * torch.einsum("ab,abc->c", wave, logits))
+    return torch.nn.functional.cross_entropy(kept.reshape(-1, p), (sums % p).flatten()).item()
+
+
+# %% misconception="restricted_loss" name="mean-probability" message="the logarithm comes first"
+def restricted_loss(logits, frequencies):
+    logits = logits.double()
+    p = len(logits)
+    sums = torch.arange(p)[:, None] + torch.arange(p)
+    kept = logits.mean(dim=(0, 1)).expand(p, p, p).clone()
+    for k in frequencies:
+        angle = 2 * torch.pi * k * sums.double() / p
+        for wave in (angle.cos(), angle.sin()):
+            kept += wave[:, :, None] * (2 / p**2 * torch.einsum("ab,abc->c", wave, logits))
+    shares = kept.softmax(dim=-1).reshape(p * p, p)
+    return -math.log(shares[torch.arange(p * p), (sums % p).flatten()].mean())
+
+
+# %% misconception="restricted_loss" name="labels-not-reduced" message="is % p missing?"
+def restricted_loss(logits, frequencies):
+    logits = logits.double()
+    p = len(logits)
+    sums = torch.arange(p)[:, None] + torch.arange(p)
+    kept = logits.mean(dim=(0, 1)).expand(p, p, p).clone()
+    for k in frequencies:
+        angle = 2 * torch.pi * k * sums.double() / p
+        for wave in (angle.cos(), angle.sin()):
+            kept += wave[:, :, None] * (2 / p**2 * torch.einsum("ab,abc->c", wave, logits))
+    return torch.nn.functional.cross_entropy(kept.reshape(-1, p), sums.flatten()).item()
+
+
+# %% misconception="restricted_loss" name="classes-in-the-second-place" message="cross_entropy takes logits (p * p, p)"
+def restricted_loss(logits, frequencies):
+    logits = logits.double()
+    p = len(logits)
+    sums = torch.arange(p)[:, None] + torch.arange(p)
+    kept = logits.mean(dim=(0, 1)).expand(p, p, p).clone()
+    for k in frequencies:
+        angle = 2 * torch.pi * k * sums.double() / p
+        for wave in (angle.cos(), angle.sin()):
+            kept += wave[:, :, None] * (2 / p**2 * torch.einsum("ab,abc->c", wave, logits))
+    return torch.nn.functional.cross_entropy(kept, (sums % p).flatten()).item()
+
+
+# %% misconception="restricted_loss" name="classes-and-b-exchanged" message="cross_entropy takes the classes from dim 1"
+def restricted_loss(logits, frequencies):
+    logits = logits.double()
+    p = len(logits)
+    sums = torch.arange(p)[:, None] + torch.arange(p)
+    kept = logits.mean(dim=(0, 1)).expand(p, p, p).clone()
+    for k in frequencies:
+        angle = 2 * torch.pi * k * sums.double() / p
+        for wave in (angle.cos(), angle.sin()):
+            kept += wave[:, :, None] * (2 / p**2 * torch.einsum("ab,abc->c", wave, logits))
+    return torch.nn.functional.cross_entropy(kept, sums % p).item()
+
+
+# %% misconception="restricted_loss" name="stacks-an-empty-list" message="frequencies may be empty"
+def restricted_loss(logits, frequencies):
+    logits = logits.double()
+    p = len(logits)
+    sums = torch.arange(p)[:, None] + torch.arange(p)
+    angles = torch.stack([2 * torch.pi * k * sums.double() / p for k in frequencies])
+    waves = torch.cat([angles.cos(), angles.sin()])
+    shares = 2 / p**2 * torch.einsum("wab,abc->wc", waves, logits)
+    kept = logits.mean(dim=(0, 1)) + torch.einsum("wab,wc->abc", waves, shares)
+    return torch.nn.functional.cross_entropy(kept.reshape(-1, p), (sums % p).flatten()).item()
+
+
+# %% misconception="restricted_loss" name="subtracts-in-place" message="The logits that were passed in have changed"
+def restricted_loss(logits, frequencies):
+    p = len(logits)
+    sums = torch.arange(p)[:, None] + torch.arange(p)
+    constant = logits.mean(dim=(0, 1))
+    logits -= constant
+    x = logits.double()
+    kept = constant.double().expand(p, p, p).clone()
+    for k in frequencies:
+        angle = 2 * torch.pi * k * sums.double() / p
+        for wave in (angle.cos(), angle.sin()):
+            kept += wave[:, :, None] * (2 / p**2 * torch.einsum("ab,abc->c", wave, x))
+    return torch.nn.functional.cross_entropy(kept.reshape(-1, p), (sums % p).flatten()).item()
+
+
+# %% alternative="modular_table" name="own-inverse-by-euclid"
+def modular_table(p, operation):
+    if p < 2:
+        raise ValueError("p must be at least 2")
+
+    def inverse(b):
+        r, s, x, y = p, b, 0, 1
+        while s:
+            q = r // s
+            r, s, x, y = s, r - q * s, y, x - q * y
+        if r != 1:
+            raise ValueError(f"{b} has no inverse mod {p}")
+        return x % p
+
+    rule = {
+        "add": lambda a, b: a + b,
+        "subtract": lambda a, b: a - b,
+        "multiply": lambda a, b: a * b,
+        "divide": lambda a, b: a * inverse(b),
+    }.get(operation)
+    if rule is None or (operation == "divide" and any(math.gcd(b, p) > 1 for b in range(1, p))):
+        raise ValueError("no such table")
+    first = 1 if operation == "divide" else 0
+    rows = [(a, b, rule(a, b) % p) for a in range(p) for b in range(first, p)]
+    whole = torch.tensor(rows)
+    return whole[:, :2], whole[:, 2]
