@@ -131,8 +131,9 @@ def contours(
     ys: Sequence[float],
     values: Any,
     levels: Sequence[float] | None = None,
+    origin: bool = True,
 ) -> None:
-    """Labeled contour lines of ``values`` (len(ys), len(xs)), darker where higher."""
+    """Labeled contour lines of ``values`` (len(ys), len(xs)), darker where higher; a star at 0, 0."""
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
 
@@ -147,5 +148,6 @@ def contours(
         linewidths=1.2,
     )
     ax.clabel(drawn, fontsize=8, fmt="%.3g")
-    ax.plot(0, 0, marker="*", color=COLORS["orange"], markersize=10, linestyle="none")
+    if origin:
+        ax.plot(0, 0, marker="*", color=COLORS["orange"], markersize=10, linestyle="none")
     ax.set_aspect("equal", adjustable="box")
