@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, relu
+from torch.nn.functional import embedding, pad, relu
 
 from flatlab.arguments import checked_count, checked_generator
 
@@ -45,7 +45,9 @@ class OneHotMLP(nn.Module):
     def forward(self, pairs: Tensor) -> Tensor:
         _check_pairs(pairs)
         hidden = embedding(pairs[:, 0], self.first) + embedding(pairs[:, 1] + self.p, self.first)
-        return self.activation(hidden) @ self.second
+        # A product with 8 k columns takes half the time of one with 31
+        second = pad(self.second, (0, -self.p % 8))
+        return (self.activation(hidden) @ second)[:, : self.p]
 
     @property
     def embedding(self) -> Tensor:

@@ -12,6 +12,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from flatlab.arguments import checked_count
 from flatlab.evaluation import Batch, LossFn, as_tensors, class_labels, evaluate
 from flatlab.history import TrainingState
 from flatlab.notebook import progress_of
@@ -22,7 +23,6 @@ from flatlab.sweeps.trial import copied, is_faster
 from flatlab.training import fit
 
 Build = Callable[[torch.Generator], nn.Module]
-MOST_TOGETHER = 64  # runs in one stack
 
 
 class AllDiverged(RuntimeError):
@@ -48,6 +48,7 @@ def sweep(
     metrics: Mapping[str, Callable[[nn.Module], float]] | None = None,
     folder: Path | str | None = None,
     engine: str = "auto",
+    most_together: int = 64,
     progress: bool = True,
     description: str = "sweep",
 ) -> list[Outcome]:
@@ -69,6 +70,8 @@ def sweep(
         folder: keeps each finished run as a file; a sweep that is called again with the same
             arguments takes from there what is finished. None keeps nothing.
         engine: "auto", or "lockstep" or "sequential" to choose.
+        most_together: runs in one stack. Where a layer's outputs for a whole stack take many megabytes,
+            fewer are faster: the memory stays in the cache and with the process.
         progress: show a bar over all updates with the time left.
 
     Raises:
@@ -80,6 +83,7 @@ def sweep(
     runs = list(runs)
     if not runs:
         raise ValueError("there are no runs: the grid is empty")
+    checked_count("most_together", most_together)
     if engine not in ("auto", "lockstep", "sequential"):
         raise ValueError(f"engine is {engine!r}: choose auto, lockstep or sequential")
     model, _ = runs[0].start(build)
@@ -110,7 +114,7 @@ def sweep(
             done[place] = outcome
     left = [place for place in range(len(runs)) if place not in done]
     jobs = effective_n_jobs(None)
-    groups = _groups(job, runs, left, jobs)
+    groups = _groups(job, runs, left, jobs, most_together)
     total = sum(job.rules(runs[place]).steps for place in left)
     with progress_of(total, description, shown=progress and bool(left)) as tick:
         alone = jobs == 1
@@ -149,8 +153,10 @@ def _names(job: Job, runs: Sequence[Run]) -> list[str]:
     return [store.key(run, run.start(job.build)[0].state_dict(), repr(parts)) for run in runs]
 
 
-def _groups(job: Job, runs: Sequence[Run], left: Sequence[int], jobs: int) -> list[list[int]]:
-    """Runs that can go in lockstep, in stacks of at most ``MOST_TOGETHER``, spread over ``jobs``."""
+def _groups(
+    job: Job, runs: Sequence[Run], left: Sequence[int], jobs: int, most: int
+) -> list[list[int]]:
+    """Runs that can go in lockstep, in stacks of at most ``most``, spread over ``jobs``."""
     alike: list[tuple[object, list[int]]] = []
     for place in left:
         kind = job.kind(runs[place])
@@ -162,7 +168,7 @@ def _groups(job: Job, runs: Sequence[Run], left: Sequence[int], jobs: int) -> li
             alike.append((kind, [place]))
     groups = []
     for _, group in alike:
-        parts = max(math.ceil(len(group) / MOST_TOGETHER), min(jobs, len(group)))
+        parts = max(math.ceil(len(group) / most), min(jobs, len(group)))
         size = math.ceil(len(group) / parts)
         groups += [group[i : i + size] for i in range(0, len(group), size)]
     return groups

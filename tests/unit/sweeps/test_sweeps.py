@@ -89,6 +89,10 @@ def test_what_is_finished_is_not_run_again(tmp_path, monkeypatch):
     assert len(trained) == 1
 
 
+def test_smaller_stacks_give_the_same():
+    same(swept(engine="lockstep", most_together=1), swept(engine="lockstep"))
+
+
 def test_an_interrupted_sweep_keeps_its_finished_groups(tmp_path):
     calls = []
 
@@ -152,6 +156,7 @@ def test_all_diverged_says_so_and_loses_nothing():
     [
         ([], {}, "the grid is empty"),
         (RUNS, {"engine": "fast"}, "choose auto, lockstep or sequential"),
+        (RUNS, {"most_together": 0}, "most_together is 0"),
         (RUNS, {"stop_loss": -1.0}, "stop_loss is -1.0"),
         (RUNS, {"steps": 3}, "exactly one of steps and epochs"),
         ([Run(batch_size=41)], {}, "the data hold only 40"),
