@@ -85,13 +85,14 @@ def exactly(
     X, y = data.train
     batches = Batches(len(X), SIZE, [generator])
     for _ in range(schedule.T_max):
-        index = batches.draw()[0]
-        loss = cross_entropy(model(X[index]), y[index])
+        index = batches.draw()
+        part = slice(None) if index is None else index[0]
+        loss = cross_entropy(model(X[part]), y[part])
         gradients = torch.autograd.grad(loss, weights, create_graph=True)
         steps = dual_norm_ascent(gradients, rho)
         moved = {name: w + e for name, w, e in zip(names, weights, steps, strict=True)}
         schedule.optimizer.zero_grad()
-        cross_entropy(functional_call(model, moved, (X[index],)), y[index]).backward()
+        cross_entropy(functional_call(model, moved, (X[part],)), y[part]).backward()
         schedule.optimizer.step()
         schedule.step()
     return model.eval()
