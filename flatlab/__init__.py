@@ -39,6 +39,7 @@ _MODULES = {
     "averaging",
     "curves",
     "grokking",
+    "descent",
     "data",
     "models",
     "training",
