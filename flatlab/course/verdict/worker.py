@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -99,6 +100,7 @@ def _prctl(option: int, value: int) -> None:
 
 def _prepare(names: list[str]) -> None:
     """Import once, before any fork, what the setup cell will import."""
+    gc.disable()
     import _flatlab_child
     import _flatlab_codec  # noqa: F401
     import torch
@@ -108,6 +110,8 @@ def _prepare(names: list[str]) -> None:
     for name in names:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+    gc.freeze()  # the children leave it alone, and so its pages stay shared
+    gc.enable()
 
 
 class Way:
