@@ -7,20 +7,22 @@ from flatlab.checks import chapter07 as check
 # %% [markdown]
 # ### Exercise 1 · The table of an operation   ●●○○ · 2 points · 6 min
 #
-# Modular arithmetic has p numbers, 0 to p − 1; every result is reduced to its remainder by p. An operation ∘ is then a finite
-# table, and the network is to learn it from some of its cells. Write `modular_table(p, operation)`.
-# - `p`: a whole number, at least 2. `operation`: `"add"` a + b, `"subtract"` a − b, `"multiply"` a b, or `"divide"` a / b, which is
-#   the one number c with b c = a mod p.
-# - Returns `pairs, results`, two tensors of dtype `torch.int64`. `pairs` has the shape (p², 2) and holds all (a, b), b
-#   changing fastest: (0, 0), (0, 1), …, (p − 1, p − 1). `results` has the shape (p²,) and holds a ∘ b mod p, from 0 to p − 1.
-# - By 0 nothing is divided: for `"divide"` the rows with b = 0 are left out, p (p − 1) remain. Only where p is prime does every other b
-#   divide every a.
+# Modular arithmetic has p numbers, 0 to p − 1; every result is reduced to its remainder by p. An operation ∘ is then
+# a finite table, and the network is to learn it from some of its cells. Write `modular_table(p, operation)`.
+# - `p`: a whole number, at least 2. `operation`: `"add"` a + b, `"subtract"` a − b, `"multiply"` a b, or `"divide"` a
+#   / b, which is the one number c with b c = a mod p.
+# - Returns `pairs, results`, two tensors of dtype `torch.int64`. `pairs` has the shape (p², 2) and holds all (a, b),
+#   b changing fastest: (0, 0), (0, 1), …, (p − 1, p − 1). `results` has the shape (p²,) and holds a ∘ b mod p, from 0
+#   to p − 1.
+# - By 0 nothing is divided: for `"divide"` the rows with b = 0 are left out, p (p − 1) remain. Only where p is prime
+#   does every other b divide every a.
 # - Raises `ValueError` for p < 2, for `"divide"` where p is not prime, and for any other operation.
 #
 # <details><summary>Hint</summary>
 #
-# Which b⁻¹ has b b⁻¹ = 1 mod 7, for b = 2 and for b = 3? Dividing is multiplying by it. Python's built-in `pow` finds it, with
-# a third argument; so does a search, or Fermat's little theorem. For the pairs look at `torch.cartesian_prod`.
+# Which b⁻¹ has b b⁻¹ = 1 mod 7, for b = 2 and for b = 3? Dividing is multiplying by it. Python's built-in `pow` finds
+# it, with a third argument; so does a search, or Fermat's little theorem. For the pairs look at
+# `torch.cartesian_prod`.
 #
 # </details>
 
@@ -79,18 +81,20 @@ check.modular_table.grade(modular_table)
 # %% [markdown]
 # ### Exercise 2 · Training and test cells   ●○○○ · 2 points · 5 min
 #
-# Write `split_table(pairs, results, fraction, generator)`: some rows of a table, drawn at random, to train on, and all others to test on.
-# - `pairs`: tensor (n, 2), `results`: tensor (n,), both `torch.int64`; row i of one belongs to row i of the other. They stay as they are.
+# Write `split_table(pairs, results, fraction, generator)`: some rows of a table, drawn at random, to train on, and
+# all others to test on.
+# - `pairs`: tensor (n, 2), `results`: tensor (n,), both `torch.int64`; row i of one belongs to row i of the other.
+#   They stay as they are.
 # - `fraction`: the share of training rows; `round(fraction * n)` of them, exactly. `generator`: a `torch.Generator`,
 #   from which everything random is drawn.
-# - Returns `(train_pairs, train_results), (test_pairs, test_results)`: two tuples of new tensors. Every row is in exactly one part. Their order
-#   within a part is free.
+# - Returns `(train_pairs, train_results), (test_pairs, test_results)`: two tuples of new tensors. Every row is in
+#   exactly one part. Their order within a part is free.
 # - Raises `ValueError` where one of the two parts would have no row.
 #
 # <details><summary>Hint</summary>
 #
-# What would be wrong with drawing each training row by itself, from all n? And how does a result stay beside its pair when the rows
-# change places?
+# What would be wrong with drawing each training row by itself, from all n? And how does a result stay beside its pair
+# when the rows change places?
 #
 # </details>
 
@@ -172,28 +176,30 @@ check.split_table.grade(split_table)
 # %% [markdown]
 # ### Exercise 3 · A step of AdamW   ●●●○ · 4 points · 10 min
 #
-# Weight decay is what makes the network forget what it learned by heart, so it matters how it acts. Adam (Kingma and Ba, 2015) keeps a
+# Networks that grok are trained with weight decay, so it matters how it acts. Adam (Kingma and Ba, 2015) keeps a
 # running mean m of the gradients and v of their squares,
 #
 # $$m \leftarrow \beta_1 m + (1-\beta_1)\, g, \qquad v \leftarrow \beta_2 v + (1-\beta_2)\, g^2, \qquad
 # \hat m = \frac{m}{1-\beta_1^t}, \quad \hat v = \frac{v}{1-\beta_2^t}.$$
 #
-# In AdamW (Loshchilov and Hutter, 2019) the decay λ is **decoupled**: it is no part of g, and the moments never see it,
+# In AdamW (Loshchilov and Hutter, 2019) the decay λ is **decoupled**: it is no part of g, and the moments never see
+# it,
 #
 # $$w \leftarrow w - \eta\,\frac{\hat m}{\sqrt{\hat v} + \epsilon} - \eta\,\lambda\, w.$$
 #
 # On the right w is the one from before the step, in both places.
 #
 # Write `decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas, eps)`.
-# - `w`, `gradient` g, `m`, `v`: float tensors of one shape, whatever it is. All four stay as they are. m and v are 0 before the first step.
-# - `step` t: the number of this step, **counted from 1**. `learning_rate` η, `weight_decay` λ, `eps` ε: numbers; `betas`: the pair
-#   (β₁, β₂).
+# - `w`, `gradient` g, `m`, `v`: float tensors of one shape, whatever it is. All four stay as they are. m and v are 0
+#   before the first step.
+# - `step` t: the number of this step, **counted from 1**. `learning_rate` η, `weight_decay` λ, `eps` ε: numbers;
+#   `betas`: the pair (β₁, β₂).
 # - Returns `w, m, v` after the step: new tensors, m and v **without** their corrections (the hats).
 #
 # <details><summary>Hint</summary>
 #
-# To see what the decay does alone, think of a gradient that is 0 in every step: how long does w take to fall to half? What would Adam make
-# of a gradient λ w, however small λ is? What must the next step be given?
+# To see what the decay does alone, think of a gradient that is 0 in every step: how long does w take to fall to half?
+# What would Adam make of a gradient λ w, however small λ is? What must the next step be given?
 #
 # </details>
 
@@ -260,18 +266,20 @@ check.decoupled_weight_decay_step.grade(decoupled_weight_decay_step)
 # ### Exercise 4 · When it gets there   ●●○○ · 2 points · 7 min
 #
 # To measure a delay one has to say when a run has learned something, and one lucky evaluation should not count. Write
-# `time_to_threshold(history, threshold, patience)`: the step from which on the value is at least the threshold in `patience` evaluations in a
-# row.
-# - `history`: a list of pairs (step, value), one an evaluation, steps growing, not always by the same number. A value may be NaN: it is not
-#   at the threshold.
+# `time_to_threshold(history, threshold, patience)`: the step from which on the value is at least the threshold in
+# `patience` evaluations in a row.
+# - `history`: a list of pairs (step, value), one an evaluation, steps growing, not always by the same number. A value
+#   may be NaN: it is not at the threshold.
 # - `threshold`: a number. `patience`: a whole number, at least 1.
-# - Returns the **step** of the first evaluation of the first such stretch, of `patience` evaluations or more; what comes after them does not
-#   matter. Returns `None` where there is none, also where the history ends before patience has passed.
+# - Returns the **step** of the first evaluation of the first such stretch, of `patience` evaluations or more; what
+#   comes after them does not matter. Returns `None` where there is none, also where the history ends before patience
+#   has passed.
 #
 # <details><summary>Hint</summary>
 #
-# Go through this history by hand, with patience 2: values 0.3, 0.9, 0.4, 0.95, 0.92, 0.5 and threshold 0.9. What has to be remembered
-# from one evaluation to the next, and what is forgotten when? Try in Python: is `float("nan") < 0.9`?
+# Go through this history by hand, with patience 2: values 0.3, 0.9, 0.4, 0.95, 0.92, 0.5 and threshold 0.9. What has
+# to be remembered from one evaluation to the next, and what is forgotten when? Try in Python: is
+# `float("nan") < 0.9`?
 #
 # </details>
 
@@ -351,8 +359,9 @@ check.time_to_threshold.grade(time_to_threshold)
 # %% [markdown]
 # ### Exercise 5 · The waves in an embedding   ●●●○ · 3 points · 9 min
 #
-# A network that has learned a + b mod p may have done it with waves: on p numbers in a circle, functions such as cos(2πka/p). Its first layer
-# gives each number a a row of weights. Write `fourier_power(embedding)`: how much of these rows is at which frequency k.
+# A network that has learned a + b mod p may have done it with waves: on p numbers in a circle, functions such as
+# cos(2πka/p). Its first layer gives each number a a row of weights. Write `fourier_power(embedding)`: how much of
+# these rows is at which frequency k.
 # - `embedding`: float tensor (p, d), p odd; row a belongs to the number a. It stays as it is.
 # - For p odd the waves
 #
@@ -360,13 +369,14 @@ check.time_to_threshold.grade(time_to_threshold)
 # k = 1, \dots, \tfrac{p-1}{2},$$
 #
 #   as functions of a, are an orthonormal basis. Each column has a coefficient for each wave.
-# - Returns a tensor of shape ((p + 1)/2,): entry 0 is the power of the constant, entry k that of cosine and sine at k together, where
-#   power is the **sum** of the squared coefficients over the d columns. Its unit is that of a squared weight.
+# - Returns a tensor of shape ((p + 1)/2,): entry 0 is the power of the constant, entry k that of cosine and sine at k
+#   together, where power is the **sum** of the squared coefficients over the d columns. Its unit is that of a squared
+#   weight.
 #
 # <details><summary>Hint</summary>
 #
-# An orthonormal basis keeps lengths (Parseval): what must all powers add up to? Count the basis: are there as many waves as
-# numbers? If you take `torch.fft.rfft`, a column cos(2πa/p) tells you the factors that are missing.
+# An orthonormal basis keeps lengths (Parseval): what must all powers add up to? Count the basis: are there as many
+# waves as numbers? If you take `torch.fft.rfft`, a column cos(2πa/p) tells you the factors that are missing.
 #
 # </details>
 
@@ -436,23 +446,26 @@ check.fourier_power.grade(fourier_power)
 # %% [markdown]
 # ### Exercise 6 · Only the waves of the rule   ●●●● · 4 points · 12 min
 #
-# If a network adds by waves, then its logits for the pair (a, b) should hold waves of **a + b**, and what it learned by heart
-# should be all the rest. Nanda et al. (2023) measure how good it would be with those waves alone. Write `restricted_loss(logits, frequencies)`.
-# - `logits`: float tensor (p, p, p), p odd: `logits[a, b, c]` speaks for the class c as result of a + b mod p. It stays as it is.
+# If a network adds by waves, then its logits for the pair (a, b) should hold waves of **a + b**, and what it learned
+# by heart should be all the rest. Nanda et al. (2023) measure how good it would be with those waves alone. Write
+# `restricted_loss(logits, frequencies)`.
+# - `logits`: float tensor (p, p, p), p odd: `logits[a, b, c]` speaks for the class c as result of a + b mod p. It
+#   stays as it is.
 # - `frequencies`: a list of different whole numbers k from 1 to (p − 1)/2; it may be empty.
-# - For each class c the numbers `logits[:, :, c]` are a function of (a, b). Of it only its **projection** on the constant function 1 and
-#   on
+# - For each class c the numbers `logits[:, :, c]` are a function of (a, b). Of it only its **projection** on the
+#   constant function 1 and on
 #
 # $$\cos\frac{2\pi k (a+b)}{p}, \qquad \sin\frac{2\pi k (a+b)}{p}, \qquad k \text{ in frequencies},$$
 #
 #   is kept. All these functions are orthogonal over the p² pairs.
-# - Returns the mean cross-entropy of the restricted logits over all p² pairs, with a + b mod p as the right class: a number, in nats. Everything is
-#   computed in float64, since in float32 a loss below $10^{-8}$ comes out as 0.
+# - Returns the mean cross-entropy of the restricted logits over all p² pairs, with a + b mod p as the right class: a
+#   number, in nats. Everything is computed in float64, since in float32 a loss below $10^{-8}$ comes out as 0.
 #
 # <details><summary>Hint</summary>
 #
-# The projection of f on a wave u is $u\,(u \cdot f)/(u \cdot u)$. What is $u \cdot u$ for the constant, and for a cosine? All classes can be
-# done at once. Or look at it another way: which values of (a, b) can a function of a + b not tell apart?
+# The projection of f on a wave u is $u\,(u \cdot f)/(u \cdot u)$. What is $u \cdot u$ for the constant, and for a
+# cosine? All classes can be done at once. Or look at it another way: which values of (a, b) can a function of a + b
+# not tell apart?
 #
 # </details>
 

@@ -165,9 +165,13 @@ def spectrum(student, embedding: torch.Tensor) -> np.ndarray:
     """The student's power as an array of (p + 1)/2 numbers."""
     p, d = embedding.shape
     result = student(embedding)
-    shape = tuple(np.shape(result)) if result is not None else None
     wanted = (p + 1) // 2
-    if isinstance(result, torch.Tensor) and result.is_complex():
+    if result is not None and not isinstance(result, torch.Tensor):
+        raise WrongAnswer(
+            f"It returned a {type(result).__name__}: a tensor of shape ({wanted},) is needed."
+        )
+    shape = None if result is None else tuple(result.shape)
+    if result is not None and result.is_complex():
         raise WrongAnswer(
             "It returned complex numbers: the power of a coefficient is abs() ** 2, and real."
         )

@@ -66,9 +66,8 @@ def test_the_sandbox_gets_the_call_halves_alone():
 
 @pytest.mark.parametrize("cell", HERE.of("misconception"), ids=lambda c: c.options["name"])
 def test_later_checks_have_a_verdict_too_and_messages_reach_the_student(cell):
-    student = HERE.notebook(cell.text)[cell.name]
-    said = [run(c, student, 1) for c in getattr(chapter07, cell.name).visible.values()]
-    for message in filter(None, said):  # the grader runs them all
+    student, exercise = HERE.notebook(cell.text)[cell.name], getattr(chapter07, cell.name)
+    for message in filter(None, (run(c, student, 1) for c in exercise.visible.values())):
         lines = " ".join(line.strip() for line in message.split("\n"))
         assert "It stopped with" in message or course_words(lines) == lines
 
@@ -232,6 +231,7 @@ def test_a_spectrum_of_another_shape_is_told_so():
         (torch.zeros(6), "comes first"),
         (torch.zeros(7, 5), "add up the 5 columns"),
         (torch.zeros(5), "run over the rows"),
+        ([0.0] * 7, "It returned a list"),
         (None, "returned None"),
     ):
         with pytest.raises(CheckFailed, match=said):
