@@ -193,6 +193,13 @@ def minimum_norm_fit(features, targets):
     return vh[kept].T @ ((u[:, kept].T @ targets) / s[kept])
 
 
+# %% misconception="minimum_norm_fit" name="asks-the-package" message="calls flatlab.descent"
+def minimum_norm_fit(features, targets):
+    from flatlab.descent import minimum_norm_fit
+
+    return minimum_norm_fit(features, targets).coefficients
+
+
 # %% alternative="minimum_norm_fit" name="pinv"
 def minimum_norm_fit(features, targets):
     return torch.linalg.pinv(features) @ targets

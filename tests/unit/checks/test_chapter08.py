@@ -11,6 +11,7 @@ from scipy import integrate
 from scipy import linalg as scipy_linalg
 from sklearn.linear_model import LinearRegression, Ridge
 
+from flatlab import descent
 from flatlab.checks import CheckFailed, chapter08
 from flatlab.checks.answers import close
 from flatlab.checks.chapter08 import (
@@ -295,3 +296,33 @@ def test_scores_do_not_depend_on_the_basis_of_the_samples_and_leave_one_out_does
     kept = [np.delete(np.arange(n), i) for i in range(n)]
     errors = [y[i] - x[i] @ fits.ridge(x[k], y[k], 0.4) for i, k in enumerate(kept)]
     assert single == pytest.approx(np.mean(np.square(errors)))
+
+
+@pytest.mark.parametrize("shape", [(9, 4), (5, 9), (8, 8, 3)])
+def test_truths_are_the_packages(shape):
+    n, count, *outputs = shape
+    generator = torch.Generator().manual_seed(2)
+    v, b = torch.randn(3, count, generator=generator), torch.rand(count, generator=generator)
+    points = torch.randn(n, 3, generator=generator)
+    x = descent.random_fourier_features(points, v, b).double()
+    assert np.allclose(features.features_of(points.numpy(), v.numpy(), b.numpy()), x, atol=1e-6)
+    y = torch.randn(n, *outputs, generator=generator).double()
+    penalties = np.array([0.3, 0.01, 2.0])
+    path = descent.ridge_path(x, y, penalties.tolist())
+    a, c = x.numpy(), y.numpy()
+    for penalty, coefficients in zip(penalties, path.coefficients, strict=True):
+        assert np.allclose(fits.ridge(a, c, penalty), coefficients)
+    assert np.allclose(fits.minimum_norm(a, c), descent.minimum_norm_fit(x, y).coefficients)
+    assert np.allclose(generalized.gcv(a, c, penalties), path.gcv)
+    assert penalties[path.best] == descent.optimal_ridge(x, y, penalties.tolist())
+    predictions = torch.randn(4, *y.shape, generator=generator).double()
+    parted = descent.bias_variance(predictions, y)
+    assert parts.parts(predictions.numpy(), c) == pytest.approx((parted.bias, parted.variance))
+
+
+@pytest.mark.parametrize("check", CURVES[:3], ids=lambda c: type(c).__name__)
+def test_thresholds_are_the_packages(check):
+    inputs = drawn(check, 0)
+    counts, risks = inputs["counts"].tolist(), inputs["risks"].tolist()
+    found = descent.interpolation_threshold(counts, risks, 0.01)
+    assert threshold.threshold(inputs["counts"], inputs["risks"], 0.01) == found
