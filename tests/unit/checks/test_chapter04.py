@@ -7,12 +7,11 @@ import re
 import numpy as np
 import pytest
 import torch
-from answered import Answered
+from answered import Answered, apart
 from scipy import stats
 
 from flatlab import tails
 from flatlab.checks import CheckFailed, chapter04
-from flatlab.checks.answers import close
 from flatlab.checks.chapter04 import control, exits, laws, means, noise, stable, step, tail
 from flatlab.checks.chapter04.refusals import refusal, refusal_verdict
 
@@ -106,15 +105,6 @@ def test_estimates_are_the_packages_and_known_sums_are_exact():
         drawn = tail.KnownSums().draw(torch.Generator().manual_seed(seed))
         for sample, k1, alpha in zip(drawn["samples"], drawn["k1"], drawn["alphas"], strict=True):
             assert tail.estimate(sample.numpy(), k1) == pytest.approx(alpha, rel=1e-12)
-
-
-def apart(right, mistakes, tolerance: float) -> None:
-    values = [value for value, _ in mistakes]
-    assert not any(close(value, right, 3 * tolerance) for value in values)
-    for k, value in enumerate(values):
-        for j in range(k):
-            same = close(value, values[j], tolerance) and mistakes[k][1] != mistakes[j][1]
-            assert not same, (mistakes[k], mistakes[j])
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -6,6 +6,8 @@ nbgrader and the grader judge the same cases in tests/grading, once each; these 
 import pytest
 from answered import NAMES, PASSED, Answered
 
+from flatlab.checks import Exercise
+
 CHAPTERS = {name: Answered(name) for name in NAMES}
 SEEDS = (1, 2)  # beside that of the notebook itself
 
@@ -21,6 +23,19 @@ def parameters(kind: str) -> list:
 @pytest.mark.parametrize("name", NAMES)
 def test_sources_have_no_problems(name):
     assert CHAPTERS[name].problems() == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_check_has_its_exercise(name):
+    chapter = CHAPTERS[name]
+    found = [one for one, value in vars(chapter.check).items() if isinstance(value, Exercise)]
+    assert sorted(found) == sorted(one for asked in chapter.asked.values() for one in asked)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_sandbox_gets_the_call_halves_alone(name):
+    sent = CHAPTERS[name].sent()
+    assert "call" in sent and not sent & {"verdict", "draw", "compare"}
 
 
 @pytest.mark.parametrize(
