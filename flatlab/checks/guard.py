@@ -42,11 +42,13 @@ class TopicGuard:
     def _see(self, frame: FrameType, event: str, argument: Any) -> None:
         if event != "call" or self.called:
             return
-        module = _module(frame)
-        parts = module.split(".")
+        module = frame.f_globals.get("__name__")
+        if not isinstance(module, str) or not module.startswith("flatlab."):
+            return  # at once: while torch imports something, this is called millions of times
         is_function = frame.f_code.co_flags & inspect.CO_OPTIMIZED  # no module, no class body
-        if not is_function or len(parts) < 2 or parts[0] != "flatlab":
+        if not is_function:
             return
+        parts = module.split(".")
         name = frame.f_code.co_name
         asked_for = name in _ANSWERS.get(module, ()) and not _module(frame.f_back).startswith(
             "flatlab."  # the ground floor uses it itself

@@ -9,7 +9,7 @@ from answered import NAMES, PASSED, Answered
 from flatlab.checks import Exercise
 
 CHAPTERS = {name: Answered(name) for name in NAMES}
-SEEDS = (1, 2)  # beside that of the notebook itself
+SEEDS = (1,)  # beside that of the notebook itself
 
 
 def parameters(kind: str) -> list:
