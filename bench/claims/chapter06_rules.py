@@ -94,12 +94,19 @@ def error_gain(what: str, worse: np.ndarray, better: np.ndarray) -> Point:
 
 
 def ensembles(pairs: list[tuple[str, str, str, str]], found: Found) -> list[Point]:
-    """For each (name, column, name, column): the first's test error is higher than the second's."""
+    """For each (name, column, name, column): the first's test error and loss are higher than the second's."""
     (run,) = found.values()
-    return [
-        error_gain(f"{a} minus {b}", run[f"{one}_error_percent"], run[f"{other}_error_percent"])
-        for a, one, b, other in pairs
-    ]
+    points = []
+    for a, one, b, other in pairs:
+        errors, losses = (
+            [run[f"{n}_{what}"] for n in (one, other)] for what in ("error_percent", "loss")
+        )
+        text = " and ".join(f"{loss.mean():.3g}" for loss in losses)
+        points += [
+            error_gain(f"{a} minus {b}", *errors),
+            rules.gain(f"test loss likewise ({text}),", losses[0] - losses[1], ""),
+        ]
+    return points
 
 
 def statistics(found: Found) -> list[Point]:
