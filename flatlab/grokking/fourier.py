@@ -37,32 +37,40 @@ def fourier_basis(p: int) -> Tensor:
     return torch.stack(rows)
 
 
-def fourier_power(embedding: Tensor) -> Tensor:
+def fourier_power(embedding: Tensor, by_column: bool = False) -> Tensor:
     """Power of each frequency 0 ... p // 2 in the columns of ``embedding`` (p, d): (p // 2 + 1,) float64.
 
     power[k] = sum over the basis functions f of frequency k, and over columns e, of (f . e)^2, so that the
-    powers sum to the squared Frobenius norm (Parseval). Raises ValueError unless embedding is (p, d).
+    powers sum to the squared Frobenius norm (Parseval). ``by_column``: no sum over columns, (p // 2 + 1, d).
+    Raises ValueError unless embedding is (p, d).
     """
     if embedding.ndim != 2 or embedding.shape[0] < 1:
         raise ValueError(
             f"the embedding has shape {tuple(embedding.shape)}: give (p, d), one row for each number"
         )
-    p = embedding.shape[0]
-    values = embedding.detach().double().cpu()
-    squares = (fourier_basis(p) @ values).square().sum(1)
+    p, d = embedding.shape
+    squares = (fourier_basis(p) @ embedding.detach().cpu().double()).square()
     frequency = (torch.arange(p) + 1) // 2
-    return torch.zeros(p // 2 + 1, dtype=torch.float64).index_add_(0, frequency, squares)
+    power = torch.zeros(p // 2 + 1, d, dtype=torch.float64).index_add_(0, frequency, squares)
+    return power if by_column else power.sum(1)
 
 
 def participation(power: Tensor) -> float:
     """(sum_k P_k)^2 / sum_k P_k^2 over the frequencies k > 0: how many of them carry the power.
 
     1 where one does, p // 2 where all do alike, 0 where there is no power. ``power``: of ``fourier_power``.
-    Raises ValueError for another shape or negative entries.
+    Of columns (f, d), each column's number is averaged with its power as weight: neurons that have
+    one frequency each give 1, though together they may have all. Raises ValueError for another
+    shape or negative entries.
     """
-    waves = _waves_of(power)
-    squares = float(waves.square().sum())
-    return float(waves.sum()) ** 2 / squares if squares > 0 else 0.0
+    columns = power if power.ndim == 2 else power.unsqueeze(-1)
+    waves = torch.stack([_waves_of(column) for column in columns.unbind(-1)], 1)
+    total, squares = waves.sum(0), waves.square().sum(0)
+    used = total > 0
+    if not used.any():
+        return 0.0
+    total, squares = total[used], squares[used]
+    return float((total.square() / squares * total).sum() / total.sum())
 
 
 def key_frequencies(power: Tensor, share: float = 0.9) -> list[int]:

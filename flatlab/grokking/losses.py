@@ -2,7 +2,7 @@
 
 In float32, log-softmax rounds a loss below 6e-8 to zero and its gradient with it, and a long run at zero loss
 then moves by rounding ("slingshots"). The logits are turned to float64 first; gradients
-reach the parameters in their own dtype.
+reach the parameters in their own dtype. (MPS has no float64: train on the CPU or on CUDA.)
 """
 
 from __future__ import annotations

@@ -88,7 +88,8 @@ def progress_measures(
 ) -> dict[str, Callable[[nn.Module], float]]:
     """Functions of the network for ``fit(metrics=...)`` or ``sweep(metrics=...)``, by name.
 
-    "weight_norm"; "participation" of the embedding's frequencies; for tables of "add" or "subtract" the
+    "weight_norm"; "participation" of the embedding's frequencies, and "column_participation" in the mean of its columns
+    (a network may give each neuron a frequency of its own); for tables of "add" or "subtract" the
     "restricted_loss" over all pairs and the "excluded_loss" over ``train_rows``, with ``frequencies`` (Nanda et
     al. take those of the final network) or, for None, with the key frequencies of the network as it
     is; with ``curvature`` the "sharpness" lambda_max and the "trace" of the training loss's Hessian
@@ -128,6 +129,7 @@ def progress_measures(
     measures = {
         "weight_norm": weight_norm,
         "participation": lambda model: participation(fourier_power(model.embedding)),
+        "column_participation": lambda model: participation(fourier_power(model.embedding, True)),
     }
     if table.operation in ("add", "subtract"):
         measures |= {"restricted_loss": restricted, "excluded_loss": excluded}

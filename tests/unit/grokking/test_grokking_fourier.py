@@ -55,6 +55,16 @@ def test_participation_counts_the_frequencies_in_use():
     assert participation(zero) == 0.0 and key_frequencies(zero) == []
 
 
+def test_neurons_of_one_frequency_each_are_told_from_neurons_of_all():
+    pure = torch.stack([rows_of(31, k) for k in range(1, 16)], 1)
+    assert participation(fourier_power(pure)) == pytest.approx(15.0)
+    assert participation(fourier_power(pure, by_column=True)) == pytest.approx(1.0)
+    two = torch.stack([3 * rows_of(31, 1), rows_of(31, 2) + rows_of(31, 5), torch.ones(31)], 1)
+    weighted = (9 * 1.0 + 2 * 2.0) / (9 + 2)
+    assert participation(fourier_power(two, by_column=True)) == pytest.approx(weighted)
+    torch.testing.assert_close(fourier_power(two, by_column=True).sum(1), fourier_power(two))
+
+
 def test_key_frequencies_are_the_fewest_that_hold_the_share():
     power = torch.tensor([100.0, 1.0, 6.0, 3.0])
     assert key_frequencies(power, 0.5) == [2]
@@ -111,7 +121,7 @@ LOGITS = torch.zeros(49, 7)
     [
         (lambda: fourier_basis(0), "p is 0: give"),
         (lambda: fourier_power(torch.ones(3)), r"shape \(3,\): give \(p, d\)"),
-        (lambda: participation(torch.ones(2, 2)), r"the power has shape \(2, 2\)"),
+        (lambda: participation(torch.ones(1)), r"the power has shape \(1,\)"),
         (lambda: participation(torch.tensor([1.0, -1.0])), "at least 0"),
         (lambda: key_frequencies(torch.ones(4), 0.0), "share is 0.0"),
         (lambda: key_frequencies(torch.ones(4), 1.1), "share is 1.1"),

@@ -112,7 +112,7 @@ def test_measures_go_along_with_a_run():
         progress=False,
     )  # fmt: skip
     assert set(record.metrics) == {
-        "weight_norm", "participation", "restricted_loss", "excluded_loss",
+        "weight_norm", "participation", "column_participation", "restricted_loss", "excluded_loss",
     }  # fmt: skip
     assert record.metrics["weight_norm"][-1] == pytest.approx(weight_norm(model))
     assert np.isfinite(list(record.metrics.values())).all()
