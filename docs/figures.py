@@ -10,6 +10,7 @@ COVERS = {  # chapter -> the cell whose figure it shows
     "02-which-minima-are-stable": "experiment-progressive-sharpening",
     "03-noise-eta-over-s": "experiment-width",
     "04-heavy-tails": "experiment-settings-and-controls",
+    "05-sharpness-aware": "experiment-five-ways",
 }
 
 

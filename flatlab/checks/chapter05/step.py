@@ -224,7 +224,7 @@ def restored_verdict(before, after, where: str) -> str | None:
         return None
     if gaps.max() < 1e-5:
         return (
-            f"{where} {np.count_nonzero(gaps)} of {gaps.size} entries of w come back changed, by "
+            f"{where}: {np.count_nonzero(gaps)} of {gaps.size} entries of w come back changed, by "
             f"{gaps.max():.1g} at most: in floating point (w + e) - e is not w. Keep a copy of w, and "
             "copy it back."
         )
