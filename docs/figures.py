@@ -11,6 +11,7 @@ COVERS = {  # chapter -> the cell whose figure it shows
     "03-noise-eta-over-s": "experiment-width",
     "04-heavy-tails": "experiment-settings-and-controls",
     "05-sharpness-aware": "experiment-five-ways",
+    "06-mode-connectivity": "experiment-three-planes",
 }
 
 

@@ -74,9 +74,10 @@ setting = settings(
 # %% [markdown]
 # ## 1 · A wall between two networks   (≈ 14 min)
 #
-# Take a network, 784-64-64-10 with ReLU on the first 2048 images of Fashion-MNIST, and train it three times from three random
-# starts. All three fit the images. Their weights $\hat w_1, \hat w_2, \hat w_3$ are points of a space with 55,050 dimensions, and the
-# shortest way from one to another is the straight line $(1-t)\,\hat w_1 + t\,\hat w_2$, $0 \le t \le 1$. What happens to the loss on it?
+# Take a network, 784-64-64-10 with ReLU on the first 2048 images of Fashion-MNIST, and train it three times from three
+# random starts. All three fit the images. Their weights $\hat w_1, \hat w_2, \hat w_3$ are points of a space with
+# 55,050 dimensions, and the shortest way from one to another is the straight line $(1-t)\,\hat w_1 + t\,\hat w_2$,
+# $0 \le t \le 1$. What happens to the loss on it?
 
 
 # %% folded
@@ -288,14 +289,14 @@ if ready(barrier):
 # does not fall.)
 #
 # The weights of the two have next to nothing in common: their cosine is −0.02, and the line is as long as for two
-# random directions, 22 where each network is 15 away from 0. Hold on to that number for section 6.
+# random directions, 22 where each network is 15 away from 0. Section 6 asks whether they are as different as that.
 
 # %% [markdown]
 # ## 2 · A curve with one bend   (≈ 24 min)
 #
-# The slides go around the wall. A curve $\phi_\theta$ starts at $\phi_\theta(0) = \hat w_1$ and ends at $\phi_\theta(1) = \hat w_2$; both
-# stay where they are. In between it depends on one more point of weight space, θ, and θ is trained so that the mean loss along
-# the curve is small:
+# The slides go around the wall. A curve $\phi_\theta$ starts at $\phi_\theta(0) = \hat w_1$ and ends at
+# $\phi_\theta(1) = \hat w_2$; both stay where they are. In between it depends on one more point of weight space, θ, and θ is trained so
+# that the mean loss along the curve is small:
 #
 # $$\underset{\theta}{\text{minimize}} \quad \ell(\theta) = \int_0^1 L(\phi_\theta(t))\,dt = \mathbb E_{t \sim U(0,1)}\, L(\phi_\theta(t)).$$
 #
@@ -664,7 +665,8 @@ if ready(polychain, bezier, curve_gradient, barrier):
     )
 
 # %% [markdown]
-# Enough. On the chain the training loss is at most 0.091, on the Bézier curve 0.094, on the line 1.02; the barriers are 0.013 and 0.015 in the place of 0.94. The test error along the curves is at most 18.6 %, where the worse end has 18.3
+# Enough. On the chain the training loss is at most 0.091, on the Bézier curve 0.094, on the line 1.02; the barriers are
+# 0.013 and 0.015 in the place of 0.94. The test error along the curves is at most 18.6 %, where the worse end has 18.3
 # %. The slides' "path of near-constant loss" is there, and it is hardly longer than the line: by 22 % and by 6 %. So
 # the two networks do not lie in two holes. They are two places in one valley, along which the loss stays below 0.1.
 #
@@ -675,9 +677,10 @@ if ready(polychain, bezier, curve_gradient, barrier):
 # %% [markdown]
 # ## 4 · The slides' picture   (≈ 20 min)
 #
-# Figure 5 of the slides shows three planes through weight space with the loss as contour lines. A plane is fixed by three points: on the
-# left by three trained networks, in the middle and on the right by two networks and the bend θ of a curve between them.
-# Every point of a curve with one bend is a mixture of $\hat w_1$, θ and $\hat w_2$ with shares that add up to 1, so the whole curve lies in its plane.
+# Figure 5 of the slides shows three planes through weight space with the loss as contour lines. A plane is fixed by
+# three points: on the left by three trained networks, in the middle and on the right by two networks and the bend θ of
+# a curve between them. Every point of a curve with one bend is a mixture of $\hat w_1$, θ and $\hat w_2$ with shares
+# that add up to 1, so the whole curve lies in its plane.
 
 # %% predict="how far the bend θ lies from the straight line, in lengths of that line"
 predict(
@@ -704,8 +707,8 @@ predict(
 # <details><summary>Hint</summary>
 #
 # Draw the three points on paper. Which two inner products tell you that u and v are right? Rounding leaves about
-# $10^{-16}$ of a vector that should be 0, and dividing by that makes a unit vector of noise. For many points at once a matrix times a vector
-# takes all inner products.
+# $10^{-16}$ of a vector that should be 0, and dividing by that makes a unit vector of noise. For many points at once a
+# matrix times a vector takes all inner products.
 #
 # </details>
 
@@ -954,9 +957,9 @@ predict(
 #
 # <details><summary>Hint</summary>
 #
-# In training mode a batch-norm layer updates its running statistics in every forward pass; what the documentation
-# of `nn.BatchNorm1d` says of `momentum` tells how. `model.modules()` visits every module, layers inside layers too, and each has its own
-# `training`. What has to be put back afterwards must have been noted before.
+# In training mode a batch-norm layer updates its running statistics in every forward pass; what the documentation of
+# `nn.BatchNorm1d` says of `momentum` tells how. `model.modules()` visits every module, layers inside layers too, and
+# each has its own `training`. What has to be put back afterwards must have been noted before.
 #
 # </details>
 
@@ -1071,6 +1074,17 @@ if ready(bezier, curve_gradient, barrier, reestimate_batch_norm):
         log_axis(ax, "training loss", (0.003, 0.01, 0.03, 0.1, 0.3, 1))
         ax.legend(fontsize=8)
     print("\n".join(told))
+    half = copy.deepcopy(first)
+    nn.utils.vector_to_parameters(line[len(ts) // 2], half.parameters())
+    layers = [layer for layer in half.modules() if isinstance(layer, nn.BatchNorm1d)]
+    mixed_statistics(first, second, 0.5)(half)
+    mixed = [layer.running_var.clone() for layer in layers]
+    reestimate_batch_norm(half, norm_batches)
+    shrunk = [float((layer.running_var / old).median()) for layer, old in zip(layers, mixed)]
+    print(
+        "half-way on the line, re-estimated variance over mixed, median of the units: "
+        + ", ".join(f"layer {k} {share:.2f}" for k, share in enumerate(shrunk, 1))
+    )
     plots.show(
         fig,
         alt="Training loss along the straight line and along a Bézier curve between two batch-norm networks, once with the ends' running "
@@ -1082,11 +1096,12 @@ if ready(bezier, curve_gradient, barrier, reestimate_batch_norm):
 # %% [markdown]
 # With mixed statistics the line has a barrier of 0.87, re-estimated 0.48: almost half of the wall was none of the
 # weights' doing. Half-way between two nearly orthogonal weight vectors a unit's input is the mean of two nearly
-# uncorrelated ones, and has about half of their variance; divided by the standard deviation of the ends it is too
-# small, layer by layer. On the Bézier curve the difference decides: a barrier of 0.41 with mixed statistics, 0.008 with
-# those that belong to the point. Without exercise 6 you would have found no curve, although it is there. Garipov et al.
-# re-estimate at every t, and so must everyone who averages weights of batch-norm networks, as in chapter 05. (For the
-# straight line, Jordan et al., 2023, make the same correction the center of their paper.)
+# uncorrelated ones, and varies less than they do: its variance is 0.53 of the mixed one in the first layer and 0.35 in
+# the second. Divided by the old standard deviation it comes out too small, layer by layer. On the Bézier curve the
+# difference decides: a barrier of 0.41 with mixed statistics, 0.008 with those that belong to the point. Without
+# exercise 6 you would have found no curve, although it is there. Garipov et al. re-estimate at every t, and so must
+# everyone who averages weights of batch-norm networks, as in chapter 05. (For the straight line, Jordan et al., 2023,
+# make the same correction the center of their paper.)
 
 # %% [markdown]
 # ## 6 · What the wall is made of   (≈ 14 min)
@@ -1095,9 +1110,10 @@ if ready(bezier, curve_gradient, barrier, reestimate_batch_norm):
 # weight space. Two layers of 64 units have $(64!)^2$ such twins. So perhaps the straight line climbs a wall only because unit 17 of
 # the first network does what unit 42 of the second one does, and half-way between them are two halves of different units.
 #
-# `curves.align` puts the second network's units into the order that fits the first one's best (weight matching, Ainsworth, Hayase and
-# Srinivasa, 2023): layer by layer an assignment that makes $\langle \hat w_1, P \hat w_2 \rangle$ as large as it can be, until no layer
-# gains. The function of the second network stays what it was. This is a step beyond the slides.
+# `curves.align` puts the second network's units into the order that fits the first one's best (weight matching,
+# Ainsworth, Hayase and Srinivasa, 2023): layer by layer an assignment that makes $\langle \hat w_1, P \hat w_2 \rangle$
+# as large as it can be, until no layer gains. The function of the second network stays what it was. This is a step
+# beyond the slides.
 
 # %% predict="from the narrowest networks to the widest, the barrier after alignment"
 predict(
@@ -1170,9 +1186,9 @@ if ready(barrier):
 # %% [markdown]
 # ## 7 · From a flat minimum to a sharp one   (≈ 9 min)
 #
-# Chapter 01 found a flat minimum with small minibatches and a sharp one with large ones. Are these two kinds of hole? Train one network
-# with minibatches of 16 and another one, from another start, with all of its images at once, both until the training loss is 0.05. Then
-# join them, and measure λ_max on the way.
+# Chapter 01 found a flat minimum with small minibatches and a sharp one with large ones. Are these two kinds of hole?
+# Train one network with minibatches of 16 and another one, from another start, with all of its images at once, both
+# until the training loss is 0.05. Then join them, and measure λ_max on the way.
 
 # %% predict="λ_max on the way from the flat minimum to the sharp one"
 predict(
@@ -1258,20 +1274,22 @@ if ready(bezier, curve_gradient, barrier):
     )
 
 # %% [markdown]
-# The same loss, and λ_max 8.7 at the one end, 55.4 at the other. The line between them has a barrier of 0.73, the curve one of 0.028: λ_max rises along it, and the loss stays below 0.08. So flat and sharp minima need not be two kinds of
+# The same loss, and λ_max 8.7 at the one end, 55.4 at the other. The line between them has a barrier of 0.73, the curve
+# one of 0.028: λ_max rises along it, and the loss stays below 0.08. So flat and sharp minima need not be two kinds of
 # hole: these two are the flat and the sharp part of one valley. For the slides of chapters 03 and 04, in which noise
 # carries SGD over a barrier out of a narrow well, this pair of networks offers no well to leave: there is a way from
 # the sharp one to the flat one on level ground. Whether SGD's noise takes it is another question; the curve was found
 # by an optimizer that knew both ends. The test error rises along the curve, from 18.4 to 19.4 %. (The step was not
-# smaller at the sharp end: η = 0.05 for both, and momentum 0.9 for the large batch alone.)
+# smaller at the sharp end: η = 0.05 for both, and momentum 0.9 for the large batch alone. λ_max is that of the loss
+# over 512 of the images.)
 
 # %% [markdown]
 # ## 8 · An ensemble from one run   (≈ 16 min)
 #
-# If good networks lie close together along valleys, one run can collect several of them. **Fast geometric ensembling** (FGE), from the
-# same paper as the curves, goes on training a network with a learning rate that goes up and down, keeps a copy at each low, and
-# averages the copies' predicted probabilities. An ensemble of independent networks costs one training a member. What is better for the same
-# number of epochs?
+# If good networks lie close together along valleys, one run can collect several of them. **Fast geometric ensembling**
+# (FGE), from the same paper as the curves, goes on training a network with a learning rate that goes up and down, keeps
+# a copy at each low, and averages the copies' predicted probabilities. An ensemble of independent networks costs one
+# training a member. What is better for the same number of epochs?
 
 # %% predict="for the epochs of three trainings: FGE and three independent networks, test error"
 predict(
@@ -1453,14 +1471,16 @@ if ready(fge_learning_rate):
 
 # %% [markdown]
 # FGE's error is a little lower than that of the independent networks: 17.90 % against 17.97 % for the epochs of one
-# training, 17.51 % against 17.78 % for three. On 10,000 images and three seeds such differences say little: in each seed they have the same sign here, but the seeds of `docs/reproduction.md` do not repeat it.
-# The test loss tells more, 0.514 against 0.570: FGE's probabilities are better. To train one network for as long is
-# worst, 18.8 % and 1.09: it has long fitted its images and only gets surer of itself.
+# training, 17.51 % against 17.78 % for three. On 10,000 images and three seeds such differences say little: in each
+# seed they have the same sign here, but the seeds of `docs/reproduction.md` do not repeat it. The test loss tells more,
+# 0.514 against 0.570: FGE's probabilities are better. To train one network for as long is worst, 18.8 % and 1.09: it
+# has long fitted its images and only gets surer of itself.
 #
 # Are FGE's members much alike, since they lie close together? Two of them disagree on 8.4 % of the test images, two
-# independent networks on 6.1 %. But a single member is also a worse network (the last one of a run has 18.7 % alone), since its learning rate was high
-# a moment ago; part of the disagreement is plain noise that the mean removes. Garipov et al. find FGE ahead on CIFAR
-# with large networks. What holds here as there: with the epochs of one training it gives an ensemble for nothing.
+# independent networks on 6.1 %. But a single member is also a worse network (the last one of a run has 18.7 % alone),
+# since its learning rate was high a moment ago; part of the disagreement is plain noise that the mean removes. Garipov
+# et al. find FGE ahead on CIFAR with large networks. What holds here as there: with the epochs of one training it gives
+# the better probabilities, test loss 0.543 against 0.605, at about the same error.
 
 # %% [markdown]
 # ## 9 · What is left of the claims   (≈ 13 min)
@@ -1531,9 +1551,11 @@ if ready(
 # ### END SOLUTION
 
 # %% [markdown]
-# **Further reading.** Garipov, Izmailov, Podoprikhin, Vetrov and Wilson (2018), *Loss surfaces, mode connectivity, and fast ensembling of DNNs*.
-# Draxler, Veschgini, Salmhofer and Hamprecht (2018), *Essentially no barriers in neural network energy landscape*. Freeman and Bruna (2017), *Topology and geometry
-# of half-rectified network optimization*. Frankle, Dziugaite, Roy and Carbin (2020), *Linear mode connectivity and the lottery ticket hypothesis*. Entezari, Sedghi,
-# Saukh and Neyshabur (2022), *The role of permutation invariance in linear mode connectivity of neural networks*. Ainsworth, Hayase and Srinivasa (2023), *Git
-# Re-Basin: merging models modulo permutation symmetries*. Jordan, Sedghi, Saukh, Entezari and Neyshabur (2023), *REPAIR: renormalizing permuted activations for
-# interpolation repair*.
+# **Further reading.** Garipov, Izmailov, Podoprikhin, Vetrov and Wilson (2018), *Loss surfaces, mode connectivity, and
+# fast ensembling of DNNs*. Draxler, Veschgini, Salmhofer and Hamprecht (2018), *Essentially no barriers in neural
+# network energy landscape*. Freeman and Bruna (2017), *Topology and geometry of half-rectified network optimization*.
+# Frankle, Dziugaite, Roy and Carbin (2020), *Linear mode connectivity and the lottery ticket hypothesis*. Entezari,
+# Sedghi, Saukh and Neyshabur (2022), *The role of permutation invariance in linear mode connectivity of neural
+# networks*. Ainsworth, Hayase and Srinivasa (2023), *Git Re-Basin: merging models modulo permutation symmetries*.
+# Jordan, Sedghi, Saukh, Entezari and Neyshabur (2023), *REPAIR: renormalizing permuted activations for interpolation
+# repair*.
