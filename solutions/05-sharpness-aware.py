@@ -175,7 +175,8 @@ def interval(values):
 # $$\min_w\; L^{\text{SAM}}(w) + \lambda \|w\|_2^2, \qquad
 # L^{\text{SAM}}(w) = \max_{\|\epsilon\|_p \le \rho} L(w + \epsilon),$$
 #
-# with a radius ρ ≥ 0 and a norm with p in [1, ∞]. (L is the training loss, $L_S$ on the slides.) The difference
+# with a radius ρ ≥ 0 and a norm with p in [1, ∞]. (L is the training loss, $L_S$ on the slides. Our experiments leave the weight
+# decay λ out.) The difference
 # $L^{\text{SAM}}(w) - L(w)$ is what the slides call sharpness; divided by 1 + L it is chapter 01's ε-sharpness.
 #
 # A maximum in 55,000 dimensions at each step of training is out of reach. SAM replaces the loss in the ball by its
@@ -319,10 +320,10 @@ check.dual_norm_ascent.grade(dual_norm_ascent)
 # %% [markdown]
 # ### Experiment · One step against many
 #
-# How good is the tangent? Take a network in training, 784-64-64-10 with ReLU and cross-entropy on 1024 images of Fashion-MNIST, and
-# compare three rises of the loss: the one that the tangent promises, $\rho\|g\|_2$; the one at your step; and the largest that projected
+# How good is the tangent? Take a network in training: 784-64-64-10 with ReLU, cross-entropy, 1024 images of Fashion-MNIST, 40 epochs of
+# SGD with η = 0.05, momentum 0.9 and minibatches of 64, the learning rate falling to 0 in the second half. Compare three rises of the loss: the one that the tangent promises, $\rho\|g\|_2$; the one at your step; and the largest that projected
 # gradient ascent finds in the ball (`curvature.epsilon_sharpness`, which starts from the gradient and from both directions of the
-# top eigenvector). First with p = 2, for several ρ, after one epoch and at the end.
+# top eigenvector). All with p = 2, for several ρ, after one epoch and at the end.
 
 
 # %% folded
@@ -395,7 +396,7 @@ if ready(dual_norm_ascent):
 # ### Exercise 2 · The gradient at w + ε̂   ●●○○ · 3 points · 7 min
 #
 # Write `sam_gradient(loss_fn, params, rho)`, what SAM takes instead of the gradient: $\nabla L(w + \hat\epsilon)$ with
-# $\hat\epsilon = \rho\, g / \|g\|_2$, g = ∇L(w), a number that is taken as given. `dual_norm_ascent` may help.
+# $\hat\epsilon = \rho\, g / \|g\|_2$, g = ∇L(w), taken as a constant. `dual_norm_ascent` may help.
 # - `loss_fn`: takes a list of tensors like `params`, returns the loss, 0-d.
 # - `params`: list of float tensors that require a gradient. They and their `.grad` stay as they were, **bit for bit**.
 # - `rho` ρ ≥ 0, in the parameters' units.
@@ -711,12 +712,18 @@ widgets.explore(
 )
 
 # %% [markdown]
+# Every point of the floor is a minimum, and without SAM the path ends at the first one that it meets, where the curvature is 5.6. SAM does not come to rest
+# there. At w + ε̂, off the floor, the loss also falls towards the wide end, so each step goes a little along the floor, the more the larger ρ:
+# with ρ = 0.3 it is at a curvature of 1.6 after 60 steps. SAM does not jump from a sharp minimum into a flat one, it **walks along the valley**
+# to where it is wide.
+
+# %% [markdown]
 # ### Experiment · Two minima
 #
 # The slides' figures 1 and 2: "a sharp minimum to which a ResNet trained with SGD converged", and "a wide minimum to which the
 # same ResNet trained with SAM converged". Here are two of our networks: same start, same batches, same number of
-# epochs, one trained by SGD and one with your `sam_step` around it. (For a picture of a ResNet take the paper scale
-# and `models.resnet`; the two minima below fit into seconds.)
+# epochs, one trained by SGD and one with your `sam_step` around it. (A ResNet does not fit into a notebook's seconds. The paper
+# scale enlarges this network; `models.resnet` is there for those with a GPU.)
 
 # %% predict="λ_max after SAM, as a part of λ_max after SGD"
 predict(
@@ -923,8 +930,8 @@ check.sam_gradient_exact.grade(sam_gradient_exact)
 # ### Experiment · With and without
 #
 # On single minibatches of the network that SGD trains, in float64: the cosine of the angle between the two, and the length of the dropped term
-# as a part of the exact gradient. Both are also set beside the slope of φ itself, measured by a difference
-# quotient along the exact gradient: a slope of 1 is right.
+# as a part of the exact gradient. The last two columns take the slope along the exact gradient that each of the two predicts, and divide it
+# by the slope of φ itself, measured by a difference quotient: 1 is right.
 
 
 # %% folded
@@ -1386,7 +1393,7 @@ predict(
 # %% [markdown]
 # ### Experiment · Five ways
 #
-# SGD, SAM, adaptive SAM, SWA (the mean of the weights after each epoch of the second half) and the penalty (one probe a step),
+# SGD, SAM, adaptive SAM, SWA (the mean of the weights after each epoch of the second half, at a constant learning rate) and the penalty (one probe a step),
 # each at equal epochs, with clean labels and with 40 % of the training labels replaced by wrong ones. Test labels stay clean.
 
 
@@ -1606,7 +1613,7 @@ if ready(
 # The last column is a warning about flatness. With clean labels SGD with twice the epochs has λ_max = 3.1, **smaller** than SAM's 3.8: its loss is almost 0, and
 # the Hessian of cross-entropy with it. "SAM finds flatter minima" holds at equal epochs; at equal time it is a matter of where one stops.
 #
-# A step of `sam_step` costs 2.8 steps of SGD, more than two gradients: with networks this small much of the time goes into what is around them. With the 898,510 weights of chapter 01 the package's `flatlab.SAM` comes close to 2 (`bench/sam.py`).
+# A step of `sam_step` costs 2.8 steps of SGD, more than two gradients: with networks this small much of the time goes into what is around them. (`bench/sam.py` measures the package's `flatlab.SAM` with the 898,510 weights of chapter 01.)
 
 # %% [markdown]
 # ## 7 · The theorem's two terms   (≈ 5 min)
