@@ -18,6 +18,7 @@ curve_gradient = Exercise(
 )
 
 CURVES = {"chain": chain, "bezier": parabola}
+CALLED = {"chain": "the polygonal chain", "bezier": "the Bézier curve"}
 TS = (0.08, 0.23, 0.41, 0.62, 0.77, 0.94)
 HINTS = (
     ("unexpected keyword argument", "loss_grad takes the weights alone: loss_grad(w)."),
@@ -55,7 +56,7 @@ def wrong_shares(curve: str) -> list[tuple]:
                 "multiplied by the derivative of the point in theta."
             ),
         ),
-        (lambda t: share(other, t), f"the factor is the one of the other curve, {other!r}."),
+        (lambda t: share(other, t), "the factor is the one of the other curve."),
         (
             lambda t: share(curve, t) / 2,
             "the factor is half of the right one: the curve has a 2 there.",
@@ -140,16 +141,18 @@ class OneCurve:
             return share(self.curve, t)
 
         wrong = [
-            (gradients(of, factor), f"For curve = {self.curve!r} {message}")
+            (gradients(of, factor), f"For the points of {CALLED[self.curve]}: {message}")
             for factor, message in wrong_shares(self.curve)
         ]
         for place, where in places(self.curve):
             for factor in (right, lambda t: 1.0):
-                wrong.append((gradients(place, factor), f"For curve = {self.curve!r} {where}"))
+                wrong.append(
+                    (gradients(place, factor), f"For the points of {CALLED[self.curve]}: {where}")
+                )
         other = "bezier" if self.curve == "chain" else "chain"
         elsewhere = (
-            f"For curve = {self.curve!r} it gives the gradient on the other curve, {other!r}: with which names "
-            "is curve compared?"
+            f"For the points of {CALLED[self.curve]}: it gives the gradient on the other curve: with which "
+            "names is curve compared?"
         )
         wrong.append((gradients(CURVES[other], lambda t: share(other, t)), elsewhere))
         times_theta = [weights[1] * gradient for gradient in gradients(of, lambda t: 1.0)]
@@ -165,13 +168,13 @@ class OneCurve:
             k = int(np.argmax([np.linalg.norm(g - r) for g, r in zip(got, exact)]))
             t, ratio = inputs["ts"][k], got[k] / exact[k]
             message = (
-                f"For curve = {self.curve!r} and t = {t:g} the gradient in theta is off by up to "
+                f"For the points of {CALLED[self.curve]}: at t = {t:g} the gradient in theta is off by up to "
                 f"{np.abs(got[k] - exact[k]).max():.3g}. Where is loss_grad asked, and by which number is its "
                 "answer multiplied?"
             )
             if np.ptp(ratio) < 1e-4 * np.abs(ratio).max():
                 message = (
-                    f"For curve = {self.curve!r} and t = {t:g} the direction is right, and the length is "
+                    f"For the points of {CALLED[self.curve]}: at t = {t:g} the direction is right, and the length is "
                     f"{ratio.mean():.3g} times the right one: look at the factor before loss_grad."
                 )
         return message or self.left_alone(inputs, outputs)
@@ -197,7 +200,7 @@ def places(curve: str) -> list[tuple]:
             lambda t, w1, theta, w2: theta,
             "loss_grad is asked for at theta: the loss is taken at the curve's point.",
         ),
-        (CURVES[other], f"loss_grad is asked for at a point of the other curve, {other!r}."),
+        (CURVES[other], "loss_grad is asked for at a point of the other curve."),
         (line, "loss_grad is asked for at a point of the straight line."),
         (lambda t, w1, theta, w2: w1, "loss_grad is asked for at w1."),
         (

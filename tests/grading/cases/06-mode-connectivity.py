@@ -274,13 +274,13 @@ def curve_gradient(loss_grad, t, w1, theta, w2, curve):
     return 2 * t * (1 - t) * loss_grad(bezier(t, w1, theta, w2))
 
 
-# %% misconception="curve_gradient" name="one-factor-for-both" message="the factor is the one of the other curve, 'bezier'"
+# %% misconception="curve_gradient" name="one-factor-for-both" message="the factor is the one of the other curve"
 def curve_gradient(loss_grad, t, w1, theta, w2, curve):
     point = polychain if curve == "chain" else bezier
     return 2 * t * (1 - t) * loss_grad(point(t, w1, theta, w2))
 
 
-# %% misconception="curve_gradient" name="always-the-chain" message="a point of the other curve, 'chain'"
+# %% misconception="curve_gradient" name="always-the-chain" message="a point of the other curve"
 def curve_gradient(loss_grad, t, w1, theta, w2, curve):
     if curve == "chain" or "polychain":
         point = polychain(t, w1, theta, w2)
