@@ -7,6 +7,7 @@ reach the parameters in their own dtype. (MPS has no float64: train on the CPU o
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -17,10 +18,10 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 
 
 def one_hot_mse(prediction: Tensor, y: Tensor) -> Tensor:
-    """Mean over samples and outputs of (prediction - one-hot of y)^2, in float64.
+    """Mean over samples and outputs of (prediction - one-hot of y)^2, the mean taken in float64.
 
-    ``prediction`` (n, p), ``y`` (n,) int64; what ``nn.MSELoss`` gives with one-hot rows.
+    ``prediction`` (n, p), ``y`` (n,) int64; what ``nn.MSELoss`` gives with one-hot rows, which are never made.
     """
-    return functional.mse_loss(
-        prediction.double(), functional.one_hot(y, prediction.shape[-1]).double()
-    )
+    ones = prediction.new_ones(()).expand(len(y), 1)
+    residual = prediction.scatter_add(1, y.unsqueeze(1), -ones)
+    return residual.square().mean(dtype=torch.float64)
