@@ -50,7 +50,7 @@ setting = settings(
         "set_size": (20, 200, 500),  # samples of a training set drawn anew
         "sets": (2, 10, 20),
         "noisy_n": (20, 500, 1000),  # samples of the curves with label noise and ridge
-        "penalties": (3, 15, 29),
+        "penalties": (3, 13, 25),
         "sample_counts": (
             (10, 20, 30),
             (50, 125, 250, 400, 500, 600, 750, 1000, 2000),
@@ -295,7 +295,7 @@ if ready(random_fourier_features, minimum_norm_fit):
     )
 
 # %% [markdown]
-# The slides' panel (a), measured. The training risk falls all the way. The test risk falls from NN at 20 features to
+# The slides' panel (a), measured. The training risk falls all the way. The test risk falls from 0.073 at 20 features to
 # 0.053 at 160, and then rises, to 0.29 at 900: the sweet spot of the textbooks, and overfitting to its right. A predictor that always says ⅒
 # has a risk of 0.09, so with 900 features on 1000 images the fit is three times worse than knowing nothing. Who stops here has
 # every reason to believe the U.
@@ -435,13 +435,7 @@ if ready(random_fourier_features, minimum_norm_fit, interpolation_threshold):
     left.legend(fontsize=8)
     print(f"interpolation from N = {threshold} on; highest test risk at N = {peak}")
     print(f"{'N':>6} training risk  test risk  test error    norm")
-    for k in (
-        0,
-        best,
-        counts.index(peak),
-        *range(counts.index(peak) + 1, len(counts), 5),
-        len(counts) - 1,
-    ):
+    for k in (0, best, counts.index(peak), *range(counts.index(peak) + 1, len(counts), 2)):
         print(
             f"{counts[k]:6} {train_risk[k]:13.2g} {test_risk[k]:10.4f} {float(curve.test_error[k, 0]):11.1%} "
             f"{curve.norm[k, 0]:7.1f}"
@@ -456,9 +450,9 @@ if ready(random_fourier_features, minimum_norm_fit, interpolation_threshold):
 
 # %% [markdown]
 # The slides' panel (b). At N = n = 1000 the training risk reaches 0 (10⁻²⁸, which is rounding), and exactly there the
-# test risk is highest: NN, hundreds of times the 0.053 of the valley. (How high exactly is chance: three draws of the features gave 13, 66 and 41.) Then
-# it falls, faster than it rose, passes the old valley between 2000 and 2600 features, and at 12,000 is 0.033 and still falling. The test error goes
-# from 24 % at its best below the peak to 19 %. "The predictors to the right of the interpolation threshold have zero training risk", say
+# test risk is highest: 13, which is 250 times the 0.053 of the valley. Then it falls, faster than it rose, passes the old
+# valley's risk between 1583 and 2626 features, and at 12,000 is 0.033 and still falling. The test error goes from 25 % in the
+# valley to 19 %. "The predictors to the right of the interpolation threshold have zero training risk", say
 # the slides: every one of them, the worst and the best.
 #
 # The right panel has a first explanation. All fits beyond the threshold have the same training risk, and what tells them
@@ -469,7 +463,7 @@ if ready(random_fourier_features, minimum_norm_fit, interpolation_threshold):
 # features, $\max(x \cdot v_j, 0)$, and with three draws of each kind:
 
 # %% experiment="kinds"
-ends = {}  # kind -> (seeds, 3): lowest test risk below n, peak's place, test risk at the end
+ends = {}  # kind -> (seeds, 6): test risk below n at its lowest, the peak's place, risk at the end; errors there; the highest risk
 shares = (0.1, 0.13, 0.16, 0.21, 0.27, 0.95, 1, 1.05, 2, setting.most / n)
 for kind in ("fourier", "relu"):
     rows = []
@@ -485,19 +479,20 @@ for kind in ("fourier", "relu"):
                 float(found.test_risk[-1, 0]),
                 float(found.test_error[under, 0].min()),
                 float(found.test_error[-1, 0]),
+                float(found.test_risk.max()),
             )
         )
     ends[kind] = torch.tensor(rows, dtype=torch.float64)
-    low, _, last, low_error, last_error = ends[kind].mean(0).tolist()
+    low, _, last, low_error, last_error, _ = ends[kind].mean(0).tolist()
     print(
-        f"{kind:8} peaks at N = {', '.join(f'{row[1]}' for row in rows)}; lowest test risk below it {low:.4f}, at "
+        f"{kind:8} peaks at N = {', '.join(f'{row[1]}' for row in rows)}, at {', '.join(f'{row[5]:.0f}' for row in rows)}; lowest test risk below it {low:.4f}, at "
         f"N = {found.counts[-1]} {last:.4f}; test error {low_error:.1%} and {last_error:.1%}"
     )
 
 # %% [markdown]
-# The peak is at N = n each time. That the second valley is the lower one is **no** law: with waves it is, 0.033 against
-# 0.053; with ReLU features both ends have the same risk within 2 % (0.0484 against 0.0478 in the mean). Counted in
-# wrong classes the right end is better for both. So the slides' drawing shows one of the possible outcomes.
+# The peak is at N = n each time; how high it is there is chance, 13 to 68 with waves and 87 to 729 with ReLU features. That the second valley is the lower one is
+# **no** law: with waves it is, 0.034 against 0.053; with ReLU features the right end has the higher risk, by a little, 0.049 against
+# 0.048. Counted in wrong classes the right end is better for both (19 % against 26 %, 22 % against 23 %). So the slides' drawing shows one of the possible outcomes.
 
 # %% [markdown]
 # ## 3 · What the peak is made of   (≈ 20 min)
@@ -603,7 +598,7 @@ if ready(random_fourier_features, minimum_norm_fit, bias_variance):
         log_ticks(ax, "x", (4, 20, 100, 200, 500, 2000))
         ax.set(xlabel="number of features N")
         mark(ax, size, "N = n")
-    log_ticks(left, "y", (0.001, 0.01, 0.1, 1, 10))
+    log_ticks(left, "y", (0.001, 0.1, 10, 1000))
     log_ticks(right, "y", (0.001, 0.01, 0.1, 1))
     left.set(ylabel="mean square")
     right.set(ylabel="smallest singular value of Φ")
@@ -620,8 +615,9 @@ if ready(random_fourier_features, minimum_norm_fit, bias_variance):
     )
 
 # %% [markdown]
-# The peak is variance: NN of the NN at N = n. From there to the right the variance *falls*, to NN at ten times more
-# features than samples, below the bias of NN. So of the two halves of the classical argument one holds, the bias falls (the
+# The peak is variance. At N = n it is 18,000, most of it from one of the ten training sets, and just beside, at 180 features, 0.36, with a
+# squared bias of 0.08. From there to the right the variance *falls*, to 0.009 at ten times more features than samples, far below
+# the squared bias of 0.034. So of the two halves of the classical argument one holds, the bias falls (the
 # bump that the squared bias has at the peak is no bias: the mean over ten fits still carries a tenth of their
 # variance), and the other does not: the variance rises up to the threshold and falls beyond it.
 #
@@ -661,8 +657,8 @@ if ready(random_fourier_features, minimum_norm_fit):
     )
 
 # %% [markdown]
-# More data, worse model: from NN with 250 samples to NN with 500. The model is the same and the samples are good ones. What has changed is that
-# the fit may no longer choose: 500 equations for 500 numbers. With 2000 samples the risk is NN, lower than ever. Nakkiran et al. (2020) found
+# More data, worse model: from 0.074 with 250 samples to 13 with 500. The model is the same and the samples are good ones. What has changed is that
+# the fit may no longer choose: 500 equations for 500 numbers. With 2000 samples the risk is 0.045, lower than ever. Nakkiran et al. (2020) found
 # the same for networks.
 
 # %% [markdown]
@@ -806,12 +802,12 @@ if ready(random_fourier_features, minimum_norm_fit, ridge_fit):
     )
 
 # %% [markdown]
-# Beside the peak, at 450 features, the risk is 0.34 with clean labels and 0.56, 0.68 and 0.93 with 10, 20 and 40 % wrong ones. On the peak itself one singular value decides, and one draw says
-# little: 22, 57, 75 and 76. And there *is* a peak without any wrong label. What the features cannot express of
+# Beside the peak, at 450 features, the risk is 0.33 with clean labels and 0.43, 0.53 and 0.75 with 10, 20 and 40 % wrong ones. On the peak itself one singular value decides, and one draw says
+# little: 13, 15, 21 and 24. And there *is* a peak without any wrong label. What the features cannot express of
 # the labels acts as noise.
 #
 # The right panel says how fragile the peak is. A penalty of 0.001 (the squares of the labels sum up to 500) takes the risk at N = n from
-# 75 to 0.55, one of 1 to 0.049, which is less than the valley of the unpenalized curve (0.067). With λ = 1 the risk falls all the way from
+# 21 to 0.53, one of 1 to 0.049, which is less than the valley of the unpenalized curve (0.067). With λ = 1 the risk falls all the way from
 # 10 to 5000 features: no peak, and no U either. Which penalty, though, without looking at the test set?
 
 # %% [markdown]
@@ -891,7 +887,7 @@ check.optimal_ridge.grade(optimal_ridge)
 
 # %% experiment="chosen-penalty"
 if ready(random_fourier_features, minimum_norm_fit, ridge_fit, optimal_ridge):
-    choices = torch.logspace(-6, 1, setting.penalties, dtype=torch.float64)
+    choices = torch.logspace(-4, 2, setting.penalties, dtype=torch.float64)
     noisy = noisy_targets[2]
     chosen = []  # (penalty, its test risk, the best penalty on the test set, its test risk) for each count
     for count in progress(noisy_counts, "counts"):
@@ -934,7 +930,7 @@ if ready(random_fourier_features, minimum_norm_fit, ridge_fit, optimal_ridge):
         ax.legend(fontsize=8)
     log_ticks(left, "y", (0.05, 0.1, 1, 10))
     left.set(ylabel="test risk")
-    log_ticks(right, "y", (1e-6, 1e-4, 0.01, 1))
+    log_ticks(right, "y", (1e-4, 0.01, 1, 100))
     right.set(ylabel="penalty λ")
     print(f"{'N':>6}  λ by GCV  its test risk   best λ  its test risk   λ = 0")
     for count, row, plain in zip(noisy_counts, chosen, table[:, 0, 2]):
@@ -947,8 +943,8 @@ if ready(random_fourier_features, minimum_norm_fit, ridge_fit, optimal_ridge):
     )
 
 # %% [markdown]
-# The penalty that the training set chooses is right within a step or two of the grid, and its risk is at most NN % above the
-# best one. There is no peak: the risk falls from 0.084 at 10 features to NN at 5000. Below the threshold, too, the rise of section 1 is gone: it was a
+# The penalty that the training set chooses is right within a step or two of the grid, and its risk is at most 3 % above the
+# best one. There is no peak: the risk falls from 0.083 at 10 features to 0.043 at 5000. Below the threshold, too, the rise of section 1 is gone: it was a
 # fit without a penalty, not a model with many features, that overfitted. Nakkiran et al. (2021) prove it for a simpler case: with the
 # best penalty the risk never rises with the number of samples.
 #
@@ -964,42 +960,45 @@ if ready(random_fourier_features, minimum_norm_fit, ridge_fit, optimal_ridge):
 
 # %% folded
 LINE = torch.linspace(-1, 1, 201, dtype=torch.float64)[:, None]
-WAVES = descent.RandomFeatures.fourier(1, 60, 0.25, torch.Generator().manual_seed(3))
-TRUTH = torch.sin(3 * LINE[:, 0]) + 0.3 * torch.cos(8 * LINE[:, 0])
+WAVES = descent.RandomFeatures.fourier(1, 60, 0.05, torch.Generator().manual_seed(3))
+
+
+def true_curve(x):
+    """The curve that the samples come from, at x (k, 1): (k,)."""
+    return torch.sin(3 * x[:, 0]) + 0.3 * torch.cos(8 * x[:, 0])
 
 
 @functools.lru_cache
 def fit_line(features, label_noise, ridge):
-    """Samples x, y, and the fit on the line."""
+    """Samples x, y, the fit on the line, and the norm of its coefficients."""
+    x = torch.linspace(-0.95, 0.95, 12, dtype=torch.float64)[:, None]
     seeded = torch.Generator().manual_seed(5)
-    x = torch.rand(12, 1, generator=seeded, dtype=torch.float64) * 2 - 1
-    clean = torch.sin(3 * x[:, 0]) + 0.3 * torch.cos(8 * x[:, 0])
-    targets = clean + label_noise * torch.randn(12, generator=seeded, dtype=torch.float64)
-    fit = descent.ridge_fit(WAVES(x, int(features)), targets, ridge)
-    return x[:, 0], targets, fit.predict(WAVES(LINE, int(features))), fit.norm
+    targets = true_curve(x) + label_noise * torch.randn(12, generator=seeded, dtype=torch.float64)
+    fit = descent.ridge_fit(WAVES(x, features), targets, ridge)
+    return x[:, 0], targets, fit.predict(WAVES(LINE, features)), fit.norm
 
 
 @functools.lru_cache
 def line_risks(label_noise, ridge):
     """Numbers of features, and the test risk on the line for each."""
     sizes = list(range(1, 61))
-    return sizes, [risk(fit_line(size, label_noise, ridge)[2], TRUTH) for size in sizes]
+    return sizes, [risk(fit_line(size, label_noise, ridge)[2], true_curve(LINE)) for size in sizes]
 
 
 def draw_line(number_of_features, label_noise, ridge):
     x, targets, fitted, _ = fit_line(int(number_of_features), label_noise, ridge)
     sizes, risks = line_risks(label_noise, ridge)
     fig, (left, right) = plots.figure(columns=2, width=9.6, height=3.4)
-    left.plot(LINE, TRUTH, color=plots.COLORS["black"], linestyle=":", label="truth")
+    left.plot(LINE, true_curve(LINE), color=plots.COLORS["black"], linestyle=":", label="truth")
     left.plot(LINE, fitted, color=plots.COLORS["orange"], linestyle="-", label="fit")
     left.plot(x, targets, "o", color=plots.COLORS["blue"], label="samples")
-    left.set(xlabel="x", ylabel="y", ylim=(-4, 4))
+    left.set(xlabel="x", ylabel="y", ylim=(-3, 3))
     left.legend(fontsize=8, loc="upper left")
     right.plot(sizes, risks)
     place = int(number_of_features)
     right.plot(place, risks[place - 1], marker="o", color=plots.COLORS["orange"])
     mark(right, len(x), "N = n")
-    log_ticks(right, "y", (0.01, 0.1, 1, 10, 100, 1000))
+    log_ticks(right, "y", (0.01, 1, 100, 10_000))
     right.set(xlabel="number of features N", ylabel="test risk")
     return fig
 
@@ -1023,7 +1022,7 @@ widgets.explore(
     {
         "number_of_features": (1, 60, 12, 1),
         "label_noise": (0.0, 1.0, 0.2, 0.1),
-        "ridge": [0.0, 1e-6, 1e-4, 0.01, 1.0],
+        "ridge": [0.0, 0.001, 0.01, 0.1, 1.0],
     },
 )
 
@@ -1125,7 +1124,7 @@ if ready(interpolation_threshold):
     left.plot(by_width.widths, final_train, marker="s", label="training, at the end")
     log_ticks(left, "x", (8, 16, 32, 64, 128, 512))
     mark(left, len(tiles.X_train) * 10 / (setting.side**2 + 11), "as many weights as targets")
-    left.set(xlabel="width", ylabel="risk", ylim=(0, None))
+    left.set(xlabel="width", ylabel="risk", ylim=(0, 1.2 * float(final_test.max())))
     for place in sorted({1, len(courses) // 2, len(courses) - 1}):
         right.plot(*courses[place], label=f"width {by_width.widths[place]}")
     right.set(xlabel="steps (each an epoch)", ylabel="test risk", ylim=(0, None))
@@ -1148,14 +1147,14 @@ if ready(interpolation_threshold):
     )
 
 # %% [markdown]
-# There it is, smaller and rounder: the test risk at the end is NN at width 16, NN at 64 and NN at 512. The peak
+# There it is, smaller and rounder: the test risk at the end is 0.075 at width 16, 0.120 at 128 and 0.092 at 512. The peak
 # lies to the right of "as many weights as targets", since 2000 steps do not reach every minimum that exists: a training
-# risk of 0.01 is reached from width NN on. Two differences to section 2 matter more.
+# risk of 0.01 is reached from width 64 on. Two differences to section 2 matter more.
 #
-# First, the second valley is **not** the lower one here: NN against NN at width 16. In wrong classes it is, NN % against NN %. Second, the whole curve belongs
-# to the end of training. Each of these networks had a test risk of about 0.05 in its first 50 steps (right panel), lower than at any width at the end, and had it stopped there,
+# First, the second valley is **not** the lower one here, and in wrong classes it hardly is, 37.9 % against 38.2 % at width 32. Second, the whole curve belongs
+# to the end of training. Each of these networks had a lower test risk within its first few hundred steps, 0.05 from width 32 on (right panel), which is below all that is there at the end, and had it stopped there,
 # the curve over the width would fall all the way. Early stopping does what the penalty did. Along the training the risk falls and
-# rises, and at width 512 it levels off at NN. The second descent *in time* of Nakkiran et al. (2020), for large networks and many more epochs, is not
+# rises, and at width 512 it levels off at 0.09. The second descent *in time* of Nakkiran et al. (2020), for large networks and many more epochs, is not
 # to be seen in these 2000 steps.
 #
 # How much of that is the wrong labels' work? Three of the widths, with clean ones:
@@ -1167,7 +1166,7 @@ for width, value, error in zip(clean.widths, clean_test, clean_error):
     print(f"width {width:4}, clean labels: test risk {value:.4f}, test error {error:.1%}")
 
 # %% [markdown]
-# Without wrong labels the peak is hardly one (NN, NN and NN), and the right end is the lowest. So label noise makes the peak of
+# Without wrong labels the peak is hardly one (0.064, 0.068 and 0.052), and the right end is the lowest. So label noise makes the peak of
 # networks, too, and whether the second valley is lower than the first depends on it.
 #
 # Last, this course's question. Is the peak a place of **sharp** minima?
@@ -1200,16 +1199,20 @@ if ready(random_fourier_features, minimum_norm_fit, interpolation_threshold):
         (left, noisy_counts, feature_sharpness, feature_norms, feature_risks),
         (right, by_width.widths, net_sharpness, net_norms, final_test.tolist()),
     ):
-        ax.plot(places, sharp, marker="o", markersize=4, label="λ_max")
-        ax.plot(places, norms, marker="s", markersize=4, label="norm")
-        ax.plot(places, risks, marker="^", markersize=4, label="test risk")
-        ax.set_xscale("log")
-        log_ticks(ax, "y", (0.01, 0.1, 1, 10, 100, 1000))
+        for values, name, marker in (
+            (sharp, "λ_max", "o"),
+            (norms, "norm", "s"),
+            (risks, "test risk", "^"),
+        ):
+            relative = [value / values[0] for value in values]
+            ax.plot(places, relative, marker=marker, markersize=4, label=name)
         ax.legend(fontsize=8)
+    log_ticks(left, "y", (0.5, 1, 10, 100, 500))
+    right.set(ylim=(0, None))
     log_ticks(left, "x", (10, 50, 200, 500, 1000, 5000))
     log_ticks(right, "x", (8, 16, 32, 64, 128, 512))
-    left.set(xlabel="number of features N", ylabel="three measures")
-    right.set(xlabel="width of the network")
+    left.set(xlabel="number of features N", ylabel="relative to the smallest model")
+    right.set(xlabel="width of the network", ylabel="relative to the smallest model")
     print(f"features {'N':>6}   λ_max      norm")
     for count, sharp, norm in zip(noisy_counts, feature_sharpness, feature_norms):
         print(f"{count:15} {sharp:7.3f} {norm:9.1f}")
@@ -1218,18 +1221,22 @@ if ready(random_fourier_features, minimum_norm_fit, interpolation_threshold):
         print(f"{width:14} {sharp:8.3f} {norm:9.1f}")
     plots.show(
         fig,
-        alt="λ_max, norm and test risk, on logarithmic axes. Left, random features: λ_max goes from "
+        alt="λ_max, norm and test risk, relative to the smallest model. Left, random features: λ_max goes from "
         f"{feature_sharpness[0]:.2f} to {feature_sharpness[-1]:.2f} without a peak, the norm has one, of {max(feature_norms):.0f}. Right, networks: λ_max from "
         f"{net_sharpness[0]:.2f} to {net_sharpness[-1]:.2f}, highest {max(net_sharpness):.2f}; the norm from {net_norms[0]:.1f} to {net_norms[-1]:.1f}.",
     )
 
 # %% [markdown]
 # For random features sharpness says nothing. The loss is a parabola, its Hessian $\tfrac{2}{nk}\Phi^\top\Phi$ does not
-# depend on the coefficients at all, let alone on wrong labels, and λ_max is NN at the peak, NN at 250 features and NN at 1000. What the peak has is a huge *norm*.
+# depend on the coefficients at all, let alone on wrong labels, and λ_max is 0.033 at the peak and at 250 features, and 0.031 at 1000. What the peak has is a huge *norm*, 504 where its neighbours have 75 and 88.
 # Flatness cannot be what tells the good interpolating fit from the bad one here; length can. (Chapter 01 has the same warning in
 # another form: rescaling a ReLU network changes λ_max and not the function.)
 #
-# For the networks λ_max is NN, NN and NN at widths 16, 64 and 512, and the norm NN, NN and NN. NN.
+# For the networks it is the other way around. The norm grows with the width all the way, from 9 to 33, and falls nowhere. λ_max
+# rises and falls: 8.5 at width 8, 18.7 and 18.6 at 32 and 64, 6.9 at 512, with its peak a little to the left of the
+# risk's. So the widest networks end in the flattest places, as the lecture would have it. It is one curve over six
+# widths, though, each a different space with a different training risk, and width 8 has nearly as small a λ_max and the most wrong classes of all. Which of the two numbers goes with the test risk depends
+# on the model; neither is a law.
 
 # %% [markdown]
 # ## 8 · What is left of the claims   (≈ 14 min)
@@ -1269,9 +1276,9 @@ if ready(
 # | (a) A "classical U-shaped risk curve arising from the bias-variance trade-off". | Yes, up to N = n: 0.053 at 160 features, 0.29 at 900. The bias falls all the way; the variance rises only up to N = n. |
 # | (b) Beyond the interpolation threshold the test risk falls again. | Yes: from more than 10 at N = n = 1000 to 0.033 at 12,000. |
 # | The predictors to the right of the threshold have zero training risk. | Yes for least squares (10⁻²⁸). For networks it depends on how long they are trained. |
-# | The second valley is drawn lower than the first. | With Fourier features (0.033 and 0.053). Not with ReLU features (the same within 2 %), not for our networks at the end of training. |
+# | The second valley is drawn lower than the first. | With Fourier features (0.033 and 0.053). Not with ReLU features (0.049 and 0.048), not for our networks with wrong labels; with clean ones it is. |
 # | The modern regime comes with "high capacity". | And with minimum norm: it is the norm that falls with N. With a chosen penalty there is neither peak nor U. |
-# | (The lecture's theme:) flat minima. | λ_max does not see the peak of random features. The norm does. |
+# | (The lecture's theme:) flat minima. | λ_max does not see the peak of random features, the norm does. For networks λ_max has a peak and the norm has none. |
 #
 # Vallet, Cailton and Refregier saw such a peak in 1989, and Krogh and Hertz explained it by small eigenvalues in 1992; Advani and Saxe (2017) and Spigler et al. (2019) saw it
 # in networks; Belkin et al. (2019) drew both halves as one curve, and Nakkiran et al. (2020) found it in the width, the time and the number of samples of
@@ -1279,15 +1286,15 @@ if ready(
 #
 # ### Open question   ●●●○ · 4 points · 8 min
 #
-# A colleague fits 1200 random features to 1000 samples with some wrong labels, by minimum norm. The test risk is 0.17. Somebody offers 200
+# A colleague fits 1200 random features to 1000 samples with some wrong labels, by minimum norm. The test risk is 0.2. Somebody offers 200
 # more labeled samples. What will they do to the test risk, and why? Name two other things that the colleague can do with her 1000 samples, each with
 # what this chapter measured for it, and say which one you would choose. Would a search for a flatter minimum help?
 
 # %% [markdown] open="more-samples" points=4
 # ### BEGIN SOLUTION
 # (1) With 1200 samples and 1200 features she stands on the peak: the smallest singular value of a square random matrix is nearly 0, and the noise
-# along it is blown up. The risk rises by a factor of ten and more (here from 0.16 at N = 1229, n = 1000 to more than 10 at N = n). (2) A ridge: λ by generalized cross-validation
-# from the training set alone, with 500 samples and 20 % wrong labels 0.05 in the place of 75 at N = n, and then the 200 samples help. (3) More features: 0.033 at 12,000 for clean labels. (4)
+# along it is blown up. The risk rises by a factor of ten and more (here from 13 at N = n to 0.33 at 1.1 n, clean labels: the way back). (2) A ridge: λ by generalized cross-validation
+# from the training set alone, with 500 samples and 20 % wrong labels 0.049 in the place of 21 at N = n, and then the 200 samples help. (3) More features: 0.033 at 12,000 for clean labels. (4)
 # Fewer features: 0.053 at 160. The ridge is the best choice: cheap, no test set, and no place on the curve is bad with it. Flatness: the Hessian is ΦᵀΦ whatever the coefficients are, so all
 # interpolating fits are equally flat; what differs is the norm. Full marks for the rise with its reason, two measures with numbers, a choice, and why flatness cannot matter here.
 # ### END SOLUTION
