@@ -159,6 +159,12 @@ def moved(model, steps):
     return copied
 
 
+def with_weights(model, weights):
+    """The model as a function of its input, with a list of other weights in the place of its own."""
+    named = {name: v.to(w.dtype) for (name, w), v in zip(model.named_parameters(), weights)}
+    return functools.partial(functional_call, model, named)
+
+
 def interval(values):
     """Mean and standard error of some numbers, as text."""
     values = torch.tensor(values, dtype=torch.float64)
@@ -937,8 +943,7 @@ check.sam_gradient_exact.grade(sam_gradient_exact)
 # %% folded
 def loss_of_weights(model, X, y):
     """The cross-entropy of the model as a function of a list of its weights."""
-    names = [name for name, _ in model.named_parameters()]
-    return lambda weights: cross_entropy(functional_call(model, dict(zip(names, weights)), X), y)
+    return lambda weights: cross_entropy(with_weights(model, weights)(X), y)
 
 
 def slope_along(sam_loss, weights, direction, h=1e-5):
@@ -1027,12 +1032,9 @@ exact_row = {}  # measurements of the network that was trained with both terms
 if ready(dual_norm_ascent, sam_step, sam_gradient_exact):
 
     def exact_step(model, loss_fn, optimizer):
-        names, weights = zip(*model.named_parameters())
-
-        def loss(ws):
-            return loss_fn(functools.partial(functional_call, model, dict(zip(names, ws))))
-
-        for w, g in zip(weights, sam_gradient_exact(loss, list(weights), setting.rho)):
+        weights = list(model.parameters())
+        loss = lambda others: loss_fn(with_weights(model, others))
+        for w, g in zip(weights, sam_gradient_exact(loss, weights, setting.rho)):
             w.grad = torch.as_tensor(g).detach().to(w)
         optimizer.step()
 
@@ -1076,6 +1078,7 @@ predict(
 # - Returns a list of new tensors like `grads`, the step alone. A weight of 0 does not move, and the step is 0 where all
 #   $w_i g_i$ are 0. No constant is added to |w|, as some programs do: the step is to be **exactly** invariant. When w → cw and
 #   g → g/c in one entry, $\hat\epsilon \to c\,\hat\epsilon$ there, and the other entries do not change.
+# - You may call your `dual_norm_ascent`. The check lends it a right one: a mistake in exercise 1 costs its points once.
 #
 # <details><summary>Hint</summary>
 #
@@ -1104,7 +1107,7 @@ check.adaptive_ascent(adaptive_ascent)
 import numpy as np
 import torch
 
-from flatlab.checks.chapter05.adaptive import Formula, Invariance
+from flatlab.checks.chapter05.adaptive import Formula, Invariance, stepped
 from flatlab.checks.chapter05.truths import flat, listed
 from flatlab.checks.toys import leaves
 
@@ -1116,7 +1119,7 @@ class Zeros(Formula):
         for of_w, of_g in ((0, 1), (1, 0)):
             params = leaves([of_w * np.asarray(w) for w in inputs["params"]])
             grads = [of_g * torch.tensor(g) for g in inputs["grads"]]
-            steps.append(listed(student(params, grads, inputs["rho"]), grads))
+            steps.append(listed(stepped(student, params, grads, inputs["rho"]), grads))
         return {"steps": steps}
 
     def verdict(self, inputs, outputs):
@@ -1138,7 +1141,7 @@ class LeavesBoth(Formula):
     def call(self, student, inputs):
         params = leaves(inputs["params"])
         grads = [torch.tensor(g) for g in inputs["grads"]]
-        student(params, grads, inputs["rho"])
+        stepped(student, params, grads, inputs["rho"])
         return {"params": [p.detach() for p in params], "grads": grads}
 
     def verdict(self, inputs, outputs):
@@ -1402,12 +1405,12 @@ def step_at(ascent):
     """A training step with the gradient at w + e, where e = ascent(weights, gradient), both lists of tensors."""
 
     def step(model, loss_fn, optimizer):
-        names, weights = zip(*model.named_parameters())
-        steps = ascent(list(weights), gradients(model, loss_fn))
+        weights = list(model.parameters())
+        steps = ascent(weights, gradients(model, loss_fn))
         there = [
             (w + torch.as_tensor(e).to(w)).detach().requires_grad_() for w, e in zip(weights, steps)
         ]
-        loss = loss_fn(functools.partial(functional_call, model, dict(zip(names, there))))
+        loss = loss_fn(with_weights(model, there))
         for w, g in zip(weights, torch.autograd.grad(loss, there)):
             w.grad = g
         optimizer.step()
@@ -1419,13 +1422,10 @@ def penalized_step(penalty, strength, probes):
     """A training step on the loss plus strength times your penalty with one probe."""
 
     def step(model, loss_fn, optimizer):
-        names, weights = zip(*model.named_parameters())
-
-        def loss(ws):
-            return loss_fn(functools.partial(functional_call, model, dict(zip(names, ws))))
-
+        weights = list(model.parameters())
+        loss = lambda others: loss_fn(with_weights(model, others))
         optimizer.zero_grad()
-        (loss(weights) + strength * penalty(loss, list(weights), 1, probes)).backward()
+        (loss(weights) + strength * penalty(loss, weights, 1, probes)).backward()
         optimizer.step()
 
     return step

@@ -6,8 +6,16 @@ import numpy as np
 import torch
 
 from flatlab.checks.answers import close, compare
+from flatlab.checks.chapter02.batches import lent
 from flatlab.checks.chapter05 import truths
-from flatlab.checks.chapter05.truths import Arrays, ascent, flat, listed, parts
+from flatlab.checks.chapter05.truths import (
+    Arrays,
+    ascent,
+    dual_norm_ascent,
+    flat,
+    listed,
+    parts,
+)
 from flatlab.checks.core import Exercise
 from flatlab.checks.toys import layers, leaves, network_loss, normal
 
@@ -129,6 +137,12 @@ def adaptive_mistakes(params: Arrays, grads: Arrays, rho: float) -> list[tuple[n
     ]
 
 
+def stepped(student, params, grads, rho):
+    """The student's step; exercise 1, which it may call, is lent a right one."""
+    with lent(student, dual_norm_ascent=dual_norm_ascent):
+        return student(params, grads, rho)
+
+
 @adaptive_ascent.check("the formula on two tensors")
 class Formula:
     hints = HINTS
@@ -143,7 +157,7 @@ class Formula:
     def call(self, student, inputs):
         params = leaves(inputs["params"])
         grads = [torch.tensor(g) for g in inputs["grads"]]
-        return {"step": listed(student(params, grads, inputs["rho"]), grads)}
+        return {"step": listed(stepped(student, params, grads, inputs["rho"]), grads)}
 
     def verdict(self, inputs, outputs):
         params, grads, rho = inputs["params"], inputs["grads"], inputs["rho"]
@@ -187,7 +201,7 @@ class Invariance:
         for arrays in (inputs["params"], self.rescaled(inputs)):
             params = leaves(arrays)
             grads = torch.autograd.grad(self.loss(inputs)(params), params)
-            steps.append(listed(student(params, list(grads), inputs["rho"]), params))
+            steps.append(listed(stepped(student, params, list(grads), inputs["rho"]), params))
         return {"steps": steps}
 
     def verdict(self, inputs, outputs):

@@ -48,6 +48,12 @@ def test_a_mistake_in_exercise_1_costs_its_points_once(exercise):
     assert graded(exercise, stub + SOLUTIONS[exercise]) == "passed"
 
 
+def test_adaptive_ascent_is_lent_exercise_1_too():
+    stub = "def dual_norm_ascent(grads, rho, p):\n    raise NotImplementedError()\n\n\n"
+    plain = "def adaptive_ascent(params, grads, rho):\n    return dual_norm_ascent(grads, rho, 2)\n"
+    assert "w does not enter" in graded("adaptive_ascent", stub + plain)
+
+
 @pytest.mark.parametrize("cell", HERE.of("misconception"), ids=lambda c: c.options["name"])
 def test_later_checks_have_a_verdict_too(cell):
     student = HERE.notebook(cell.text)[cell.name]
