@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from . import sections
 from .jobs import LIMITS
 
 MARK, END = "<!-- speed: written by bench/curvature.py --report -->", "<!-- end of speed -->"
@@ -10,7 +11,8 @@ RIGHT = 1e-3  # the largest relative error of an answer that counts as right
 HEAD = """# Performance
 
 Written by `python bench/curvature.py --report` from `bench/results/`; do not edit. First
-`flatlab.curvature`, then, at the end, `flatlab.sweep`. The network is
+`flatlab.curvature`; then sweeps, SAM, random features, phase diagrams and `flatlab grade`, each with its own
+setting. The network of the first tables is
 784-500-500-500-10 with ReLU (898,510 parameters), the data the first 1000 images of Fashion-MNIST,
 the loss MSE on one-hot targets, after 300 gradient-descent steps at 0.1. Times are in **gradients**:
 divided by the time of one full-batch gradient measured just before and after, medians over repeats
@@ -30,20 +32,7 @@ def write(results: Path) -> None:
         path = results / f"curvature-growth-{device}.json"
         if path.exists():
             parts.append(growth(title, device, json.loads(path.read_text())))
-    path = results / "chapter01-engine.json"
-    if path.exists():
-        parts.append(chapter01(json.loads(path.read_text())))
-    notes = results / "curvature-notes.md"
-    if notes.exists():
-        parts.append(notes.read_text())
-    kinds = {"cpu-1": "1 thread", "cpu-2": "2 threads", "cuda": "GPU"}
-    for kind, title in kinds.items():
-        path = results / f"sweep-{kind}.json"
-        if path.exists():
-            parts.append(sweeps(title, kind, json.loads(path.read_text())))
-    notes = results / "sweep-notes.md"
-    if notes.exists():
-        parts.append(notes.read_text())
+    parts += sections.all_of(results)
     root = results.parents[1]
     (root / "docs" / "performance.md").write_text("\n".join(parts))
     readme = root / "README.md"
@@ -130,40 +119,4 @@ def growth(title: str, device: str, recorded: dict) -> str:
             texts = ["" if value is None else f"{value:.3g}" for value in values]
             label = "small VGG" if name == "vgg" else f"{key} = {line[key]:,}"
             lines.append(f"| {label} | {' | '.join(texts)} |")
-    return "\n".join(lines) + "\n"
-
-
-def sweeps(title: str, kind: str, recorded: dict) -> str:
-    """Runs in lockstep against the same runs one after the other."""
-    options = "--device cuda" if kind == "cuda" else f"--threads {recorded['threads']}"
-    lines = [
-        f"## Sweeps in lockstep ({title})\n",
-        f"Medians of seconds. `python bench/sweep.py {options}`\n",
-        '| network | runs | batch | steps | one by one | lockstep | times as fast | to reach | `engine="auto"` |',
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in recorded["rows"]:
-        ratio = row["sequential"] / row["lockstep"]
-        wanted = f"≥ {row['to_reach']:g}" if row["to_reach"] else ""
-        counts = f"{row['runs']} | {row['batch']} | {row['steps']}"
-        seconds = f"{row['sequential']:.2f} | {row['lockstep']:.2f} | {ratio:.2f}"
-        lines.append(f"| {row['network']} | {counts} | {seconds} | {wanted} | {row['auto']:.2f} |")
-    return "\n".join(lines) + "\n"
-
-
-def chapter01(recorded: dict) -> str:
-    lines = [
-        "## What it is worth to chapter 01\n",
-        (
-            f"The chapter's calls of the package on the engine it was first written on (commit "
-            f"{recorded['before']}: double backward through a kept graph, full "
-            f"re-orthogonalization) and on this one, medians of {recorded['repeats']}. "
-            "`python bench/chapter01_engine.py`\n"
-        ),
-        "| call | before, s | now, s | ratio |",
-        "|---|---|---|---|",
-    ]
-    for call, times in recorded["calls"].items():
-        before, after = times["before_s"], times["after_s"]
-        lines.append(f"| {call} | {before:.2f} | {after:.2f} | {before / after:.2f} |")
     return "\n".join(lines) + "\n"
