@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("dist", "no") == "loadgroup":
+    if config.getoption("loadgroup", default=False):  # a worker under --dist loadgroup
         share(items)
 
 

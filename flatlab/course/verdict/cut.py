@@ -2,7 +2,8 @@
 
 A student's code finds in its process what lies in its process. So of ``flatlab.checks`` and of a
 chapter's hidden tests only that goes there which the ``call`` methods reach, name by name; ``draw``,
-``verdict``, hints, and the helpers that only these use stay outside.
+``verdict``, hints, and the helpers that only these use stay outside. A class of which they make an
+object goes there whole: the student's function may be given it, and use what no check does.
 """
 
 from __future__ import annotations
@@ -92,6 +93,7 @@ class _Cutter:
     def __init__(self, hidden: str) -> None:
         self.modules = {HIDDEN: _Module(HIDDEN, False, _parsed(hidden))}
         self.attributes: set[str] = set()  # every .name in kept code
+        self.made: set[str] = set()  # every NAME(...) in kept code: functions, classes
 
     def module(self, name: str) -> _Module | None:
         if name not in self.modules:
@@ -133,6 +135,8 @@ class _Cutter:
         """Keep every name and remember every attribute that the kept part of it mentions."""
         for node in self.part(statement):
             for inner in ast.walk(node):
+                if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Name):
+                    self.made.add(inner.func.id)
                 if isinstance(inner, ast.Name):
                     self.reach(module.name, inner.id)
                 elif isinstance(inner, ast.Attribute):
@@ -142,6 +146,8 @@ class _Cutter:
         """What of a statement is kept: all of it, or of a class its used members."""
         if not isinstance(statement, ast.ClassDef):
             return [statement]
+        if statement.name in self.made:  # what it inherits too
+            self.made |= {base.id for base in statement.bases if isinstance(base, ast.Name)}
         return [
             *statement.bases,
             *statement.keywords,
@@ -150,7 +156,8 @@ class _Cutter:
         ]
 
     def members(self, statement: ast.ClassDef) -> list[ast.stmt]:
-        whole = bool(_decorators(statement))  # a dataclass, say: fields count though unused
+        # A dataclass, say: fields count though unused.
+        whole = bool(_decorators(statement)) or statement.name in self.made
         kept = []
         for member in statement.body:
             names = _bound(member)
@@ -164,14 +171,17 @@ class _Cutter:
     def settle(self) -> None:
         """Look into classes again until no new member is used."""
         while True:
-            before = (len(self.attributes), sum(len(m.kept) for m in self.modules.values()))
+            before = self.size()
             for module in list(self.modules.values()):
                 for index in list(module.kept):
                     if isinstance(module.statements[index], ast.ClassDef):
                         self.look_into(module, module.statements[index])
-            after = (len(self.attributes), sum(len(m.kept) for m in self.modules.values()))
-            if after == before:
+            if self.size() == before:
                 return
+
+    def size(self) -> tuple[int, ...]:
+        kept = sum(len(module.kept) for module in self.modules.values())
+        return len(self.attributes), len(self.made), kept
 
     def texts(self) -> dict[str, tuple[str, bool]]:
         texts = {}

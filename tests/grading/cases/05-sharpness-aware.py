@@ -417,7 +417,7 @@ def sam_step(model, loss_fn, optimizer, rho):
     old = [w.data for w in params]
     try:
         for w, e in zip(params, dual_norm_ascent(list(grads), rho, 2)):
-            w.data = w.data + e
+            w.data = w.data + e.to(w.dtype)
         second = torch.autograd.grad(loss_fn(model), params, materialize_grads=True)
     finally:
         for w, value in zip(params, old):

@@ -32,6 +32,19 @@ def scaled(x):
     return SCALE * x
 
 
+class Thing:
+    def used_by_students(self):
+        return SCALE
+
+
+class Given(Thing):
+    def asked(self):
+        return "a student may ask"
+
+    def verdict(self):
+        return "secret"
+
+
 class Base:
     hints = (("size", "secret hint"),)
 
@@ -50,6 +63,7 @@ class Doubles(Base):
         return {"x": 1.0}
 
     def call(self, student, inputs):
+        self.given = Given()
         return {"result": array(student(self.helper(inputs["x"])), ())}
 
     def verdict(self, inputs, outputs):
@@ -70,6 +84,11 @@ def test_what_call_needs_is_there_and_runs(cut):
     names = {"array": answers.array}
     exec(cut[HIDDEN][0].replace(line, ""), names)  # noqa: S102
     assert names["Doubles"]().call(lambda x: 2 * x, {"x": 1.0}) == {"result": 6.0}
+
+
+def test_what_students_are_given_is_whole(cut):
+    kept = {n.name for n in ast.walk(ast.parse(cut[HIDDEN][0])) if isinstance(n, ast.FunctionDef)}
+    assert {"used_by_students", "asked"} <= kept and "verdict" not in kept
 
 
 @pytest.mark.parametrize(
