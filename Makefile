@@ -17,6 +17,8 @@ export OMP_WAIT_POLICY ?= passive
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Named, so that pytest-xdist's main process finds who prints their tables.
+TABLES := tests/grading tests/grading/damage tests/grading/verdict
 SLOW := slow or notebooks or grading or browser or peers
 
 .DEFAULT_GOAL := help
@@ -41,7 +43,8 @@ lab: $(VENV)/.course
 # that kill, count seconds or fill the machine run one after another.
 test: $(VENV)/.dev lint
 	$(BIN)/python -m pytest -n $(JOBS) -m "not ($(SLOW))" $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -m beside --durations=20 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -m beside \
+	    --durations=20 $(TABLES) tests $(PYTEST_ARGS)
 	$(BIN)/python -m pytest -m "($(SLOW)) and not beside" \
 	    --durations=20 $(PYTEST_ARGS)
 
