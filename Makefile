@@ -22,11 +22,12 @@ TABLES := tests/grading tests/grading/damage tests/grading/verdict
 SLOW := slow or notebooks or grading or browser or peers
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-fast lint build grade bench reproduce clean
+.PHONY: help lab test test-all test-fast lint build grade bench reproduce clean
 
 help:
 	@echo "make lab        open the course in JupyterLab      (LAB_ARGS: passed on to it)"
 	@echo "make test       lint, then run every test          (PYTEST_ARGS, JOBS)"
+	@echo "make test-all   make test, then the tests that only a release needs"
 	@echo "make test-fast  the tests that take seconds        (PYTEST_ARGS, JOBS)"
 	@echo "make build      build and execute chapters         (CHAPTERS=\"00 01\"; all by default)"
 	@echo "make grade      grade what was handed in           (SUBMITTED, JOBS, CHAPTERS, GRADE_ARGS)"
@@ -42,14 +43,18 @@ lab: $(VENV)/.course
 # Most tests run JOBS at a time, the slow ones that mind no company too (tests/sharing.py). Those
 # that kill, count seconds or fill the machine run one after another.
 test: $(VENV)/.dev lint
-	$(BIN)/python -m pytest -n $(JOBS) -m "not ($(SLOW))" $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -m beside \
+	$(BIN)/python -m pytest -n $(JOBS) -m "not ($(SLOW) or extended)" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder \
+	    -m "beside and not extended" \
 	    --durations=20 $(TABLES) tests $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -m "($(SLOW)) and not beside" \
+	$(BIN)/python -m pytest -m "($(SLOW)) and not beside and not extended" \
 	    --durations=20 $(PYTEST_ARGS)
 
+test-all: test
+	$(BIN)/python -m pytest -m extended --durations=20 $(PYTEST_ARGS)
+
 test-fast: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(JOBS) -m "not ($(SLOW))" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) -m "not ($(SLOW) or extended)" $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -44,6 +44,13 @@ def parses(text: str) -> bool:
     return _python(text) is not None
 
 
+def begins(text: str) -> bool:
+    """Does ``text`` start as Python that binds a name, wherever it ends?"""
+    lines = text.split("\n")
+    heads = ("\n".join(lines[:end]) for end in range(len(lines), 0, -1))
+    return any(parses(head) and binds(head) for head in heads)
+
+
 def statements(text: str) -> list[tuple[str, ast.stmt]]:
     """The top-level statements with their source, decorators included; [] for what is no Python."""
     found = _python(text)

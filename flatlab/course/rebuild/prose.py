@@ -59,6 +59,8 @@ def _is_prose(piece: Piece, release: Release) -> bool:
         return False
     if code.parses(piece.text):
         return piece.kind != "code" and not code.binds(piece.text)
+    if piece.kind == "code" and piece.cut and code.begins(piece.text):
+        return False
     return piece.kind != "code" or not piece.text[:1].isspace()
 
 

@@ -247,6 +247,17 @@ def test_a_cut_answer_is_a_case_with_what_is_left(handed, release):
     assert cases["why"]["reason"] == "lost" and "ends too early" in cases["why"]["instructor"]
 
 
+def test_own_code_that_the_file_ends_in_is_no_part_of_the_words_before_it(handed, release):
+    end = place(handed, "open-why") + 1
+    handed.cells[end:] = [
+        new_code_cell(source="import math\n\n\ndef mine(x):\n    y = x / math.pi")
+    ]
+    text = nbformat.writes(handed)
+    rebuilt = rebuild(text[: text.index("math.pi")].encode(), release)
+    assert told(rebuilt, "why")["outcome"] == "intact"
+    assert "mine" not in at(rebuilt.notebook, "open-why").source
+
+
 @pytest.mark.parametrize("data", [b"", b"no notebook", b"PK\3\4", b"\xff" * 999, b'{"cells": []}'])
 def test_an_unreadable_file_loses_everything_by_name(data, release):
     rebuilt = rebuild(data, release)
