@@ -72,10 +72,7 @@ def feature_curve(
     for N in counts:
         for penalty in penalties:
             b = grown.on_columns(N, penalty * N, y)
-            singular = False
-            if b is None:
-                fit = ridge_fit(F[:, :N], y, penalty * N)
-                b, singular = fit.coefficients, fit.singular
+            b, singular = _trusted(b, F[:, :N], y, penalty * N)
             norm = math.sqrt(N) * float(torch.linalg.vector_norm(b))
             rows.append((*_risks(F[:, :N] @ b, y, F_test[:, :N] @ b, y_test), norm, singular))
     return _curve(counts, penalties, rows, len(y))
@@ -96,15 +93,11 @@ def sample_curve(
     """
     X, y, X_test, y_test = _checked(train, test)
     sizes, penalties = _counts(sizes, len(X), "training samples"), _penalties(penalties)
-    F, F_test = features(X, count).double()[: sizes[-1]], features(X_test, count).double()
+    F, F_test = (features(part, count).double() for part in (X[: sizes[-1]], X_test))
     grown, rows = _Growing(F.T, sizes), []
     for n in sizes:
         for penalty in penalties:
-            b = grown.on_rows(n, penalty, y[:n])
-            singular = False
-            if b is None:
-                fit = ridge_fit(F[:n], y[:n], penalty)
-                b, singular = fit.coefficients, fit.singular
+            b, singular = _trusted(grown.on_rows(n, penalty, y[:n]), F[:n], y[:n], penalty)
             norm = float(torch.linalg.vector_norm(b))
             rows.append((*_risks(F[:n] @ b, y[:n], F_test @ b, y_test), norm, singular))
     return _curve(sizes, penalties, rows, count)
@@ -177,6 +170,14 @@ class _Growing:
         change = torch.cholesky_solve(right - matrix @ solution, L)
         moved = torch.linalg.vector_norm(change) <= _MOVED * torch.linalg.vector_norm(solution)
         return solution + change if moved else None
+
+
+def _trusted(b: Tensor | None, F: Tensor, y: Tensor, shift: float) -> tuple[Tensor, bool]:
+    """b, or the fit from the singular values where there is none; whether these showed dependence."""
+    if b is not None:
+        return b, False
+    fit = ridge_fit(F, y, shift)
+    return fit.coefficients, fit.singular
 
 
 def _risks(fitted: Tensor, y: Tensor, predicted: Tensor, y_test: Tensor) -> tuple[float, ...]:
