@@ -9,6 +9,7 @@ JOBS ?= 2
 CLAIM ?=
 SUBMITTED ?= submitted
 GRADE_ARGS ?=
+BUNDLE_ARGS ?=
 
 # Threads that wait without spinning: with another busy program on the same cores, PyTorch's
 # default is slower by a factor of five and more.
@@ -18,11 +19,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Named, so that pytest-xdist's main process finds who prints their tables.
-TABLES := tests/grading tests/grading/damage tests/grading/verdict
+TABLES := $(addprefix tests/grading,/ /attacks /batch /damage /verdict)
 SLOW := slow or notebooks or grading or browser or peers
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all test-fast lint build grade bench reproduce clean
+.PHONY: help lab test test-all test-fast lint build bundle grade bench reproduce clean
 
 help:
 	@echo "make lab        open the course in JupyterLab      (LAB_ARGS: passed on to it)"
@@ -30,6 +31,7 @@ help:
 	@echo "make test-all   make test, then the tests that only a release needs"
 	@echo "make test-fast  the tests that take seconds        (PYTEST_ARGS, JOBS)"
 	@echo "make build      build and execute chapters         (CHAPTERS=\"00 01\"; all by default)"
+	@echo "make bundle     the zip that students get, in dist/   (BUNDLE_ARGS)"
 	@echo "make grade      grade what was handed in           (SUBMITTED, JOBS, CHAPTERS, GRADE_ARGS)"
 	@echo "make bench      run the benchmarks in bench/"
 	@echo "make reproduce  run the slides' claims, write docs/reproduction.md  (CLAIM=\"gd-0.5 ...\")"
@@ -63,6 +65,9 @@ lint: $(VENV)/.dev
 build: $(VENV)/.course
 	$(BIN)/flatlab build $(CHAPTERS)
 	$(BIN)/python docs/figures.py
+
+bundle: $(VENV)/.dev
+	$(BIN)/flatlab bundle $(BUNDLE_ARGS)
 
 grade: $(VENV)/.course
 	$(BIN)/flatlab grade $(SUBMITTED) -j $(JOBS) $(addprefix --chapter ,$(CHAPTERS)) $(GRADE_ARGS)

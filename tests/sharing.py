@@ -7,7 +7,10 @@ What takes longest begins first.
 
 import pytest
 
-LONGEST_FIRST = ("test_chapters.py", "test_cases.py", "test_damage_graded.py")
+LONGEST_FIRST = (
+    *("test_attacks.py", "test_batch_killed.py", "test_chapters.py", "test_cases.py"),
+    "test_damage_graded.py",
+)
 
 
 def share(items: list[pytest.Item]) -> None:

@@ -7,7 +7,7 @@ from tiny_chapter import CASES, NAME, SOURCE, course
 from flatlab.course.build import build
 from flatlab.course.layout import Layout
 
-pytestmark = [pytest.mark.grading, pytest.mark.slow]
+pytestmark = [pytest.mark.grading, pytest.mark.slow, pytest.mark.beside]
 
 MORE = """
 # %% misconception="gradient_step" name="not-wrong-at-all" message="never said"

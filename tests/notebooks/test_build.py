@@ -12,7 +12,7 @@ from flatlab.course.build import build, check
 from flatlab.course.contract import violations
 from flatlab.course.layout import Layout, Refused
 
-pytestmark = pytest.mark.notebooks
+pytestmark = [pytest.mark.notebooks, pytest.mark.beside]
 
 WIDGET = """# %% widget="wave"
 import numpy as np

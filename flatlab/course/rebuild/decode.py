@@ -53,7 +53,7 @@ def settle(text: str) -> str:
     if text.isascii():
         return text
     try:
-        return b"".join(map(_byte, text)).decode("utf-8")
+        return text.encode("cp1252", "flatlab-latin").decode("utf-8")
     except ValueError:  # the rule: it was right as it was
         return text
 
@@ -73,12 +73,11 @@ def _encoding(data: bytes) -> tuple[str, bytes]:
     return "utf-8", data
 
 
-def _byte(character: str) -> bytes:
-    """The byte that Windows-1252 has for ``character``; Latin-1's where Windows has none."""
-    try:
-        return character.encode("cp1252")
-    except UnicodeEncodeError:
-        return character.encode("latin-1")
+def _latin(error: UnicodeError) -> tuple[bytes, int]:
+    """An error handler for ``str.encode``: Latin-1's bytes where Windows-1252 has none."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return error.object[error.start : error.end].encode("latin-1"), error.end
 
 
 def _windows(error: UnicodeError) -> tuple[str, int]:
@@ -92,4 +91,5 @@ def _windows(error: UnicodeError) -> tuple[str, int]:
         return wrong.decode("latin-1"), error.end
 
 
+codecs.register_error("flatlab-latin", _latin)
 codecs.register_error("flatlab-windows", _windows)

@@ -26,7 +26,7 @@ from flatlab.course.rebuild import collect
 
 CASES = Path(__file__).parent / "cases"
 LIMITS = Limits(
-    cell_seconds=15,
+    cell_seconds=20,
     total_seconds=150,
     start_seconds=60,
     cpu_seconds=100,

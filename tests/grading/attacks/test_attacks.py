@@ -13,7 +13,7 @@ from target_chapter import CANARIES, HONEST, NAME
 
 from flatlab.course.verdict import trusted
 
-pytestmark = [pytest.mark.grading, pytest.mark.slow]
+pytestmark = [pytest.mark.grading, pytest.mark.slow, pytest.mark.beside]
 
 ATTACKS = [attack for attack in attacks() if not attack.listed]
 LISTED = [attack for attack in attacks() if attack.listed]

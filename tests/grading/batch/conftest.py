@@ -1,5 +1,6 @@
 """A small class's hand-ins for the tiny chapter; the tables of this folder at the end of the run."""
 
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,6 @@ from flatlab.course.batch import Journal, Way, grade_all
 from flatlab.course.build import build
 from flatlab.course.grading import available
 from flatlab.course.layout import Layout
-
-TABLES: dict[str, list[str]] = {}
 
 
 @pytest.fixture(scope="session")
@@ -46,13 +45,19 @@ def parallel(layout, handed, tmp_path_factory):
 
 
 @pytest.fixture
-def table(request):
+def table(record_property):
     """A function that adds a line to a table."""
-    return lambda title, line: TABLES.setdefault(title, []).append(line)
+    return lambda title, line: record_property("table", (title, line))
 
 
 def pytest_terminal_summary(terminalreporter):
-    for title, lines in TABLES.items():
+    tables = defaultdict(list)
+    for state in ("passed", "failed"):
+        for report in terminalreporter.getreports(state):
+            for name, value in getattr(report, "user_properties", []):
+                if name == "table" and report.when == "call":
+                    tables[value[0]].append(value[1])
+    for title, lines in tables.items():
         terminalreporter.section(title)
         for line in lines:
             terminalreporter.write_line(line)

@@ -15,7 +15,7 @@ from tiny_chapter import NAME
 
 from flatlab.course.batch import Journal, grade_all, make_desk, merge
 
-pytestmark = [pytest.mark.grading, pytest.mark.slow]
+pytestmark = [pytest.mark.grading, pytest.mark.slow, pytest.mark.beside]
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from tiny_chapter import NAME
 from flatlab.course.batch import Journal
 from flatlab.course.batch.journal import write
 
-pytestmark = [pytest.mark.grading, pytest.mark.slow]
+pytestmark = [pytest.mark.grading, pytest.mark.slow, pytest.mark.beside]
 KILLS = 20
 SEED = 20
 EARLIEST, LATEST = 0.1, 0.8  # of an undisturbed run's time: when a run is killed

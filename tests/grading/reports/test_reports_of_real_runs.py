@@ -18,6 +18,7 @@ from flatlab.course.source import read_chapter, regions
 pytestmark = [
     pytest.mark.grading,
     pytest.mark.slow,
+    pytest.mark.beside,
     pytest.mark.skipif(bool(available()), reason=f"no sandbox: {available()}"),
 ]
 

@@ -2,7 +2,6 @@
 
 import copy
 import tempfile
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -15,7 +14,7 @@ from flatlab.course.build import build
 from flatlab.course.grading import GradingRefused, grade_one, make_kit, run
 from flatlab.course.layout import Layout, Refused
 
-pytestmark = [pytest.mark.grading, pytest.mark.slow]
+pytestmark = [pytest.mark.grading, pytest.mark.slow, pytest.mark.beside]
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +40,18 @@ def test_the_tiny_chapter_is_graded_as_by_plain_nbgrader(tiny, sandbox):
     assert given["solution"] == {"gradient_step": 2} and given["untouched"] == {"gradient_step": 0}
 
 
-def test_honest_answers_have_full_marks_and_the_release_none(layout, kit, sandbox):
+def test_honest_answers_have_full_marks_and_the_release_none(
+    layout, kit, sandbox, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     honest = submission(layout)
     before = copy.deepcopy(honest)
-    folders = set(Path(tempfile.gettempdir()).glob("flatlab-*"))
     result = grade_one(honest, kit)
     assert scores(result) == FULL
     assert result["scores"]["open-why"] == {"score": 0.0, "max": 4.0}  # not answered
     assert [c["status"] for c in result["cells"]] == ["ok"] * 7
     assert honest == before  # nothing is changed, nothing is left
-    assert set(Path(tempfile.gettempdir()).glob("flatlab-*")) <= folders
+    assert list(tmp_path.iterdir()) == []
     untouched = grade_one(nbformat.read(layout.release(NAME), as_version=4), kit)
     assert scores(untouched) == dict.fromkeys(FULL, 0.0)
     assert cell(untouched, "check-a")["error"] == "NotImplementedError"
