@@ -25,7 +25,7 @@ runs' standard deviation.
 In chapters 01 and 02 λ_max is the sharpness *a*, s the non-uniformity, both of the mean squared error over samples and outputs on
 one-hot targets, certified by Lanczos residuals to 0.1 % and 1 %. *Authors' runs* are `wu2018-fashionmnist-*.csv`.
 Scale *paper*: trained to the loss of the published runs, 1e-4; *laptop*: to the loss of the notebook, 1e-3; in
-chapters 03 to 06 *laptop*: smaller networks and data than on the slides.
+chapters 03 to 08 *laptop*: smaller networks and data than on the slides.
 Minutes are those of the runs behind a row, on a shared machine: an upper bound. Rows share runs.
 """
 
