@@ -133,6 +133,9 @@ class _Cutter:
 
     def look_into(self, module: _Module, statement: ast.stmt) -> None:
         """Keep every name and remember every attribute that the kept part of it mentions."""
+        if isinstance(statement, ast.ClassDef) and statement.name in self.made:
+            bases = [base.id for base in statement.bases if isinstance(base, ast.Name)]
+            self.made.update(bases)  # what it inherits too
         for node in self.part(statement):
             for inner in ast.walk(node):
                 if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Name):
@@ -146,8 +149,6 @@ class _Cutter:
         """What of a statement is kept: all of it, or of a class its used members."""
         if not isinstance(statement, ast.ClassDef):
             return [statement]
-        if statement.name in self.made:  # what it inherits too
-            self.made |= {base.id for base in statement.bases if isinstance(base, ast.Name)}
         return [
             *statement.bases,
             *statement.keywords,
