@@ -1,7 +1,8 @@
-"""Copies the README's pictures out of the executed notebooks: run by `make build`."""
+"""Copies the README's pictures out of the executed notebooks, and draws its quickstart's: run by `make build`."""
 
 import base64
 import json
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,6 +23,17 @@ def picture(chapter: str, cell_id: str) -> bytes:
     return base64.b64decode(next(o["data"]["image/png"] for o in outputs if "data" in o))
 
 
+def quickstart() -> bytes:
+    """The diagram that the README's first lines of code draw."""
+    from flatlab import plots
+
+    text = (ROOT / "README.md").read_text("utf-8")
+    names: dict = {}
+    exec(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], names)  # noqa: S102 - our own
+    return plots.png(names["ax"].figure)
+
+
 if __name__ == "__main__":
     for chapter, cell_id in COVERS.items():
         (ROOT / "docs" / "figures" / f"{chapter}.png").write_bytes(picture(chapter, cell_id))
+    (ROOT / "docs" / "figures" / "quickstart.png").write_bytes(quickstart())

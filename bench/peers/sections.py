@@ -14,7 +14,7 @@ def all_of(results: Path) -> Iterator[str]:
     tables += [(f"sweep-{kind}", lambda r, k=kind: sweeps(sweep[k], k, r)) for kind in sweep]
     tables += [("sweep-notes", None)]
     tables += [(f"sam-{kind}", lambda r, k=kind: sam(devices[k], k, r)) for kind in devices]
-    tables += [("descent-cpu", descent), ("grokking-cpu", grokking)]
+    tables += [("descent-cpu", descent), ("grokking-cpu", grokking), ("import-time", import_time)]
     for name, section in tables:
         path = results / (f"{name}.json" if section else f"{name}.md")
         if path.exists():
@@ -110,3 +110,32 @@ def grokking(recorded: dict) -> str:
         f"the time. Milliseconds of CPU for a step of one run in a stack of 30: {parts}. "
         "`python bench/grokking.py`\n"
     )
+
+
+def import_time(recorded: dict) -> str:
+    """What `import flatlab` adds to `import torch`."""
+    versions = ", ".join(f"{name} {version}" for name, version in recorded["versions"].items())
+    rounds = len(next(iter(recorded["seconds"].values())))
+    lines = [
+        "## Import\n",
+        (
+            f"{recorded['machine']}; {versions}. Seconds of the import statements on the clock and of the processor, "
+            f"medians of {rounds} fresh processes with [lowest, highest]; to reach: at most {recorded['to_reach']:g} s "
+            "above `import torch`. `python bench/import_time.py`\n"
+        ),
+        "| statement | clock, s | in `import torch` | above it, s | processor, s | above it, s |",
+        "|---|---|---|---|---|---|",
+    ]
+    alone: list[float] = []
+    for row, times in recorded["seconds"].items():
+        clock, processor = (sorted(kind) for kind in zip(*times, strict=True))
+        medians = [statistics.median(clock), statistics.median(processor)]
+        alone = alone or medians
+        spread = [
+            f"{m:.2f} [{k[0]:.2f}, {k[-1]:.2f}]"
+            for m, k in zip(medians, (clock, processor), strict=True)
+        ]
+        above = [f"{m - a:+.3f}" for m, a in zip(medians, alone, strict=True)]
+        ratio = f"{medians[0] / alone[0]:.2f}"
+        lines.append(f"| {row} | {spread[0]} | {ratio} | {above[0]} | {spread[1]} | {above[1]} |")
+    return "\n".join(lines) + "\n"

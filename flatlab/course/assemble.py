@@ -124,12 +124,13 @@ def _badges(chapter: str, repository: str) -> list[str]:
 
 
 def _install(repository: str) -> list[str]:
-    """Install flatlab on Colab; elsewhere it is there already."""
+    """Install flatlab on Colab, once a machine; elsewhere it is there already."""
     if not repository:
         return []
     return [
+        "import importlib.util",
         "import sys",
         "",
-        'if "google.colab" in sys.modules:',
+        'if "google.colab" in sys.modules and importlib.util.find_spec("flatlab") is None:',
         f'    %pip install --quiet "flatlab @ git+{repository}"',
     ]

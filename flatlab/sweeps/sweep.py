@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from joblib import Parallel, delayed, effective_n_jobs
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -113,6 +112,8 @@ def sweep(
         if outcome:
             done[place] = outcome
     left = [place for place in range(len(runs)) if place not in done]
+    from joblib import Parallel, delayed, effective_n_jobs  # here: `import flatlab` stays quick
+
     jobs = effective_n_jobs(None)
     groups = _groups(job, runs, left, jobs, most_together)
     total = sum(job.rules(runs[place]).steps for place in left)

@@ -41,7 +41,7 @@ def test_the_wheel_names_command_and_licenses(wheel):
     about = {n.split(".dist-info/")[1]: n for n in wheel.namelist() if ".dist-info/" in n}
     assert {"licenses/LICENSE", "licenses/LICENSE-text"} <= set(about)
     entry_points = wheel.read(about["entry_points.txt"]).decode()
-    assert "flatlab = flatlab.course.cli:main" in entry_points
+    assert "flatlab = flatlab.__main__:main" in entry_points
     metadata = wheel.read(about["METADATA"]).decode()
     assert "Requires-Python: >=3.10" in metadata
     assert "License-Expression: MIT" in metadata
@@ -67,6 +67,16 @@ def test_the_ground_floor_loads_torch_and_numpy_alone():
     loaded = modules_after(code)
     assert "torch" in loaded
     assert not loaded & {"torchvision", "matplotlib", "sklearn", "IPython", "ipywidgets", "PIL"}
+
+
+def test_no_public_name_loads_what_only_some_of_them_need():
+    """What `import flatlab` costs is printed by bench/import_time.py; this is why it is little."""
+    loaded = modules_after("from flatlab import *\nimport flatlab.plots, flatlab.widgets")
+    assert {"torch", "flatlab"} <= loaded
+    assert not (loaded - modules_after("import torch")) & {
+        *("matplotlib", "ipywidgets", "IPython", "scipy", "sklearn", "torchvision", "PIL"),
+        *("joblib", "dask", "distributed", "tqdm"),
+    }
 
 
 def test_every_public_name_is_there():

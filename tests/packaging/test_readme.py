@@ -4,6 +4,8 @@ import json
 import re
 import runpy
 
+import pytest
+
 
 def test_links_and_pictures_lead_somewhere(repository):
     text = (repository / "README.md").read_text(encoding="utf-8")
@@ -26,9 +28,23 @@ def test_the_chapters_table_is_complete(repository):
         assert f"notebooks/{source.stem}/{source.stem}.ipynb" in text
 
 
-def test_the_quickstart_runs(repository, data_root, capsys):
+def test_the_quickstart_prints_what_the_readme_shows(repository, capsys):
     text = (repository / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    code, shown = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, re.DOTALL).groups()
+    names = {}
+    exec(code, names)  # noqa: S102 - our own README
+    number = r"\d+\.?\d*"
+    printed = capsys.readouterr().out
+    assert re.split(number, printed) == re.split(number, shown)
+    found, expected = (list(map(float, re.findall(number, t))) for t in (printed, shown))
+    assert found == pytest.approx(expected, rel=0.05)  # thirty epochs of SGD, on any platform
+    (marker,) = (line for line in names["ax"].lines if line.get_label() == "SGD")
+    assert marker.get_xydata()[0] == pytest.approx((names["a"], names["s"]))
+
+
+def test_the_larger_example_runs(repository, data_root, capsys):
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    _, code = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     exec(code.replace("epochs=5", "epochs=1"), {})  # noqa: S102 - our own README
     out = capsys.readouterr().out
     assert "True" in out  # converged
