@@ -48,6 +48,7 @@ _MODULES = {
     "widgets",
     "notebook",
     "checks",
+    "student",
 }
 
 __all__ = [*_HOME, "__version__"]  # noqa: PLE0604 - the keys are strings

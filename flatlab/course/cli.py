@@ -1,4 +1,7 @@
-"""The command line ``flatlab``. Each command imports its module when it runs."""
+"""The command line ``flatlab`` of a checkout: the students' commands and the instructor's.
+
+Each command imports its module when it runs.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from pathlib import Path
 
 import click
 
+from flatlab.student import cli as student
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="flatlab", message="flatlab %(version)s")
@@ -15,12 +20,8 @@ def main() -> None:
     """flatlab: a course on sharp and flat minima."""
 
 
-@main.command()
-def doctor() -> None:
-    """Say what works here and what to do about what does not."""
-    from flatlab.course import doctor
-
-    sys.exit(doctor.main())
+for command in student.main.commands.values():
+    main.add_command(command)
 
 
 @main.command()
@@ -48,6 +49,32 @@ def build(chapters: tuple[str, ...], check: bool, no_execute: bool) -> None:
     for problem in problems:
         click.echo(problem, err=True)
     sys.exit(bool(problems))
+
+
+@main.command()
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("dist"),
+    show_default=True,
+    help="Folder for the zip.",
+)
+@click.option(
+    "--notebooks",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the releases to hand out [notebooks].",
+)
+def bundle(out: Path, notebooks: Path | None) -> None:
+    """Write the zip that students get: releases, package, how to start."""
+    from flatlab.course.bundle import bundle
+    from flatlab.course.layout import Layout, Refused
+
+    try:
+        click.echo(f"wrote {bundle(Layout.find(), out, notebooks)}")
+    except Refused as refused:
+        for problem in refused.problems:
+            click.echo(problem, err=True)
+        sys.exit(1)
 
 
 @main.command()

@@ -6,12 +6,8 @@ import re
 from dataclasses import dataclass
 
 from flatlab.course.source import TEXT_KINDS, Cell, Percent, regions
+from flatlab.student.chapter import EXERCISE, HEADING, HINT, SECTION, TIME
 
-_HEADING = re.compile(r"^(#{1,6}) +(.*?)\s*$")
-_SECTION = re.compile(r"^(\d+) · .+?\s+\*?\(≈ (\d+) min\)\*?$")
-_EXERCISE = re.compile(r"^Exercise (\d+) · .+?\s+(●+○*) · (\d+(?:\.\d+)?) points? · (\d+) min$")
-_TIME = re.compile(r"(?i)\btime\b[^\d\n]*(\d+)\s*min")
-_HINT = re.compile(r"<details>\s*<summary>Hint[^<]*</summary>")
 _MACHINE = re.compile(r"(?<![\w/.:])(?:/(?:home|Users|work|tmp|root|mnt)/|[A-Z]:\\)\S*")
 _IMAGE = re.compile(r"!\[([^\]]*)\]\([^)]*\)")
 
@@ -47,7 +43,7 @@ def _headings(chapter: Percent):
         for number, line in enumerate(cell.text.split("\n"), 1):
             if line.lstrip().startswith("```"):
                 fenced = not fenced
-            elif not fenced and (match := _HEADING.match(line)):
+            elif not fenced and (match := HEADING.match(line)):
                 yield Heading(len(match[1]), match[2], place, cell.line + number)
 
 
@@ -64,7 +60,7 @@ def _opening(chapter: Percent) -> list[str]:
         "'After this chapter you can' and a list": re.search(
             r"After this chapter you can[^\n]*\n+(?:[-*] .+\n?(?: +.+\n?)*){2,}", opening
         ),
-        "its total time: 'Time: N min'": _TIME.search(opening),
+        "its total time: 'Time: N min'": TIME.search(opening),
         "its prerequisites: 'Prerequisites'": re.search(r"(?i)\bprerequisites?\b", opening),
         "the slides it follows: 'Slides'": re.search(r"(?i)\bslides?\b", opening),
     }
@@ -117,7 +113,7 @@ def _sections(chapter: Percent, headings: list[Heading]) -> list[str]:
         if not re.match(r"\d", heading.text):
             continue
         where = f"{chapter.name}, line {heading.line}"
-        if not (match := _SECTION.match(heading.text)):
+        if not (match := SECTION.match(heading.text)):
             found.append(f"{where}: write '## N · Title (≈ M min)', not {heading.text!r}.")
             continue
         if number is not None and int(match[1]) != number + 1:
@@ -126,12 +122,12 @@ def _sections(chapter: Percent, headings: list[Heading]) -> list[str]:
         total += minutes
         end = tops[index + 1].line if index + 1 < len(tops) else float("inf")
         inside = [h for h in headings if heading.line < h.line < end]
-        needed = sum(int(m[4]) for h in inside if (m := _EXERCISE.match(h.text)))
+        needed = sum(int(m[4]) for h in inside if (m := EXERCISE.match(h.text)))
         if needed > minutes:
             found.append(f"{where}: its exercises take {needed} min, the section {minutes} min.")
     if number is None:
         found.append(f"{chapter.name}: no numbered section '## 1 · Title (≈ M min)'.")
-    stated = next((m for c in chapter.of("text") if (m := _TIME.search(c.text))), None)
+    stated = next((m for c in chapter.of("text") if (m := TIME.search(c.text))), None)
     if stated and int(stated[1]) != total:
         found.append(
             f"{chapter.name}: stated time {stated[1]} min; the sections add up to {total}."
@@ -162,7 +158,7 @@ def _exercises(chapter: Percent) -> list[str]:
                 wrong.append(
                     f"its heading says {match[3]} points, its check {points.get(cell.name)}."
                 )
-        if not _HINT.search(before.text):
+        if not HINT.search(before.text):
             wrong.append("no folded hint (<details><summary>Hint</summary>...) in its text.")
         if f"`{cell.name}" not in before.text:
             wrong.append(f"its text does not name `{cell.name}(...)`.")
@@ -172,8 +168,8 @@ def _exercises(chapter: Percent) -> list[str]:
 
 def _exercise_heading(cell: Cell) -> re.Match | None:
     """The last exercise heading in a text cell."""
-    headings = [m[2] for line in cell.text.split("\n") if (m := _HEADING.match(line))]
-    matches = [m for text in headings if (m := _EXERCISE.match(text))]
+    headings = [m[2] for line in cell.text.split("\n") if (m := HEADING.match(line))]
+    matches = [m for text in headings if (m := EXERCISE.match(text))]
     return matches[-1] if matches else None
 
 

@@ -11,12 +11,12 @@ import re
 from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
 from flatlab.course.assemble import METADATA
 from flatlab.course.layout import Refused
+from flatlab.student.running import run
 
 TIMEOUT = 600  # seconds a cell
 SCALE = "laptop"
@@ -32,22 +32,8 @@ def execute(notebook: NotebookNode, folder: Path, name: str, timeout: int = TIME
 
     Raises ``Refused``, naming the cell, for an error, a timeout or a dead kernel.
     """
-    # Threads that spin while they wait make PyTorch several times slower on a busy machine.
-    environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
-    environment |= {"FLATLAB_SCALE": SCALE, "FLATLAB_PROGRESS": "off"}
-    environment.pop("NBGRADER_EXECUTION", None)
-    client = NotebookClient(
-        notebook,
-        timeout=timeout,
-        kernel_name="python3",
-        record_timing=False,
-        store_widget_state=True,  # nbclient's Output widget fails without; _settle drops it
-        coalesce_streams=True,
-        extra_arguments=["--log-level=ERROR"],
-        resources={"metadata": {"path": str(folder)}},
-    )
     try:
-        client.execute(env=environment)
+        run(notebook, folder, {"FLATLAB_SCALE": SCALE, "NBGRADER_EXECUTION": ""}, timeout)
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         failed = next((c for c in notebook.cells if _has_error(c)), None) or _last_run(notebook)
         raise Refused([f"{name}, {_label(failed)}: {_ANSI.sub('', str(error))}"]) from error

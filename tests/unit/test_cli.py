@@ -76,7 +76,7 @@ def test_check_and_no_execute_exclude_each_other(calls):
 
 
 def test_doctor_returns_its_status(monkeypatch):
-    from flatlab.course import doctor
+    from flatlab.student import doctor
 
     for status in (0, 1):
         monkeypatch.setattr(doctor, "main", lambda status=status: status)

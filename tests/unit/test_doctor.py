@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flatlab.course import doctor
-from flatlab.course.doctor import MISSING, OK, OPTIONAL, Finding
+from flatlab.student import doctor
+from flatlab.student.doctor import MISSING, OK, OPTIONAL, Finding
 
 
 def test_the_report_names_what_is_missing(monkeypatch, capsys):

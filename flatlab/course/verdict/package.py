@@ -16,7 +16,7 @@ import flatlab
 from flatlab.checks.guard import FREE
 
 ROOT = Path(flatlab.__file__).parent
-NEVER = {"checks", "course", "__main__"}  # checks come cut, as the exercise needs them
+NEVER = {"checks", "course", "student", "__main__"}  # checks come cut, as the exercise needs them
 
 
 @lru_cache(maxsize=1)

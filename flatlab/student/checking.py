@@ -1,0 +1,98 @@
+"""``flatlab check``: the visible checks of a notebook, as Validate runs them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from flatlab.notebook import is_grading
+from flatlab.student.chapter import Chapter, outline
+from flatlab.student.find import Unusable, locate, parse, read
+from flatlab.student.states import DONE, State, states, stopped
+
+TIMEOUT = 120  # seconds a cell, as nbgrader_config.py gives the grader
+_INSTALL = 'install what runs notebooks: python -m pip install "flatlab[course]"'
+
+
+def check(notebook: str | Path | None = None, say: Callable[[str], object] = print) -> bool:
+    """Run a notebook anew at quick scale and say of each exercise how far it is.
+
+    ``notebook`` is a chapter (``"01"``) or a path, as saved; it is read and never written. In
+    Colab it may be left out: the open notebook is taken as it stands on the screen. Returns True
+    when every exercise passes its visible checks and every open question has an answer. In a
+    notebook that is itself being run by a checker it says so and returns True. Raises
+    ``Unusable``, a ``ValueError``, for what is no notebook of the course.
+    """
+    if is_grading():  # the notebook that is checked calls this: without end
+        say("○ flatlab check: this notebook is being checked already.")
+        return True
+    try:
+        name, folder, content = _open(notebook)
+        chapter = outline(content, name)
+        say(f"{name}: running it at quick scale")
+        ended = _run(content, folder)
+    except ModuleNotFoundError as error:
+        raise Unusable(f"There is no {error.name} here: {_INSTALL}.") from error
+    found = states(content, chapter)
+    for line in report(chapter, found, stopped(content, chapter), ended):
+        say(line)
+    return not ended and all(state.state in DONE for state in found)
+
+
+def report(
+    chapter: Chapter, found: list[State], errors: list[tuple[str, str]], ended: str
+) -> Iterable[str]:
+    """The lines that say what came out."""
+    width = max(len(state.name) for state in found)
+    for state in found:
+        points = f"{state.task.points:g} point{'' if state.task.points == 1 else 's'}"
+        yield f"  {state.state:<10} {state.name:<{width}}  {points}"
+        yield from (f"{'':13}{line.strip()}" for line in state.message.splitlines())
+    for cell, error in errors:
+        yield f"  {cell} stopped with {error}"
+    if ended:
+        yield f"  {ended}"
+    done = sum(state.state in DONE for state in found)
+    yield f"{done} of {len(chapter.tasks)} done. Hidden checks run when the notebook is graded."
+
+
+def _open(notebook: str | Path | None) -> tuple[str, Path, object]:
+    """Name, folder and content of the notebook."""
+    if notebook is not None:
+        path = locate(str(notebook), Path.cwd())
+        return str(path), path.resolve().parent, read(path)
+    if "google.colab" not in sys.modules:
+        raise Unusable('Say which notebook: a chapter, such as "01", or a path.')
+    from google.colab import _message
+
+    shown = _message.blocking_request("get_ipynb", timeout_sec=30)
+    if not shown or "ipynb" not in shown:
+        raise Unusable("Colab did not hand out its notebook: download it and give its path.")
+    name = "this notebook"
+    return name, Path.cwd(), parse(json.dumps(shown["ipynb"]), name)
+
+
+def _run(content, folder: Path) -> str:
+    """Run the cells; why the run ended early, or nothing."""
+    from jupyter_client.kernelspec import NoSuchKernel
+    from nbclient.exceptions import DeadKernelError
+
+    from flatlab.student.running import run
+
+    for cell in content.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    try:
+        run(content, folder, {"NBGRADER_EXECUTION": "validate"}, TIMEOUT, go_on=True)
+    except NoSuchKernel as error:
+        raise Unusable(f"There is no kernel to run notebooks in: {_INSTALL}.") from error
+    except DeadKernelError:
+        code = [cell for cell in content.cells if cell.cell_type == "code" and cell.source.strip()]
+        last = next((c for c in code if c.execution_count is None), code[-1])
+        first = last.source.split("\n", 1)[0]
+        return (
+            f"Python itself ended in the cell {first!r} (out of memory?); later cells did not run."
+        )
+    return ""

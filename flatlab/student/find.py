@@ -1,0 +1,103 @@
+"""Finding a student's notebooks, and reading one whatever has happened to it."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from pathlib import Path
+
+_CHAPTER = re.compile(r"^\d{1,2}$|^\d{2}-[\w-]+$")
+_SAVED = (
+    "JupyterLab keeps a copy in the folder .ipynb_checkpoints beside it; else take a fresh "
+    "notebook and paste your answers."
+)
+
+
+class Unusable(ValueError):
+    """What was asked for cannot be used; the text says why and what to do."""
+
+
+def chapters(start: Path) -> dict[str, Path]:
+    """Chapter name -> notebook, of the course's folder at or above ``start``.
+
+    That is the nearest folder that holds NN-name/NN-name.ipynb, or notebooks/NN-name/NN-name.ipynb.
+    Raises ``Unusable`` where there is none.
+    """
+    for folder in (start.resolve(), *start.resolve().parents):
+        for place in (folder / "notebooks", folder):
+            found = {
+                path.stem: path
+                for path in sorted(place.glob("[0-9][0-9]-*/*.ipynb"))
+                if path.stem == path.parent.name
+            }
+            if found:
+                return found
+    raise Unusable(
+        f"No chapter's notebook is at or above {start}: change to the course's folder, or give "
+        "the path of a notebook."
+    )
+
+
+def locate(wanted: str, start: Path) -> Path:
+    """The notebook that ``wanted`` names: a path, a chapter's number (1, 01) or its name.
+
+    Raises ``Unusable`` where there is none or more than one.
+    """
+    path = start / Path(wanted).expanduser()
+    if path.is_file():
+        return path
+    if not _CHAPTER.match(wanted):
+        if path.is_dir() and len(inside := sorted(path.glob("*.ipynb"))) == 1:
+            return inside[0]
+        what = "no notebook or several: give the file" if path.is_dir() else "not there"
+        raise Unusable(f"{wanted} is {what}. Give a chapter, such as 01, or a notebook's path.")
+    number = wanted.zfill(2)
+    beside = [p for p in sorted(start.glob("*.ipynb")) if p.stem.startswith(number[:2] + "-")]
+    beside = [p for p in beside if p.stem == wanted] or beside
+    if len(beside) == 1 and beside[0].stem.startswith(number):
+        return beside[0]
+    if len(beside) > 1:
+        names = ", ".join(repr(p.name) for p in beside)
+        raise Unusable(f"Chapter {wanted} fits {names}: give the file's name.")
+    known = chapters(start)
+    fits = [p for name, p in known.items() if name == wanted or name.startswith(f"{number}-")]
+    if len(fits) != 1:
+        raise Unusable(f"There is no chapter {wanted}; there are: {', '.join(known)}.")
+    return fits[0]
+
+
+def read(path: Path):
+    """The notebook at ``path`` in the current format.
+
+    Raises ``Unusable`` for a file that is none, with the place where it breaks.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unusable(f"{path} cannot be read ({error}). {_SAVED}") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, name: str):
+    """The notebook in ``text``; see ``read``."""
+    import nbformat
+
+    if not text.strip():
+        raise Unusable(f"{name} is empty. {_SAVED}")
+    try:
+        data = json.loads(text)
+        if not isinstance(data, dict) or not {"cells", "worksheets"} & set(data):
+            raise Unusable(f"{name} is JSON without cells, so no notebook. {_SAVED}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # ids that are missing or stand twice get new ones
+            return nbformat.reads(text, as_version=4)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        hint = "it holds a merge conflict" if "<<<<<<< " in text else f"it breaks at {where}"
+        raise Unusable(f"{name} is no notebook: {hint}. {_SAVED}") from error
+    except Unusable:
+        raise
+    except Exception as error:
+        said = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise Unusable(f"{name} is no notebook that can be read: {said}. {_SAVED}") from error
