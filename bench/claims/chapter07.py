@@ -36,6 +36,10 @@ def progress(decay: float = DECAY, batch_size: int = 0) -> Runs:
     return Runs(PROGRESS, settings)
 
 
+def attention(decay: float = 1, fraction: float = FRACTION) -> Runs:
+    return Runs(TRANSFORMER, {"decay": decay, "fraction": fraction, "steps": 1500})
+
+
 def percent(share: float) -> str:
     return f"{100 * share:g} %"
 
@@ -48,7 +52,8 @@ SHARES = {percent(share): share for share in FRACTIONS}
 WITH_DECAY = {f"λ = {decay:g}": scan(decay=decay) for decay in DECAYS}
 MAIN = {"λ = 0.05": progress()}
 BOTH = {**MAIN, "no decay": progress(0)}
-ATTENTION = {"transformer": Runs(TRANSFORMER, {"decay": 1, "fraction": FRACTION, "steps": 1500})}
+ATTENTION = {"transformer": attention()}
+CONTROLS = {"25 % of the table": attention(fraction=0.25), "no decay": attention(decay=0)}
 NETWORKS = {"quadratic": progress(), **ATTENTION}
 CLAIMS = (
     Claim(
@@ -77,6 +82,10 @@ CLAIMS = (
     Claim(
         "grok-wider-transformer", SLIDE, "The same for the transformer.", NO, ATTENTION, judge.wider,
         note="Cross-entropy loses its curvature as the loss falls: the losses stand beside.",
+    ),
+    Claim(
+        "grok-wider-control", SLIDE, "Grokking confirms it: transformers that do not generalise do not drift to wider minima.", NO,
+        ATTENTION | CONTROLS, judge.wider_only_then, note="The control that the row above needs.",
     ),
     Claim(
         "grok-flatter", SLIDE, "Grokking confirms it: of two runs the one that generalises better ends in the wider minimum.", NO,

@@ -89,6 +89,19 @@ def wider(found: Found) -> list[Point]:
     return points
 
 
+def wider_only_then(found: Found) -> list[Point]:
+    """The first run generalises; where another does not, its λ_max does not fall either."""
+    points = []
+    for name, run in list(found.items())[1:]:
+        known = f"{name} (test accuracy in the end {rules.mean_sd(run['test_percent'])} %)"
+        losses = " and ".join(f"{run[f'loss_{place}'].mean():.2g}" for place in ("zero", "end"))
+        fall = quotient(run, "sharpness", "zero", "end")
+        points.append(
+            rules.above(f"{known}: λ_max, end over zero training loss (losses {losses})", fall, FALLEN)
+        )  # fmt: skip
+    return points
+
+
 def flatter_generalizes(found: Found) -> list[Point]:
     """Runs with and without decay: who knows more test cells in the end has the flatter minimum."""
     decay, none = found.values()
