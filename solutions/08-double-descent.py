@@ -3,11 +3,11 @@
 #
 # <!-- badges -->
 #
-# A textbook draws the test risk as a U: a model that is too small cannot follow the data, one that is too large follows
-# their noise, and the best lies between. Networks with far more weights than images contradict the right half of this picture.
-# Belkin et al. (2019) put the two together: past the point at which a model fits its training set exactly, the test risk
-# falls **again**. You will measure that curve where everything can be computed exactly, take its peak apart, remove it,
-# and then ask how much of it is left in trained networks.
+# A textbook draws the test risk as a U: a model that is too small cannot follow the data, one that is too large
+# follows their noise, and the best lies between. Networks with far more weights than images contradict the right half
+# of this picture. Belkin et al. (2019) put the two together: past the point at which a model fits its training set
+# exactly, the test risk falls **again**. You will measure that curve where everything can be computed exactly, take
+# its peak apart, remove it, and then ask how much of it is left in trained networks.
 #
 # **After this chapter you can**
 # - fit random features with the fewest and with far more than enough parameters, by minimum norm and by ridge,
@@ -43,7 +43,7 @@ setting = settings(
     {
         #                  quick, laptop, paper
         "n": (40, 1000, 1000),  # training samples of the large curve
-        "most": (120, 12_000, 60_000),  # features, at most
+        "most": (120, 12_000, 20_000),  # features, at most
         "points": (4, 29, 60),  # feature counts of the large curve, besides 11 around n
         "test_images": (60, 1000, 10_000),
         "kind_seeds": (1, 3, 5),
@@ -74,10 +74,11 @@ setting = settings(
 # %% [markdown]
 # ## 1 · A model that grows by one number at a time   (≈ 22 min)
 #
-# How large is a model? For a network that is a question with many answers. Belkin et al. take a model for which it has one:
-# a **linear** fit on N random features of the image, features that nobody trains. N can be anything from 1 to far beyond the number n of
-# training samples, each fit is a formula, and no optimizer and no learning rate stand between the model and its
-# risk. The risk is the mean squared error, as on the slides, here of 10 outputs against the rows of a one-hot label.
+# How large is a model? For a network that is a question with many answers. Belkin et al. take a model for which it has
+# one: a **linear** fit on N random features of the image, features that nobody trains. N can be anything from 1 to far
+# beyond the number n of training samples, each fit is a formula, and no optimizer and no learning rate stand between
+# the model and its risk. The risk is the mean squared error, as on the slides, here of 10 outputs against the rows of
+# a one-hot label.
 
 
 # %% folded
@@ -215,9 +216,9 @@ def features_of(x, count):
 #
 # <details><summary>Hint</summary>
 #
-# Where does the shortest β lie: how much of it may point along a direction that Φ maps to 0? The singular value decomposition
-# `torch.linalg.svd(features, full_matrices=False)` names these directions, by their singular values. Rounding leaves about
-# $10^{-16}$ of what should be 0; its reciprocal is no coefficient.
+# Where does the shortest β lie: how much of it may point along a direction that Φ maps to 0? The singular value
+# decomposition `torch.linalg.svd(features, full_matrices=False)` names these directions, by their singular values.
+# Rounding leaves about $10^{-16}$ of what should be 0; its reciprocal is no coefficient.
 #
 # </details>
 
@@ -295,10 +296,10 @@ if ready(random_fourier_features, minimum_norm_fit):
     )
 
 # %% [markdown]
-# The slides' panel (a), measured. The training risk falls all the way. The test risk falls from 0.073 at 20 features to
-# 0.053 at 160, and then rises, to 0.29 at 900: the sweet spot of the textbooks, and overfitting to its right. A predictor that always says ⅒
-# has a risk of 0.09, so with 900 features on 1000 images the fit is three times worse than knowing nothing. Who stops here has
-# every reason to believe the U.
+# The slides' panel (a), measured. The training risk falls all the way. The test risk falls from 0.073 at 20 features
+# to 0.052 at 160, and then rises, to 0.29 at 900: the sweet spot of the textbooks, and overfitting to its right. A
+# predictor that always says ⅒ has a risk of 0.09, so with 900 features on 1000 images the fit is three times worse
+# than knowing nothing. Who stops here has every reason to believe the U.
 
 # %% [markdown]
 # ## 2 · Beyond the threshold   (≈ 16 min)
@@ -323,9 +324,9 @@ predict(
 # %% [markdown]
 # ### Exercise 3 · The interpolation threshold   ●●○○ · 2 points · 6 min
 #
-# Where does interpolation begin? For random features one expects N = n; for a network nobody knows in advance, so it is read off the
-# curve. Write `interpolation_threshold(counts, train_risks, tolerance)`: the smallest count so that **at it and at every larger
-# count** the training risk is at most the tolerance.
+# Where does interpolation begin? For random features one expects N = n; for a network nobody knows in advance, so it
+# is read off the curve. Write `interpolation_threshold(counts, train_risks, tolerance)`: the smallest count so that
+# **at it and at every larger count** the training risk is at most the tolerance.
 # - `counts`: tensor of m different whole numbers, in any order; `train_risks`: float tensor of shape (m,), the risk at each of them.
 #   Both stay as they are.
 # - `tolerance`: a number, at least 0. A risk that is NaN is not at most anything.
@@ -450,14 +451,15 @@ if ready(random_fourier_features, minimum_norm_fit, interpolation_threshold):
 
 # %% [markdown]
 # The slides' panel (b). At N = n = 1000 the training risk reaches 0 (10⁻²⁸, which is rounding), and exactly there the
-# test risk is highest: 13, which is 250 times the 0.053 of the valley. Then it falls, faster than it rose, passes the old
-# valley's risk between 1583 and 2626 features, and at 12,000 is 0.033 and still falling. The test error goes from 25 % in the
-# valley to 19 %. "The predictors to the right of the interpolation threshold have zero training risk", say
+# test risk is highest: 13, which is 250 times the 0.053 of the valley. Then it falls, faster than it rose, passes the
+# old valley's risk between 1583 and 2626 features, and at 12,000 is 0.033 and still falling. The test error goes from
+# 25 % in the valley to 19 %. "The predictors to the right of the interpolation threshold have zero training risk", say
 # the slides: every one of them, the worst and the best.
 #
-# The right panel has a first explanation. All fits beyond the threshold have the same training risk, and what tells them
-# apart is the norm of their coefficients. With N = n features there is one interpolating fit, and it must be taken however
-# long it is. With each further feature there are more to choose from, and minimum norm chooses the shortest: 627 at the peak, 30 at the end.
+# The right panel has a first explanation. All fits beyond the threshold have the same training risk, and what tells
+# them apart is the norm of their coefficients. With N = n features there is one interpolating fit, and it must be
+# taken however long it is. With each further feature there are more to choose from, and minimum norm chooses the
+# shortest: 627 at the peak, 30 at the end.
 #
 # The slides' curve ends lower on the right than the valley on the left. Is that a law? The same experiment with other
 # features, $\max(x \cdot v_j, 0)$, and with three draws of each kind:
@@ -490,9 +492,10 @@ for kind in ("fourier", "relu"):
     )
 
 # %% [markdown]
-# The peak is at N = n each time; how high it is there is chance, 13 to 68 with waves and 87 to 729 with ReLU features. That the second valley is the lower one is
-# **no** law: with waves it is, 0.034 against 0.053; with ReLU features the right end has the higher risk, by a little, 0.049 against
-# 0.048. Counted in wrong classes the right end is better for both (19 % against 26 %, 22 % against 23 %). So the slides' drawing shows one of the possible outcomes.
+# The peak is at N = n each time; how high it is there is chance, 13 to 68 with waves and 87 to 729 with ReLU features.
+# That the second valley is the lower one is **no** law: with waves it is, 0.034 against 0.053; with ReLU features the
+# right end has the higher risk, by a little, 0.049 against 0.048. Counted in wrong classes the right end is better for
+# both (19 % against 26 %, 22 % against 23 %). So the slides' drawing shows one of the possible outcomes.
 
 # %% [markdown]
 # ## 3 · What the peak is made of   (≈ 20 min)
@@ -514,13 +517,14 @@ predict(
 # %% [markdown]
 # ### Exercise 4 · Bias and variance   ●●○○ · 3 points · 7 min
 #
-# Fit the same model to s training sets, drawn anew each time, and look at its predictions $f_1, \dots, f_s$ at fixed test points with
-# targets y. With $\bar f = \frac1s \sum_i f_i$ the mean squared error of one such fit has two parts:
+# Fit the same model to s training sets, drawn anew each time, and look at its predictions $f_1, \dots, f_s$ at fixed
+# test points with targets y. With $\bar f = \frac1s \sum_i f_i$ the mean squared error of one such fit has two parts:
 #
 # $$\frac1s \sum_i (f_i - y)^2 = \underbrace{(\bar f - y)^2}_{\text{squared bias}}
 # + \underbrace{\frac1s \sum_i (f_i - \bar f)^2}_{\text{variance}}$$
 #
-# at every point. The classical U-shaped curve is a falling bias and a rising variance. Write `bias_variance(predictions, targets)`.
+# at every point. The classical U-shaped curve is a falling bias and a rising variance. Write
+# `bias_variance(predictions, targets)`.
 # - `predictions`: float tensor of shape (s, n), or (s, n, k) for k outputs: a row for each fit. `targets`: (n,), or (n, k). Both stay
 #   as they are.
 # - Returns two numbers, squared bias and variance, each averaged over all points and outputs. They add up to the mean squared error
@@ -528,8 +532,8 @@ predict(
 #
 # <details><summary>Hint</summary>
 #
-# What is averaged first, over which dimension, and what is squared before the second mean? Test yourself with s = 1: the variance is 0 then.
-# What does `torch.var` divide by?
+# What is averaged first, over which dimension, and what is squared before the second mean? Test yourself with s = 1:
+# the variance is 0 then. What does `torch.var` divide by?
 #
 # </details>
 
@@ -615,16 +619,16 @@ if ready(random_fourier_features, minimum_norm_fit, bias_variance):
     )
 
 # %% [markdown]
-# The peak is variance. At N = n it is 18,000, most of it from one of the ten training sets, and just beside, at 180 features, 0.36, with a
-# squared bias of 0.08. From there to the right the variance *falls*, to 0.009 at ten times more features than samples, far below
-# the squared bias of 0.034. So of the two halves of the classical argument one holds, the bias falls (the
-# bump that the squared bias has at the peak is no bias: the mean over ten fits still carries a tenth of their
-# variance), and the other does not: the variance rises up to the threshold and falls beyond it.
+# The peak is variance. At N = n it is 18,000, most of it from one of the ten training sets, and just beside, at 180
+# features, 0.36, with a squared bias of 0.08. From there to the right the variance *falls*, to 0.009 at ten times more
+# features than samples, far below the squared bias of 0.034. So of the two halves of the classical argument one holds,
+# the bias falls (the bump that the squared bias has at the peak is none: the mean of ten fits still carries a tenth of
+# the variance of one), and the other does not: the variance rises up to the threshold and falls beyond it.
 #
-# Why there? The right panel shows the smallest singular value of Φ. A fit divides by the singular values, so
-# whatever part of the targets lies along the smallest one, noise above all, is multiplied by its reciprocal. A square random matrix
-# nearly always has a singular value close to 0; a wide or a tall one has not. With that, the number of *samples* must
-# matter as much as the number of features does:
+# Why there? The right panel shows the smallest singular value of Φ. A fit divides by the singular values, so whatever
+# part of the targets lies along the smallest one, noise above all, is multiplied by its reciprocal. A square random
+# matrix nearly always has a singular value close to 0; a wide or a tall one has not. With that, the number of
+# *samples* must matter as much as the number of features does:
 
 # %% predict="500 features; training samples grow from 250 to 500: the test risk"
 predict(
@@ -645,7 +649,7 @@ if ready(random_fourier_features, minimum_norm_fit):
     ax.plot(setting.sample_counts, sample_risks, marker="o")
     log_ticks(ax, "x", (50, 100, 200, 500, 1000, 2000))
     log_ticks(ax, "y", (0.05, 0.1, 1, 10))
-    ax.set(xlabel="number of training samples n", ylabel="test risk")
+    ax.set(xlabel="number of training samples n", ylabel="test risk", ylim=(0.03, 60))
     mark(ax, width, "n = N")
     for samples, value in zip(setting.sample_counts, sample_risks):
         print(f"{samples:6} samples: test risk {value:.4f}")
@@ -657,15 +661,16 @@ if ready(random_fourier_features, minimum_norm_fit):
     )
 
 # %% [markdown]
-# More data, worse model: from 0.074 with 250 samples to 13 with 500. The model is the same and the samples are good ones. What has changed is that
-# the fit may no longer choose: 500 equations for 500 numbers. With 2000 samples the risk is 0.045, lower than ever. Nakkiran et al. (2020) found
-# the same for networks.
+# More data, worse model: from 0.074 with 250 samples to 13 with 500. The model is the same and the samples are good
+# ones. What has changed is that the fit may no longer choose: 500 equations for 500 numbers. Even 50 samples (0.060) are
+# better than 1000 (0.068), and with 2000 the risk is 0.045, lower than ever. Nakkiran et al. (2020) found the same for
+# networks.
 
 # %% [markdown]
 # ## 4 · Noise makes the peak, a penalty takes it away   (≈ 20 min)
 #
-# Where the smallest singular value is near 0, noise in the targets is blown up. So let us put some there: a fraction of the training labels is
-# replaced by a wrong class. (The test labels stay as they are.)
+# Where the smallest singular value is near 0, noise in the targets is blown up. So let us put some there: a fraction
+# of the training labels is replaced by a wrong class. (The test labels stay as they are.)
 
 # %% predict="40 % wrong training labels in the place of none: the test risk just beside the peak, at N = 0.9 n"
 predict(
@@ -677,8 +682,8 @@ predict(
 # %% [markdown]
 # ### Exercise 5 · Ridge   ●●●○ · 4 points · 9 min
 #
-# Ridge regression pays for large coefficients: it minimizes $\|\Phi\beta - y\|^2 + \lambda \|\beta\|^2$ (sums, no means). For λ > 0 the
-# minimum is the solution of either of two linear systems, one of N equations and one of n:
+# Ridge regression pays for large coefficients: it minimizes $\|\Phi\beta - y\|^2 + \lambda \|\beta\|^2$ (sums, no
+# means). For λ > 0 the minimum is the solution of either of two linear systems, one of N equations and one of n:
 #
 # $$\beta = (\Phi^\top \Phi + \lambda I)^{-1}\, \Phi^\top y = \Phi^\top (\Phi \Phi^\top + \lambda I)^{-1}\, y.$$
 #
@@ -690,8 +695,8 @@ predict(
 #
 # <details><summary>Hint</summary>
 #
-# Why are the two the same? Multiply $\Phi^\top (\Phi \Phi^\top + \lambda I)$ out, and put the brackets elsewhere. `torch.linalg.solve(A, B)`
-# solves A X = B for all columns of B. The singular value decomposition leads there too.
+# Why are the two the same? Multiply $\Phi^\top (\Phi \Phi^\top + \lambda I)$ out, and put the brackets elsewhere.
+# `torch.linalg.solve(A, B)` solves A X = B for all columns of B. The singular value decomposition leads there too.
 #
 # </details>
 
@@ -802,16 +807,20 @@ if ready(random_fourier_features, minimum_norm_fit, ridge_fit):
     )
 
 # %% [markdown]
-# Beside the peak, at 450 features, the risk is 0.33 with clean labels and 0.43, 0.53 and 0.75 with 10, 20 and 40 % wrong ones. On the peak itself one singular value decides, and one draw says
-# little: 13, 15, 21 and 24. And there *is* a peak without any wrong label. What the features cannot express of
-# the labels acts as noise.
+# Beside the peak, at 450 features, the risk is 0.33 with clean labels and 0.43, 0.53 and 0.75 with 10, 20 and 40 %
+# wrong ones. On the peak itself one singular value decides, and one draw says little: 13, 15, 21 and 24. And there
+# *is* a peak without any wrong label. What the features cannot express of the labels acts as noise.
 #
-# The right panel says how fragile the peak is. A penalty of 0.001 (the squares of the labels sum up to 500) takes the risk at N = n from
-# 21 to 0.53, one of 1 to 0.049, which is less than the valley of the unpenalized curve (0.067). With λ = 1 the risk falls all the way from
-# 10 to 5000 features: no peak, and no U either. Which penalty, though, without looking at the test set?
+# The right panel says how fragile the peak is. A penalty of 0.001 (the squares of the labels sum up to 500) takes the
+# risk at N = n from 21 to 0.53, one of 1 to 0.049, which is less than the valley of the unpenalized curve (0.067).
+# With λ = 1 the risk falls all the way from 10 to 5000 features: no peak, and no U either. Which penalty, though,
+# without looking at the test set?
 
 # %% [markdown]
-# ## 5 · A penalty without a test set   (≈ 20 min)
+# ## 5 · Which penalty?   (≈ 20 min)
+#
+# Section 4 tried five penalties and looked at the test set, which is not there when a model is chosen. The training set
+# has to say which penalty is best, for each number of features its own.
 
 # %% predict="with the penalty chosen from the training set alone, the test risk from 10 features to 10 n"
 predict(
@@ -823,9 +832,10 @@ predict(
 # %% [markdown]
 # ### Exercise 6 · A penalty without a test set   ●●●● · 4 points · 12 min
 #
-# Which penalty is best? The training risk always says: the smallest. Generalized cross-validation (Golub, Heath and Wahba, 1979) estimates
-# the test risk from the training set alone. The fitted values of ridge are $H_\lambda y$ with the (n, n) matrix $H_\lambda = \Phi (\Phi^\top
-# \Phi + \lambda I)^{-1} \Phi^\top$, whose trace counts the degrees of freedom that the fit used up, and
+# Which penalty is best? The training risk always says: the smallest. Generalized cross-validation (Golub, Heath and
+# Wahba, 1979) estimates the test risk from the training set alone. The fitted values of ridge are $H_\lambda y$ with
+# the (n, n) matrix $H_\lambda = \Phi (\Phi^\top \Phi + \lambda I)^{-1} \Phi^\top$, whose trace counts the degrees of
+# freedom that the fit used up, and
 #
 # $$\mathrm{GCV}(\lambda) = \frac{\tfrac1n \|y - H_\lambda y\|^2}{\big(1 - \tfrac1n \operatorname{tr} H_\lambda\big)^2}.$$
 #
@@ -836,8 +846,9 @@ predict(
 #
 # <details><summary>Hint</summary>
 #
-# With $\Phi = U \operatorname{diag}(s) V^\top$ one decomposition serves all penalties: which diagonal matrix stands between $U$ and $U^\top$ in
-# $H_\lambda$? When N < n, U has fewer columns than rows: what becomes of the part of y that no column of U reaches?
+# With $\Phi = U \operatorname{diag}(s) V^\top$ one decomposition serves all penalties: which diagonal matrix stands
+# between $U$ and $U^\top$ in $H_\lambda$? When N < n, U has fewer columns than rows: what becomes of the part of y
+# that no column of U reaches?
 #
 # </details>
 
@@ -930,7 +941,7 @@ if ready(random_fourier_features, minimum_norm_fit, ridge_fit, optimal_ridge):
         ax.legend(fontsize=8)
     log_ticks(left, "y", (0.05, 0.1, 1, 10))
     left.set(ylabel="test risk")
-    log_ticks(right, "y", (1e-4, 0.01, 1, 100))
+    log_ticks(right, "y", (0.1, 1, 10, 100))
     right.set(ylabel="penalty λ")
     print(f"{'N':>6}  λ by GCV  its test risk   best λ  its test risk   λ = 0")
     for count, row, plain in zip(noisy_counts, chosen, table[:, 0, 2]):
@@ -943,19 +954,21 @@ if ready(random_fourier_features, minimum_norm_fit, ridge_fit, optimal_ridge):
     )
 
 # %% [markdown]
-# The penalty that the training set chooses is right within a step or two of the grid, and its risk is at most 3 % above the
-# best one. There is no peak: the risk falls from 0.083 at 10 features to 0.043 at 5000. Below the threshold, too, the rise of section 1 is gone: it was a
-# fit without a penalty, not a model with many features, that overfitted. Nakkiran et al. (2021) prove it for a simpler case: with the
-# best penalty the risk never rises with the number of samples.
+# The penalty that the training set chooses is right within a step or two of the grid, and its risk is at most 3 %
+# above the best one. There is no peak: the risk falls from 0.083 at 10 features to 0.043 at 5000. Below the threshold,
+# too, the rise of section 1 is gone: it was a fit without a penalty, not a model with many features, that overfitted.
+# Nakkiran et al. (2021) prove it for a simpler case, normally distributed features of equal scale: with the best
+# penalty the risk never rises, neither with the number of samples nor with that of features.
 #
-# So the second descent can be told without a paradox. Minimum norm with many features *is* a ridge of a kind: the features beyond the first thousand act
-# like a penalty on these. The peak is the place where this penalty is smallest, and where nobody has put one in its place.
+# So the second descent can be told without a paradox. Minimum norm with many features *is* a ridge of a kind: the
+# features beyond the first thousand act like a penalty on these. The peak is the place where this penalty is smallest,
+# and where nobody has put one in its place.
 
 # %% [markdown]
 # ## 6 · One dimension   (≈ 6 min)
 #
-# The same in a picture: 12 samples of a curve, fitted with random waves. Go through the number of features slowly around 12; then add label noise; then a
-# ridge. (It runs on the package's `ridge_fit`.)
+# The same in a picture: 12 samples of a curve, fitted with random waves. Go through the number of features slowly
+# around 12; then add label noise; then a ridge. (It runs on the package's `ridge_fit`.)
 
 
 # %% folded
@@ -992,14 +1005,14 @@ def draw_line(number_of_features, label_noise, ridge):
     left.plot(LINE, true_curve(LINE), color=plots.COLORS["black"], linestyle=":", label="truth")
     left.plot(LINE, fitted, color=plots.COLORS["orange"], linestyle="-", label="fit")
     left.plot(x, targets, "o", color=plots.COLORS["blue"], label="samples")
-    left.set(xlabel="x", ylabel="y", ylim=(-3, 3))
+    left.set(xlabel="x", ylabel="y", ylim=(-3, 3), xticks=(-1, -0.5, 0, 0.5, 1))
     left.legend(fontsize=8, loc="upper left")
     right.plot(sizes, risks)
     place = int(number_of_features)
     right.plot(place, risks[place - 1], marker="o", color=plots.COLORS["orange"])
     mark(right, len(x), "N = n")
     log_ticks(right, "y", (0.01, 1, 100, 10_000))
-    right.set(xlabel="number of features N", ylabel="test risk")
+    right.set(xlabel="number of features N", ylabel="test risk", ylim=(None, 5 * max(risks)))
     return fig
 
 
@@ -1020,7 +1033,7 @@ widgets.explore(
     draw_line,
     say_line,
     {
-        "number_of_features": (1, 60, 12, 1),
+        "number_of_features": (1, 60, 10, 1),
         "label_noise": (0.0, 1.0, 0.2, 0.1),
         "ridge": [0.0, 0.001, 0.01, 0.1, 1.0],
     },
@@ -1029,11 +1042,11 @@ widgets.explore(
 # %% [markdown]
 # ## 7 · Trained networks   (≈ 20 min)
 #
-# How much of this is left when the features are trained, the loss has many minima, and it is the optimizer that chooses one? The
-# slides' claim is about such "high capacity function classes". A small twin of Belkin et al.'s figure 3: networks 64-w-10 with ReLU on 256 images of
-# 8 × 8 pixels, 20 % wrong labels, mean squared error, 2000 steps of AdamW with the full batch. The training set asks for 256 · 10
-# numbers, and a network of width w has 75 w + 10 weights: as many from w = 34 on. (The paper column has their
-# size, 4000 images of 28 × 28.)
+# How much of this is left when the features are trained, the loss has many minima, and it is the optimizer that
+# chooses one? The slides' claim is about such "high capacity function classes". A small twin of Belkin et al.'s figure
+# 3: networks 64-w-10 with ReLU on 256 images of 8 × 8 pixels, 20 % wrong labels, mean squared error, 2000 steps of
+# AdamW with the full batch. The training set asks for 256 · 10 numbers, and a network of width w has 75 w + 10
+# weights: as many from w = 34 on. (The paper column has their size, 4000 images of 28 × 28.)
 
 
 # %% folded
@@ -1151,11 +1164,12 @@ if ready(interpolation_threshold):
 # lies to the right of "as many weights as targets", since 2000 steps do not reach every minimum that exists: a training
 # risk of 0.01 is reached from width 64 on. Two differences to section 2 matter more.
 #
-# First, the second valley is **not** the lower one here, and in wrong classes it hardly is, 37.9 % against 38.2 % at width 32. Second, the whole curve belongs
-# to the end of training. Each of these networks had a lower test risk within its first few hundred steps, 0.05 from width 32 on (right panel), which is below all that is there at the end, and had it stopped there,
-# the curve over the width would fall all the way. Early stopping does what the penalty did. Along the training the risk falls and
-# rises, and at width 512 it levels off at 0.09. The second descent *in time* of Nakkiran et al. (2020), for large networks and many more epochs, is not
-# to be seen in these 2000 steps.
+# First, the second valley is **not** the lower one here, and in wrong classes it hardly is, 37.9 % against 38.2 % at
+# width 32. Second, the whole curve belongs to the end of training. Each of these networks had a lower test risk within
+# its first few hundred steps, 0.05 from width 32 on (right panel), which is below all that is there at the end, and
+# had it stopped there, the curve over the width would fall all the way. Early stopping does what the penalty did.
+# Along the training the risk falls and rises, and at width 512 it levels off at 0.09. The second descent *in time* of
+# Nakkiran et al. (2020), for large networks and many more epochs, is not to be seen in these 2000 steps.
 #
 # How much of that is the wrong labels' work? Three of the widths, with clean ones:
 
@@ -1166,8 +1180,8 @@ for width, value, error in zip(clean.widths, clean_test, clean_error):
     print(f"width {width:4}, clean labels: test risk {value:.4f}, test error {error:.1%}")
 
 # %% [markdown]
-# Without wrong labels the peak is hardly one (0.064, 0.068 and 0.052), and the right end is the lowest. So label noise makes the peak of
-# networks, too, and whether the second valley is lower than the first depends on it.
+# Without wrong labels the peak is hardly one (0.064, 0.068 and 0.052), and the right end is the lowest. So label noise
+# makes the peak of networks, too, and whether the second valley is lower than the first depends on it.
 #
 # Last, this course's question. Is the peak a place of **sharp** minima?
 
@@ -1228,15 +1242,17 @@ if ready(random_fourier_features, minimum_norm_fit, interpolation_threshold):
 
 # %% [markdown]
 # For random features sharpness says nothing. The loss is a parabola, its Hessian $\tfrac{2}{nk}\Phi^\top\Phi$ does not
-# depend on the coefficients at all, let alone on wrong labels, and λ_max is 0.033 at the peak and at 250 features, and 0.031 at 1000. What the peak has is a huge *norm*, 504 where its neighbours have 75 and 88.
-# Flatness cannot be what tells the good interpolating fit from the bad one here; length can. (Chapter 01 has the same warning in
-# another form: rescaling a ReLU network changes λ_max and not the function.)
+# depend on the coefficients at all, let alone on wrong labels, and λ_max is 0.033 at the peak and at 250 features, and
+# 0.031 at 1000. What the peak has is a huge *norm*, 504 where its neighbours have 75 and 88. Flatness cannot be what
+# tells the good interpolating fit from the bad one here; length can. (Chapter 01 has the same warning in another form:
+# rescaling a ReLU network changes λ_max and not the function.)
 #
-# For the networks it is the other way around. The norm grows with the width all the way, from 9 to 33, and falls nowhere. λ_max
-# rises and falls: 8.5 at width 8, 18.7 and 18.6 at 32 and 64, 6.9 at 512, with its peak a little to the left of the
-# risk's. So the widest networks end in the flattest places, as the lecture would have it. It is one curve over six
-# widths, though, each a different space with a different training risk, and width 8 has nearly as small a λ_max and the most wrong classes of all. Which of the two numbers goes with the test risk depends
-# on the model; neither is a law.
+# For the networks it is the other way around. The norm grows with the width all the way, from 9 to 33, and falls
+# nowhere. λ_max rises and falls: 8.5 at width 8, 18.7 and 18.6 at 32 and 64, 6.9 at 512, with its peak a little to the
+# left of the risk's. So the widest networks end in the flattest places, as the lecture would have it. It is one curve
+# over six widths, though, each a different space with a different training risk, and width 8 has nearly as small a
+# λ_max and the most wrong classes of all. Which of the two numbers goes with the test risk depends on the model;
+# neither is a law.
 
 # %% [markdown]
 # ## 8 · What is left of the claims   (≈ 14 min)
@@ -1273,35 +1289,48 @@ if ready(
 # %% [markdown]
 # | the slides | what we measured |
 # |---|---|
-# | (a) A "classical U-shaped risk curve arising from the bias-variance trade-off". | Yes, up to N = n: 0.053 at 160 features, 0.29 at 900. The bias falls all the way; the variance rises only up to N = n. |
+# | (a) A "classical U-shaped risk curve arising from the bias-variance trade-off". | Yes, up to N = n: 0.053 at 162 features, 0.29 at 900. The bias falls all the way; the variance rises only up to N = n. |
 # | (b) Beyond the interpolation threshold the test risk falls again. | Yes: from more than 10 at N = n = 1000 to 0.033 at 12,000. |
 # | The predictors to the right of the threshold have zero training risk. | Yes for least squares (10⁻²⁸). For networks it depends on how long they are trained. |
 # | The second valley is drawn lower than the first. | With Fourier features (0.033 and 0.053). Not with ReLU features (0.049 and 0.048), not for our networks with wrong labels; with clean ones it is. |
 # | The modern regime comes with "high capacity". | And with minimum norm: it is the norm that falls with N. With a chosen penalty there is neither peak nor U. |
 # | (The lecture's theme:) flat minima. | λ_max does not see the peak of random features, the norm does. For networks λ_max has a peak and the norm has none. |
 #
-# Vallet, Cailton and Refregier saw such a peak in 1989, and Krogh and Hertz explained it by small eigenvalues in 1992; Advani and Saxe (2017) and Spigler et al. (2019) saw it
-# in networks; Belkin et al. (2019) drew both halves as one curve, and Nakkiran et al. (2020) found it in the width, the time and the number of samples of
-# modern networks. Hastie et al. (2022) compute the curve for random features.
+# The peak was not new in 2019. Loog et al. (2020) trace it back to Vallet and coauthors, 1989, and to the statistical
+# physics of learning after them (Krogh and Hertz, 1992, for a linear perceptron). Advani, Saxe and Sompolinsky (2020,
+# a preprint since 2017) and Spigler et al. (2019) have it for networks. Belkin et al. (2019) drew both halves as one
+# curve and gave it its name, and Nakkiran et al. (2020) found it over the width, the time and the number of samples of
+# modern networks. Hastie et al. (2022) and Mei and Montanari (2022) compute such curves.
 #
 # ### Open question   ●●●○ · 4 points · 8 min
 #
-# A colleague fits 1200 random features to 1000 samples with some wrong labels, by minimum norm. The test risk is 0.2. Somebody offers 200
-# more labeled samples. What will they do to the test risk, and why? Name two other things that the colleague can do with her 1000 samples, each with
-# what this chapter measured for it, and say which one you would choose. Would a search for a flatter minimum help?
+# A colleague fits 1200 random features to 1000 samples with some wrong labels, by minimum norm. The test risk is 0.2.
+# Somebody offers 200 more labeled samples. What will they do to the test risk, and why? Name two other things that the
+# colleague can do with her 1000 samples, each with what this chapter measured for it, and say which one you would
+# choose. Would a search for a flatter minimum help?
 
 # %% [markdown] open="more-samples" points=4
 # ### BEGIN SOLUTION
-# (1) With 1200 samples and 1200 features she stands on the peak: the smallest singular value of a square random matrix is nearly 0, and the noise
-# along it is blown up. The risk rises by a factor of ten and more (here from 13 at N = n to 0.33 at 1.1 n, clean labels: the way back). (2) A ridge: λ by generalized cross-validation
-# from the training set alone, with 500 samples and 20 % wrong labels 0.049 in the place of 21 at N = n, and then the 200 samples help. (3) More features: 0.033 at 12,000 for clean labels. (4)
-# Fewer features: 0.053 at 160. The ridge is the best choice: cheap, no test set, and no place on the curve is bad with it. Flatness: the Hessian is ΦᵀΦ whatever the coefficients are, so all
-# interpolating fits are equally flat; what differs is the norm. Full marks for the rise with its reason, two measures with numbers, a choice, and why flatness cannot matter here.
+# (1) With 1200 samples and 1200 features she stands on the peak: the smallest singular value of a square random matrix
+# is nearly 0, and the noise along it is blown up. The risk rises by a factor of ten and more (here from 13 at N = n to
+# 0.33 at 1.1 n, clean labels: the way back). (2) A ridge: λ by generalized cross-validation from the training set
+# alone, with 500 samples and 20 % wrong labels 0.049 in the place of 21 at N = n, and then the 200 samples help. (3)
+# More features: 0.033 at 12,000 for clean labels. (4) Fewer features: 0.053 at 162. The ridge is the best choice:
+# cheap, no test set, and no place on the curve is bad with it. Flatness: the Hessian is ΦᵀΦ whatever the coefficients
+# are, so all interpolating fits are equally flat; what differs is the norm. Full marks for the rise with its reason,
+# two measures with numbers, a choice, and why flatness cannot matter here.
 # ### END SOLUTION
 
 # %% [markdown]
-# **Further reading.** Belkin, Hsu, Ma and Mandal (2019), *Reconciling modern machine-learning practice and the classical bias–variance trade-off*. Nakkiran, Kaplun, Bansal,
-# Yang, Barak and Sutskever (2020), *Deep double descent: where bigger models and more data hurt*. Nakkiran, Venkat, Kakade and Ma (2021), *Optimal regularization can mitigate
-# double descent*. Hastie, Montanari, Rosset and Tibshirani (2022), *Surprises in high-dimensional ridgeless least squares interpolation*. Rahimi and Recht (2007), *Random
-# features for large-scale kernel machines*. Golub, Heath and Wahba (1979), *Generalized cross-validation as a method for choosing a good ridge parameter*. Geman,
-# Bienenstock and Doursat (1992), *Neural networks and the bias/variance dilemma*.
+# **Further reading.** Belkin, Hsu, Ma and Mandal (2019), *Reconciling modern machine-learning practice and the
+# classical bias–variance trade-off*. Nakkiran, Kaplun, Bansal, Yang, Barak and Sutskever (2020), *Deep double descent:
+# where bigger models and more data hurt*. Nakkiran, Venkat, Kakade and Ma (2021), *Optimal regularization can mitigate
+# double descent*. Hastie, Montanari, Rosset and Tibshirani (2022), *Surprises in high-dimensional ridgeless least
+# squares interpolation*. Rahimi and Recht (2007), *Random features for large-scale kernel machines*. Golub, Heath and
+# Wahba (1979), *Generalized cross-validation as a method for choosing a good ridge parameter*. Geman, Bienenstock and
+# Doursat (1992), *Neural networks and the bias/variance dilemma*. Loog, Viering, Mey, Krijthe and Tax (2020), *A brief
+# prehistory of double descent*. Krogh and Hertz (1992), *Generalization in a linear perceptron in the presence of
+# noise*. Advani, Saxe and Sompolinsky (2020), *High-dimensional dynamics of generalization error in neural networks*.
+# Spigler, Geiger, d'Ascoli, Sagun, Biroli and Wyart (2019), *A jamming transition from under- to over-parametrization
+# affects generalization in deep learning*. Mei and Montanari (2022), *The generalization error of random features
+# regression*.
