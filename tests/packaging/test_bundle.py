@@ -1,0 +1,209 @@
+"""The students' zip: what is in it, what must not be, and that it runs where nothing else is."""
+
+import json
+import re
+import subprocess
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from click.testing import CliRunner
+from leaks import leaks, strings
+from outside import environment, output
+
+from flatlab.course import build
+from flatlab.course.bundle import bundle
+from flatlab.course.cli import main
+from flatlab.course.layout import Layout, Refused
+from flatlab.course.source import read_chapter, regions
+from flatlab.student.cli import main as students
+
+TOP = "flatlab-0.1.0"
+WHEEL = "flatlab-0.1.0-py3-none-any.whl"
+CHAPTERS = sorted(p.stem for p in (Path(__file__).parents[2] / "notebooks").glob("*/*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def layout(repository) -> Layout:
+    return Layout(repository)
+
+
+@pytest.fixture(scope="module")
+def packed(layout, tmp_path_factory) -> Path:
+    return bundle(layout, tmp_path_factory.mktemp("out"), layout.root / "notebooks")
+
+
+@pytest.fixture(scope="module")
+def unpacked(packed, tmp_path_factory) -> Path:
+    """The zip as a student unpacks it, its wheel unpacked beside it."""
+    folder = tmp_path_factory.mktemp("student")
+    with zipfile.ZipFile(packed) as archive:
+        archive.extractall(folder)
+    with zipfile.ZipFile(folder / TOP / WHEEL) as archive:
+        archive.extractall(folder / "wheel")
+    return folder
+
+
+def test_the_zip_holds_what_a_student_needs_and_nothing_else(packed):
+    assert packed.name == f"{TOP}-students.zip"
+    with zipfile.ZipFile(packed) as archive:
+        names = archive.namelist()
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    files = ["LICENSE", "LICENSE-text", "START.md", "constraints.txt", "environment.yml", WHEEL]
+    notebooks = [f"notebooks/{name}/{name}.ipynb" for name in CHAPTERS]
+    assert names == sorted(f"{TOP}/{name}" for name in [*files, *notebooks])
+
+
+def test_the_wheel_is_the_package_without_the_instructors_room(unpacked, repository):
+    def package(folder: Path) -> dict[str, bytes]:
+        return {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in (folder / "flatlab").rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+
+    whole = package(repository)
+    room = {name for name in whole if name.startswith("flatlab/course/")}
+    assert len(room) > 50
+    expected = {name: data for name, data in whole.items() if name not in room}
+    assert package(unpacked / "wheel") == expected
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_no_notebook_holds_a_line_of_a_solution_or_hidden_test(unpacked, layout, chapter):
+    release = unpacked / TOP / "notebooks" / chapter / f"{chapter}.ipynb"
+    found, looked_for = leaks(layout.source(chapter), release)
+    assert found == []
+    assert looked_for >= 5
+
+
+def test_no_file_holds_a_hidden_test(unpacked, layout):
+    """Notebooks as their strings; a hidden test's own line is that which names its aim."""
+    texts = {}
+    for path in unpacked.rglob("*"):
+        if path.suffix == ".ipynb":
+            found = strings(json.loads(path.read_text(encoding="utf-8")))
+            texts[path.name] = "\n".join(found)
+        elif path.suffix in (".py", ".md", ".yml", ".txt", ".json") or path.name == "METADATA":
+            texts[str(path.relative_to(unpacked))] = path.read_text(encoding="utf-8")
+    assert len(texts) > 100
+    secret = [
+        line.strip()
+        for chapter in CHAPTERS
+        for cell in read_chapter(layout.source(chapter)).of("check")
+        for line in regions(cell.text, "HIDDEN TESTS").text.split("\n")
+        if ".hidden(" in line
+    ]
+    assert len(secret) > 5 * len(CHAPTERS)
+    for name, text in texts.items():
+        assert not [line for line in secret if line in text], name
+        assert "### BEGIN SOLUTION" not in text, name
+        assert "### BEGIN HIDDEN" not in text, name
+
+
+def test_the_page_and_the_environment_name_what_is_there(unpacked, repository):
+    folder = unpacked / TOP
+    ours, theirs = (
+        yaml.safe_load((place / "environment.yml").read_text(encoding="utf-8"))
+        for place in (repository, folder)
+    )
+    assert theirs["dependencies"].pop() == {"pip": [f"./{WHEEL}"]}
+    assert ours["dependencies"].pop() == {"pip": ["-e ."]}
+    assert theirs == ours
+    page = (folder / "START.md").read_text(encoding="utf-8")
+    assert page.count(WHEEL) == 3
+    assert "WHEEL" not in page.replace(WHEEL, "")
+    for path in re.findall(r"`(notebooks/[^`]+)`", page):
+        assert (folder / path).exists()
+    commands = re.findall(r"^flatlab (\w+)", page, flags=re.MULTILINE)
+    assert set(commands) == set(students.commands)
+
+
+@pytest.mark.parametrize("case", ["solutions", "executed", "empty", "stale"])
+def test_what_must_not_be_handed_out_is_refused(layout, tmp_path, monkeypatch, case):
+    notebooks = tmp_path / "notebooks"
+    (notebooks / "00-start-here").mkdir(parents=True)
+    path = notebooks / "00-start-here" / "00-start-here.ipynb"
+    said = {
+        "solutions": "holds solutions or hidden tests",
+        "executed": "holds outputs",
+        "empty": "holds no NN-name/NN-name.ipynb",
+        "stale": "01-x: out of date",
+    }
+    if case == "solutions":
+        path.write_bytes(layout.solution("00-start-here").read_bytes())
+    elif case == "executed":
+        notebook = nbformat.read(layout.release("00-start-here"), as_version=4)
+        first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+        first.outputs = [nbformat.v4.new_output("stream", text="1")]
+        nbformat.write(notebook, path)
+    elif case == "stale":
+        monkeypatch.setattr(build, "check", lambda root: ["01-x: out of date"])
+        notebooks = None
+    out = tmp_path / "out"
+    with pytest.raises(Refused, match=said[case]):
+        bundle(layout, out, notebooks)
+    assert not out.exists()
+    if notebooks:
+        monkeypatch.chdir(layout.root)
+        result = CliRunner().invoke(main, ["bundle", "--out", out, "--notebooks", notebooks])
+        assert result.exit_code == 1
+        assert said[case] in result.output
+
+
+def answer(path: Path, layout: Layout, chapter: str) -> None:
+    """Write every right answer into the notebook at ``path``, as the source has it."""
+    notebook = nbformat.read(path, as_version=4)
+    solved = {
+        cell.name: re.sub(r"^\s*### (BEGIN|END) SOLUTION\n?", "", cell.text, flags=re.MULTILINE)
+        for cell in read_chapter(layout.source(chapter)).of("exercise")
+    }
+    for cell in notebook.cells:
+        marker = cell.source.split("\n", 1)[0]
+        if marker.startswith("# exercise: "):
+            cell.source = f"{marker}\n{solved.pop(marker.removeprefix('# exercise: '))}"
+        elif marker.startswith("<!-- open: "):
+            cell.source = cell.source.replace("YOUR ANSWER HERE", "An answer.")
+    assert not solved
+    nbformat.write(notebook, path)
+
+
+@pytest.mark.extended
+def test_a_student_unpacks_it_and_works(unpacked, layout, tmp_path):
+    """In an environment that has the packages that START.md installs, and no checkout."""
+    python = environment(tmp_path / "env")
+    folder = unpacked / TOP
+    install = [python, "-m", "pip", "install", "-q", "--no-index", "--no-deps", folder / WHEEL]
+    subprocess.run(install, check=True, timeout=300)
+    where = output(python, "import flatlab; print(flatlab.__file__)", cwd=folder)
+    assert Path(where).is_relative_to(tmp_path / "env")
+
+    def flatlab(*words):
+        command = [python.parent / "flatlab", *words]
+        return subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=500, check=False
+        )
+
+    said = flatlab("--help").stdout
+    commands = re.findall(r"^  (\w+)  ", said.split("Commands:")[1], flags=re.MULTILINE)
+    assert commands == ["check", "doctor", "hint", "progress"]
+    assert flatlab("grade", "x").returncode == 2
+    assert "flatlab 0.1.0" in flatlab("doctor").stdout
+    assert "minutes left" in flatlab("progress").stdout
+    for chapter in CHAPTERS[:2]:
+        done = flatlab("check", chapter)
+        assert done.returncode == 1, done.stderr
+        assert "\n0 of " in done.stdout
+        answer(folder / "notebooks" / chapter / f"{chapter}.ipynb", layout, chapter)
+        done = flatlab("check", chapter[:2])
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "failed" not in done.stdout
+        assert "stopped with" not in done.stdout
+
+
+@pytest.mark.extended
+def test_the_same_course_gives_the_same_zip(packed, layout, tmp_path):
+    again = bundle(layout, tmp_path, layout.root / "notebooks")
+    assert again.read_bytes() == packed.read_bytes()
