@@ -54,7 +54,7 @@ def score_mistakes(features: np.ndarray, targets: np.ndarray, penalties: np.ndar
     """What wrong scores equal, and what was done."""
     n, count = features.shape
     columns = targets.reshape(n, -1)
-    u = np.linalg.svd(features, full_matrices=False)[0]
+    u, values, _ = np.linalg.svd(features, full_matrices=False)
     outside = float(((columns - u @ (u.T @ columns)) ** 2).sum())
 
     def of(score: Callable, hat_of: Callable = hat) -> np.ndarray:
@@ -145,6 +145,11 @@ def score_mistakes(features: np.ndarray, targets: np.ndarray, penalties: np.ndar
         (
             of(right, filtered(lambda s, p: s / (s + p))),
             "The factors are s / (s + penalty): s belongs to features, s^2 to features.T @ features.",
+        ),
+        (
+            of(lambda left, h, n: left / n)
+            / (1 - (values / (values + penalties[:, None])).sum(1) / n) ** 2,
+            "The trace adds up s / (s + penalty): tr H is the sum of s^2 / (s^2 + penalty).",
         ),
         (
             of(right, filtered(lambda s, p: s / (s**2 + p))),

@@ -683,6 +683,20 @@ def optimal_ridge(features, targets, penalties):
     return penalties[scores.argmin()].item(), scores
 
 
+# %% misconception="optimal_ridge" name="trace-of-roots" message="tr H is the sum of s^2 / (s^2 + penalty)"
+def optimal_ridge(features, targets, penalties):
+    if (penalties <= 0).any():
+        raise ValueError("penalties must be positive")
+    s = torch.linalg.svdvals(features)
+    scores = []
+    for penalty in penalties:
+        residuals = targets - features @ ridge_fit(features, targets, penalty)
+        freedom = (s / (s + penalty)).sum()
+        scores.append((residuals**2).sum() / len(features) / (1 - freedom / len(features)) ** 2)
+    scores = torch.stack(scores)
+    return penalties[scores.argmin()].item(), scores
+
+
 # %% misconception="optimal_ridge" name="division-of-the-one" message="(1 - tr H) / n divides the 1 too"
 def optimal_ridge(features, targets, penalties):
     if not (penalties > 0).all():
