@@ -10,6 +10,7 @@ CLAIM ?=
 SUBMITTED ?= submitted
 GRADE_ARGS ?=
 BUNDLE_ARGS ?=
+SOLUTIONS ?= leave-out
 
 # Threads that wait without spinning: with another busy program on the same cores, PyTorch's
 # default is slower by a factor of five and more.
@@ -23,7 +24,7 @@ TABLES := $(addprefix tests/grading,/ /attacks /batch /damage /verdict)
 SLOW := slow or notebooks or grading or browser or peers
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all test-fast lint build bundle grade bench reproduce clean
+.PHONY: help lab test test-all test-fast lint build bundle site grade bench reproduce clean
 
 help:
 	@echo "make lab        open the course in JupyterLab      (LAB_ARGS: passed on to it)"
@@ -32,6 +33,7 @@ help:
 	@echo "make test-fast  the tests that take seconds        (PYTEST_ARGS, JOBS)"
 	@echo "make build      build and execute chapters         (CHAPTERS=\"00 01\"; all by default)"
 	@echo "make bundle     the zip that students get, in dist/   (BUNDLE_ARGS)"
+	@echo "make site       the course as a static book, in build/site  (SOLUTIONS=leave-out or fold)"
 	@echo "make grade      grade what was handed in           (SUBMITTED, JOBS, CHAPTERS, GRADE_ARGS)"
 	@echo "make bench      run the benchmarks in bench/"
 	@echo "make reproduce  run the slides' claims, write docs/reproduction.md  (CLAIM=\"gd-0.5 ...\")"
@@ -52,7 +54,7 @@ test: $(VENV)/.dev lint
 	$(BIN)/python -m pytest -m "($(SLOW)) and not beside and not extended" \
 	    --durations=20 $(PYTEST_ARGS)
 
-test-all: test
+test-all: test $(VENV)/.site
 	$(BIN)/python -m pytest -m extended --durations=20 $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.dev
@@ -68,6 +70,9 @@ build: $(VENV)/.course
 
 bundle: $(VENV)/.dev
 	$(BIN)/flatlab bundle $(BUNDLE_ARGS)
+
+site: $(VENV)/.site
+	$(BIN)/python docs/site/make_site.py --solutions $(SOLUTIONS)
 
 grade: $(VENV)/.course
 	$(BIN)/flatlab grade $(SUBMITTED) -j $(JOBS) $(addprefix --chapter ,$(CHAPTERS)) $(GRADE_ARGS)
@@ -91,6 +96,10 @@ $(VENV)/.course: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) install -q -c constraints.txt -e ".[course,dev]"
+	@touch $@ $(VENV)/.course
+
+$(VENV)/.site: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install -q -c constraints.txt -e ".[course,site]"
 	@touch $@ $(VENV)/.course
 
 $(BIN)/python:

@@ -1,26 +1,16 @@
 """Chromium, a JupyterLab and notebooks for the tests of the student's path."""
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from chromium import chromium
 from lab import Notebook
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 from server import Server, serve
 
-CHROMIUM = ("chromium", "google-chrome", "chromium-browser")
 PATIENCE_MS = 60_000  # for one click or one change of the page, on two busy cores
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 # JupyterLab's own noise: (piece of the message or its address, why it is none of ours).
 NOISE: tuple[tuple[str, str], ...] = ()
 
@@ -28,13 +18,8 @@ NOISE: tuple[tuple[str, str], ...] = ()
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Headless Chromium. Ends with the module: its event loop would be in other tests' way."""
-    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if program is None:
-        pytest.skip(f"none of {', '.join(CHROMIUM)} is installed: apt-get install chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=QUIET)
-        yield chromium
-        chromium.close()
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,12 @@ def direct(project) -> list[Requirement]:
 
 
 @pytest.fixture(scope="module")
+def for_the_site(project) -> list[Requirement]:
+    """What `make site` asks for besides."""
+    return [Requirement(text) for text in project["optional-dependencies"]["site"]]
+
+
+@pytest.fixture(scope="module")
 def constraints(repository) -> list[Requirement]:
     lines = (repository / "constraints.txt").read_text(encoding="utf-8").splitlines()
     return [Requirement(line) for line in lines if line and not line.startswith("#")]
@@ -60,7 +66,9 @@ def test_environment_yml_equals_pyproject(repository, project):
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_constraints_name_one_tested_version_of_each_direct_dependency(direct, constraints, python):
+def test_constraints_name_one_tested_version_of_each_direct_dependency(
+    direct, for_the_site, constraints, python
+):
     environment = {
         **default_environment(),
         "python_version": python,
@@ -71,7 +79,7 @@ def test_constraints_name_one_tested_version_of_each_direct_dependency(direct, c
         if pin.marker is None or pin.marker.evaluate(environment):
             assert normalized(pin.name) not in pins, f"{pin.name} has two versions on {python}"
             pins[normalized(pin.name)] = pin
-    for requirement in direct:
+    for requirement in direct + for_the_site:
         if requirement.marker is not None and not requirement.marker.evaluate(environment):
             continue
         assert normalized(requirement.name) in pins, f"{requirement.name} is not in constraints.txt"
