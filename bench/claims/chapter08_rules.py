@@ -20,7 +20,9 @@ def worst_rise(values: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def listed(columns: Mapping[str, np.ndarray]) -> str:
-    return ", ".join(f"{values.mean():.3g} ({name})" for name, values in columns.items())
+    """Medians, since a peak in one seed can be a thousand times that of another."""
+    text = ", ".join(f"{np.median(values):.3g} ({name})" for name, values in columns.items())
+    return f"medians {text}"
 
 
 def pair(first: np.ndarray, second: np.ndarray) -> str:
@@ -46,7 +48,7 @@ def peak(n: int, found: Found) -> list[Point]:
     points = []
     for name, run in found.items():
         points += [
-            rules.below(f"{name}: highest test risk {run['peak'].mean():.3g} at N = {rules.mean_sd(run['peak_at'])}; distance from n, %", 100 * abs(run["peak_at"] / n - 1), NEAR),
+            rules.below(f"{name}: highest test risk {np.median(run['peak']):.3g} (median) at N = {rules.mean_sd(run['peak_at'])}; distance from n, %", 100 * abs(run["peak_at"] / n - 1), NEAR),
             rules.below(f"highest test error {run['error_peak_percent'].mean():.3g} % at N = {rules.mean_sd(run['error_peak_at'])}; the same", 100 * abs(run["error_peak_at"] / n - 1), NEAR),
         ]  # fmt: skip
     return points
@@ -56,7 +58,7 @@ def zero_risk(n: int, found: Found) -> list[Point]:
     points = []
     for name, run in found.items():
         points += [
-            rules.below(f"{name}: highest training risk from N = n on", run["most_train_beyond"], 1e-8),
+            rules.below(f"{name}: interpolates from N = {rules.mean_sd(run['threshold'])} on; highest training risk from N = n on", run["most_train_beyond"], 1e-8),
             rules.above("lowest below n", run["least_train_below"], 1e-8),
         ]  # fmt: skip
     return points
