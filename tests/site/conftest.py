@@ -1,7 +1,6 @@
-"""Puts the site's modules on the import path, and the search for leaks."""
+"""Puts the site's modules on the import path."""
 
 import sys
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parents[1]
-sys.path += [str(TESTS.parent / "docs" / "site"), str(TESTS / "notebooks")]
+sys.path.append(str(Path(__file__).resolve().parents[2] / "docs" / "site"))
