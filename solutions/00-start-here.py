@@ -190,7 +190,8 @@ if ready(gradient_step):
 # 1. Save, then press **Validate** in the toolbar of JupyterLab (nbgrader's extension). It runs
 #    the whole notebook from the top in a fresh kernel, at `quick` scale, and lists the checks that
 #    fail and the open questions without an answer.
-#    Without the extension (Colab, VS Code): restart the kernel, run all cells, and look at the checks.
+#    Without the extension, `flatlab check 00` in a terminal does the same; in Colab,
+#    `import flatlab; flatlab.student.check()` in a cell of your own at the end.
 # 2. Hand in the `.ipynb` file itself, in the way your course says.
 #
 # **What the grader sees.** Your notebook runs again at `quick` scale. A check cell earns its points

@@ -61,8 +61,10 @@ def report(
 def _open(notebook: str | Path | None) -> tuple[str, Path, object]:
     """Name, folder and content of the notebook."""
     if notebook is not None:
-        path = locate(str(notebook), Path.cwd())
-        return str(path), path.resolve().parent, read(path)
+        here = Path.cwd()
+        path = locate(str(notebook), here)
+        name = path.relative_to(here) if path.is_relative_to(here) else path
+        return str(name), path.resolve().parent, read(path)
     if "google.colab" not in sys.modules:
         raise Unusable('Say which notebook: a chapter, such as "01", or a path.')
     from google.colab import _message
