@@ -11,7 +11,7 @@ import re
 
 LEAVE_OUT, FOLD = "leave-out", "fold"
 FOLDED = {"solution": "the solution", "check": "the hidden tests"}  # what a code cell's fold holds
-_MARKER = re.compile(r"^\s*### (?:BEGIN|END) (?:SOLUTION|HIDDEN TESTS)\s*\n?", re.MULTILINE)
+_MARKER = re.compile(r"^[ \t]*### (?:BEGIN|END) (?:SOLUTION|HIDDEN TESTS)[ \t]*\n?", re.MULTILINE)
 
 
 def page(solution: dict, release: dict, name: str, solutions: str = LEAVE_OUT) -> dict:

@@ -40,20 +40,24 @@ class Page(HTMLParser):
         self.words.append(data)
 
 
-@pytest.fixture(scope="module")
-def site(repository, tmp_path_factory) -> Path:
-    """The site as `make site` builds it, without solutions. Sphinx's warnings fail it."""
+def make_site(repository: Path, out: Path, *options: str) -> Path:
+    """The site as `make site` builds it, at ``out``. Sphinx's warnings fail the test."""
     for module in ("sphinx", "myst_nb"):
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"{module} is not installed: pip install -e '.[site]'")
-    out = tmp_path_factory.mktemp("site") / "html"
     done = subprocess.run(
-        [sys.executable, repository / "docs" / "site" / "make_site.py", "--out", out],
+        [sys.executable, repository / "docs" / "site" / "make_site.py", "--out", out, *options],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     assert done.stderr == ""
     return out
+
+
+@pytest.fixture(scope="module")
+def site(repository, tmp_path_factory) -> Path:
+    """The site that leaves solutions out."""
+    return make_site(repository, tmp_path_factory.mktemp("site") / "html")
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +187,15 @@ def test_the_search_finds_a_chapter_from_files(site, tab):
     found.first.wait_for()
     assert any("sharp-and-flat" in link.get_attribute("href") for link in found.all())
     assert tab.complaints == []
+
+
+def test_solutions_unfold(repository, tmp_path, tab):
+    folded = make_site(repository, tmp_path / "html", "--solutions", "fold")
+    open_page(tab, folded / "notebooks" / "00-start-here" / "00-start-here.html")
+    solution = tab.get_by_text("return w - learning_rate * gradient")
+    assert not solution.is_visible()
+    tab.get_by_text("Show the solution").click()
+    assert solution.is_visible()
 
 
 SEEN = (
