@@ -214,8 +214,7 @@ def test_check_runs_the_notebook_and_leaves_the_file(course, monkeypatch):
             assert "\n2 of 2 done." in result.output
 
 
-@pytest.mark.slow
-@pytest.mark.beside
+@pytest.mark.extended
 def test_a_cell_without_end_and_a_dead_kernel_are_told(course, monkeypatch):
     monkeypatch.setattr(checking, "TIMEOUT", 20)
     path = course / "notebooks" / "00-start-here" / "00-start-here.ipynb"
