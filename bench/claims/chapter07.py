@@ -54,6 +54,7 @@ MAIN = {"λ = 0.05": progress()}
 BOTH = {**MAIN, "no decay": progress(0)}
 ATTENTION = {"transformer": attention()}
 CONTROLS = {"25 % of the table": attention(fraction=0.25), "no decay": attention(decay=0)}
+WALKS = {**BOTH, "batches of 48": progress(batch_size=48)}
 NETWORKS = {"quadratic": progress(), **ATTENTION}
 CLAIMS = (
     Claim(
@@ -72,11 +73,11 @@ CLAIMS = (
     Claim(
         "grok-random-walk", SLIDE,
         "After achieving zero train loss the weights continue evolving in a kind of random walk manner.", NO,
-        {**BOTH, "batches of 48": progress(batch_size=48)}, judge.random_walk,
+        WALKS, judge.random_walk,
         note="In many dimensions the moves of a random walk have a mean cosine of 0, and a path of √n distances. The slides' walk is SGD's: so batches of 48, too.",
     ),
     Claim(
-        "grok-wider", SLIDE, "They slowly drift to a wider minimum: the quadratic network.", NO, BOTH, judge.wider,
+        "grok-wider", SLIDE, "They slowly drift to a wider minimum: the quadratic network.", NO, WALKS, judge.wider,
         note="Without decay the rule may not come within 2000 steps: the end stands for it then.",
     ),
     Claim(

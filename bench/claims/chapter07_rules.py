@@ -179,7 +179,7 @@ def halved(share: Mapping[str, float], found: Found) -> list[Point]:
 
 def norm_falls(found: Found) -> list[Point]:
     return [
-        rules.below(f"{name}: |w|, rule over fit", quotient(run, "weight_norm", "fit", "rule"), FALLEN)
+        rules.below(f"{name}: |w|, rule over zero training loss", quotient(run, "weight_norm", "zero", "rule"), FALLEN)
         for name, run in found.items()
     ]  # fmt: skip
 
