@@ -57,8 +57,8 @@ def build_chapter(layout: Layout, name: str, run: bool = True) -> list[Path]:
     if len(text.encode()) > MAX_BYTES:
         size = len(text.encode()) / 1e6
         raise Refused([f"{name}: the executed notebook has {size:.2f} MB; 1.5 MB is the limit."])
-    _write(layout.solution(name), text)
-    _write(layout.release(name), release)
+    write(layout.solution(name), text)
+    write(layout.release(name), release)
     return [layout.solution(name), layout.release(name)]
 
 
@@ -160,7 +160,7 @@ def _first_difference(found: str, wanted: str) -> str:
     return "one is longer than the other"
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Replace the file at ``path`` in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".new")

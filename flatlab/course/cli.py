@@ -51,6 +51,60 @@ def build(chapters: tuple[str, ...], check: bool, no_execute: bool) -> None:
     sys.exit(bool(problems))
 
 
+_COURSE = click.option(
+    "--course",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="What is handed out [the checkout's course.toml, where it has one].",
+)
+
+
+@main.command()
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder for the students' notebooks: OUT/NN-name/NN-name.ipynb.",
+)
+@_COURSE
+def release(out: Path, course: Path | None) -> None:
+    """Write the notebooks that students get: what course.toml says, or all as they are."""
+    from flatlab.course.handout import handed_out
+    from flatlab.course.handout import release as write
+    from flatlab.course.layout import Layout, Refused
+
+    problems = []
+    try:
+        with handed_out(Layout.find(), course) as chosen:
+            paths = write(chosen, out)
+            click.echo("\n".join([*filter(None, [chosen.text]), *(f"wrote {p}" for p in paths)]))
+    except Refused as refused:
+        problems = refused.problems
+    for problem in problems:
+        click.echo(problem, err=True)
+    sys.exit(bool(problems))
+
+
+@main.command()
+@click.option("--chapter", "chapters", multiple=True, metavar="NAME", help="Only this; repeatable.")
+@click.option("-j", "--jobs", type=click.IntRange(1), help="At a time; as many as there are cores.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="New folder that keeps the class and its results [a temporary one].",
+)
+@click.option("--no-sandbox", is_flag=True, help="Run submissions as you, under limits alone.")
+@_COURSE
+def rehearse(jobs: int | None, **given) -> None:
+    """Hand in for a made-up class, grade it, and say whether all came out as it should."""
+    from flatlab.course.rehearse import rehearse
+
+    problems = rehearse(echo=click.echo, jobs=jobs or _cores(), **given)
+    for problem in problems:
+        click.echo(problem, err=True)
+    sys.exit(bool(problems))
+
+
 @main.command()
 @click.option(
     "--out",
@@ -102,6 +156,7 @@ def bundle(out: Path, notebooks: Path | None) -> None:
     help="Also a table that the learning platform imports.",
 )
 @click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Such as memory=2048.")
+@_COURSE
 def grade(submitted: Path, jobs: int | None, limits: tuple[str, ...], **given) -> None:
     """Grade what is in SUBMITTED: a folder, a learning platform's zip, or one notebook."""
     from flatlab.course.batch.many import Way
@@ -121,6 +176,7 @@ def grade(submitted: Path, jobs: int | None, limits: tuple[str, ...], **given) -
         given["platform"] or "",
         chosen,
         way,
+        given["course"],
     )
     problems = run(options, click.echo)
     for problem in problems:

@@ -22,9 +22,13 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class Layout:
-    """The folders of a course checkout, below ``root``."""
+    """The folders of a course checkout, below ``root``.
+
+    ``checkout``: where ``root`` is a folder that was made from one (see ``handout``), that one.
+    """
 
     root: Path
+    checkout: Path | None = None
 
     @classmethod
     def find(cls, start: Path | None = None) -> Layout:
@@ -78,7 +82,7 @@ class Layout:
 
     def cases(self, chapter: str) -> Path:
         """The misconceptions and alternatives of the chapter's exercises."""
-        return self.root / "tests" / "grading" / "cases" / f"{chapter}.py"
+        return (self.checkout or self.root) / "tests" / "grading" / "cases" / f"{chapter}.py"
 
     def repository(self) -> str:
         """The repository's address from pyproject's ``[tool.flatlab]``; empty where none is set.

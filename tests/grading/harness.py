@@ -9,7 +9,6 @@ own, because autograding is serial and the gradebook takes one writer.
 
 from __future__ import annotations
 
-import copy
 import os
 import re
 import subprocess
@@ -23,6 +22,7 @@ from nbgrader.api import Gradebook
 
 from flatlab.course.execute import dumps
 from flatlab.course.layout import Layout
+from flatlab.course.rehearse import transplant
 from flatlab.course.source import Cell, read_cases, read_chapter
 
 PROCESSES = 2
@@ -88,16 +88,6 @@ def submissions(layout: Layout, chapter: str) -> dict[str, str]:
     for case in cases(layout, chapter):
         answers.setdefault(case.student, {})[case.exercise] = case.text
     return {student: dumps(transplant(release, given)) for student, given in answers.items()}
-
-
-def transplant(release: nbformat.NotebookNode, answers: dict[str, str]) -> nbformat.NotebookNode:
-    """A copy of ``release`` whose exercise cells hold ``answers``, markers kept."""
-    notebook = copy.deepcopy(release)
-    cells = {cell.metadata.get("nbgrader", {}).get("grade_id"): cell for cell in notebook.cells}
-    for name, text in answers.items():
-        marker = cells[name].source.split("\n")[0]
-        cells[name].source = f"{marker}\n{text}"
-    return notebook
 
 
 def grade(layout: Layout, chapter: str, folder: Path) -> Graded:

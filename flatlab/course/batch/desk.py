@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class Desk:
     kit: Kit
     release: str  # the student's notebook, as text
     source: str  # solutions/NN-name.py: stays with the grader, never in a sandbox
+    due: datetime | None = None  # with its zone; for the gradebook alone
 
     def digest(self, data: bytes, limits: Limits, sandbox: bool, seed: int | None) -> str:
         """sha256 of all that the result for a submission of these bytes depends on."""

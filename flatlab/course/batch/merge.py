@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timezone
 from pathlib import Path
 
 from nbgrader.api import (
@@ -96,6 +97,9 @@ def _write_chapter(book: Gradebook, desk: Desk) -> None:
             pattern = made.find_notebook(desk.chapter, desk.chapter)
             notebook = _notebook(book, desk.chapter)
             notebook.kernelspec = pattern.kernelspec
+            if desk.due:  # nbgrader keeps UTC without a zone
+                due = desk.due.astimezone(timezone.utc).replace(tzinfo=None)
+                notebook.assignment.duedate = due
             for kind, where, fields in (*_KINDS, (SourceCell, "source_cells", _SOURCE)):
                 _write_cells(book, notebook, pattern, kind, where, fields)
             book.db.commit()

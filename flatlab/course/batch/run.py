@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timezone
 from importlib.util import find_spec
 from pathlib import Path
 
+from nbgrader.utils import parse_utc
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from tqdm import tqdm
@@ -18,6 +20,7 @@ from flatlab.course.batch.journal import Busy, Journal, write
 from flatlab.course.batch.many import Way, grade_all
 from flatlab.course.batch.merge import Merged, by_hand, merge
 from flatlab.course.grading import GradingRefused, Limits, available
+from flatlab.course.handout import Course, handed_out
 from flatlab.course.layout import Layout, Refused
 from flatlab.course.rebuild import ArchiveRefused, Handed, collect
 
@@ -37,12 +40,14 @@ class Options:
     platform: str = ""
     limits: Limits = field(default_factory=Limits)
     way: Way = field(default_factory=Way)
+    course: Path | None = None  # course.toml; the checkout's own where it has one
 
 
 def run(options: Options, echo: Echo) -> list[str]:
     """Grade everything in ``options.submitted``; the problems, where it could not be done."""
     try:
-        _run(options, Layout.find(), echo)
+        with handed_out(Layout.find(), options.course) as course:
+            _run(options, course, echo)
     except Refused as refused:
         return refused.problems
     except (ArchiveRefused, Busy, GradingRefused, OSError) as error:
@@ -53,17 +58,22 @@ def run(options: Options, echo: Echo) -> list[str]:
     return []
 
 
-def _run(options: Options, layout: Layout, echo: Echo) -> None:
-    out = options.out
+def _run(options: Options, course: Course, echo: Echo) -> None:
+    out, layout = options.out, course.layout
     if options.sandbox and (reason := available()):
         raise GradingRefused(reason)
     if options.way.backend == "dask" and find_spec("distributed") is None:
         raise Refused(['Dask is not installed: pip install "flatlab[cluster]".'])
     isolated = "each submission in bubblewrap" if options.sandbox else "no sandbox: they run as you"
     echo(f"sandbox: {isolated}; limits: {_told(options.limits)}")
-    handed = _collect(options, layout, echo)
+    if course.text:
+        echo(course.text)
+    handed = [_timed(item, options, course) for item in _collect(options, layout, echo)]
     chapters = sorted({item.chapter for item in handed if item.chapter})
-    desks = {chapter: make_desk(layout, chapter) for chapter in chapters}
+    desks = {
+        chapter: replace(make_desk(layout, chapter), due=course.due(chapter))
+        for chapter in chapters
+    }
     address = options.gradebook or f"sqlite:///{out.resolve() / 'gradebook.db'}"
     with Journal(out).held() as journal:
         merge([], address, desks)  # what is wrong with the gradebook is said before the work
@@ -146,6 +156,18 @@ def _collect(options: Options, layout: Layout, echo: Echo) -> list[Handed]:
         count = sum(item.chapter == chapter for item in chosen)
         echo(f"{chapter or 'of no known chapter'}: {_count(count, 'submission')}")
     return chosen
+
+
+def _timed(item: Handed, options: Options, course: Course) -> Handed:
+    """``item`` marked late where nbgrader's timestamp.txt beside it says so."""
+    due, stamp = course.due(item.chapter), (options.submitted / item.path).parent / "timestamp.txt"
+    if due is None or item.platform != "nbgrader" or not stamp.is_file():
+        return item
+    try:
+        at = parse_utc(stamp.read_text(encoding="utf-8").strip()).replace(tzinfo=timezone.utc)
+    except ValueError as error:
+        raise Refused([f"{stamp} holds no date and time: {error}."]) from error
+    return replace(item, late=at > due)
 
 
 def _count(number: int, what: str) -> str:

@@ -58,7 +58,9 @@ def make_kit(layout: Layout, chapter: str) -> Kit:
         points, by_hand = _graded(book)
         tests = {name: text for name, text in _sources(book).items() if name in points}
         tests = {name: text for name, text in tests.items() if name not in by_hand}
-        return Kit(chapter, book.read_bytes(), points, by_hand, tests, str(layout.root))
+        return Kit(
+            chapter, book.read_bytes(), points, by_hand, tests, str(layout.checkout or layout.root)
+        )
 
 
 def _generate(root: Path, chapter: str) -> None:
