@@ -13,6 +13,7 @@ COVERS = {  # chapter -> the cell whose figure it shows
     "04-heavy-tails": "experiment-settings-and-controls",
     "05-sharpness-aware": "experiment-five-ways",
     "06-mode-connectivity": "experiment-three-planes",
+    "07-grokking": "experiment-circuits",
     "08-double-descent": "experiment-double-descent",
 }
 

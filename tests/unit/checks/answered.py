@@ -39,15 +39,10 @@ def apart(right: object, mistakes: list[tuple[object, str]], tolerance: float = 
 
 
 class Answered:
-    """The chapter ``name`` with its cases, and those of ``more-NAME.py`` that run here alone.
-
-    A chapter without a source yet is read from its exercises in solutions/parts.
-    """
+    """The chapter ``name`` with its cases, and those of ``more-NAME.py`` that run here alone."""
 
     def __init__(self, name: str) -> None:
-        source = ROOT / "solutions" / f"{name}.py"
-        parts = ROOT / "solutions" / "parts" / f"{name[:2]}-exercises.py"
-        self.path = source if source.is_file() else parts
+        self.path = ROOT / "solutions" / f"{name}.py"
         self.chapter = read_chapter(self.path)
         self.cases = [read_cases(path) for path in sorted(FOLDER.glob(f"*{name}.py"))]
         self.solutions = {cell.name: cell.text for cell in self.chapter.of("exercise")}
@@ -97,9 +92,8 @@ class Answered:
 
     def problems(self) -> list:
         """What is wrong with the cases' and the chapter's form; empty where nothing is."""
-        finished = "parts" not in self.path.parts
         found = [p for cases in self.cases for p in cases.problems]
-        found += self.chapter.problems if finished else ()
+        found += self.chapter.problems
         if {cell.name for cell in self.cases[0].of("misconception")} != set(self.solutions):
             found.append("not every exercise has misconceptions")
         if set(self.solutions) != set(self.checks):
