@@ -37,7 +37,7 @@ help:
 	@echo "make grade      grade what was handed in           (SUBMITTED, JOBS, CHAPTERS, GRADE_ARGS)"
 	@echo "make bench      run the benchmarks in bench/"
 	@echo "make reproduce  run the slides' claims, write docs/reproduction.md  (CLAIM=\"gd-0.5 ...\")"
-	@echo "make lint       ruff: check and format"
+	@echo "make lint       ruff: check and format; mypy: the package's type hints"
 	@echo "make clean      remove caches and build folders; .venv stays"
 
 lab: $(VENV)/.course
@@ -63,6 +63,7 @@ test-fast: $(VENV)/.dev
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 build: $(VENV)/.course
 	$(BIN)/flatlab build $(CHAPTERS)
@@ -78,14 +79,14 @@ grade: $(VENV)/.course
 	$(BIN)/flatlab grade $(SUBMITTED) -j $(JOBS) $(addprefix --chapter ,$(CHAPTERS)) $(GRADE_ARGS)
 
 bench: $(VENV)/.dev
-	@for script in $(filter-out bench/reproduce.py,$(wildcard bench/*.py)); do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+	@for script in $(filter-out bench/reproduce.py bench/versions.py,$(wildcard bench/*.py)); do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
 # Runs what is not on file in bench/results/ledger/; all of it takes hours on 2 cores.
 reproduce: $(VENV)/.dev
 	$(BIN)/python bench/reproduce.py $(CLAIM)
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -path ./$(VENV) -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d \
 	    -exec rm -rf {} +
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,10 +31,11 @@ class Batches:
     ) -> None:
         self.n, self.generators, self.device = n, list(generators), device
         self.scheduled = callable(size)
-        self.size = size if self.scheduled else n if size is None else size
+        self.size: Any = size if self.scheduled else n if size is None else size
         if not self.scheduled:
             checked_count("batch_size", self.size, n)
-        self.begin, self.order = n, None
+        self.begin = n
+        self.order: Tensor | None = None
         self.seen = [0]  # samples that a run has seen after 0, 1, ... batches of a schedule
 
     @property

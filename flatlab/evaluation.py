@@ -7,6 +7,7 @@ by their sizes here and nowhere averaged as batches.
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -111,7 +112,7 @@ def as_tensors(data: Batch | Iterable[Batch], model: nn.Module) -> Batch:
     return X.to(parameters[0].device), y.to(parameters[0].device)
 
 
-def _joined(data: object) -> Batch:
+def _joined(data: Any) -> Batch:
     if _is_batch(data):
         return tuple(data)
     wanted = "data must be a pair of tensors (X, y) or an iterable of such pairs"

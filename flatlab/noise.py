@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,7 +63,7 @@ def langevin_step(
             f"theta has shape {tuple(theta.shape)} and grad {tuple(grad.shape)}: they must be the same"
         )
     generator = seeded(generator)
-    draw = {"generator": generator, "device": generator.device, "dtype": theta.dtype}
+    draw: Any = {"generator": generator, "device": generator.device, "dtype": theta.dtype}
     noise = torch.randn(theta.shape, **draw).to(theta.device)
     return theta - learning_rate * grad + learning_rate / math.sqrt(batch_size) * sigma * noise
 

@@ -31,7 +31,7 @@ COLORS = {
 }
 # Color is never alone: the n-th curve has its own dashes too.
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
-_STYLE = {
+_STYLE: Any = {
     "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,

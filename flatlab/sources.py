@@ -127,8 +127,8 @@ def _cifar10(root: Path) -> Source:
 
     folder, archive = root / CIFAR10.base_folder, root / "cifar10" / "cifar10-jpg.tar.gz"
     if not folder.exists() and archive.exists():
-        parts = open_archive(archive, CLASSES["cifar10"])
-        return Source(*(Split(*part) for part in parts), CLASSES["cifar10"])
+        train, test = open_archive(archive, CLASSES["cifar10"])
+        return Source(Split(*train), Split(*test), CLASSES["cifar10"])
     meta = [(CIFAR10.meta["filename"], CIFAR10.meta["md5"])]
     for filename, md5 in [*CIFAR10.train_list, *CIFAR10.test_list, *meta]:
         if not (folder / filename).exists():

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -149,7 +150,7 @@ class _Run:
     loss_fn: LossFn
     train: Batch
     test: Batch | None
-    scheduler: LRScheduler | None
+    scheduler: Any  # ReduceLROnPlateau's step takes a loss
     metrics: Mapping[str, Callable[[nn.Module], float]]
     callbacks: Sequence[Callable[[TrainingState], None]]
     stop_loss: float
@@ -253,7 +254,7 @@ class _Run:
             def closure() -> Tensor:
                 return known.pop() if known else self.differentiate(*batch)[1]
 
-            self.optimizer.step(closure)
+            self.optimizer.step(closure)  # type: ignore[arg-type]  # LBFGS takes a loss's tensor
         else:
             self.optimizer.step()
         if self.scheduler is not None and not self.plateau:

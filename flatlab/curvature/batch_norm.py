@@ -45,7 +45,7 @@ def reestimate_batch_norm(
             model(part)
 
 
-def batch_norm_layers(model: nn.Module) -> list[nn.Module]:
+def batch_norm_layers(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
     """The batch-norm layers of `model` that keep running statistics."""
     kind = nn.modules.batchnorm._BatchNorm
     return [m for m in model.modules() if isinstance(m, kind) and m.running_mean is not None]

@@ -104,7 +104,7 @@ def _normal_blocks(model: nn.Module, generator: torch.Generator | None) -> list[
     if not parameters:
         raise ValueError("the model has no parameters that require grad: there is no direction")
     generator = seeded(generator, parameters[0].device)
-    draw = {"device": generator.device, "generator": generator}
+    draw: Any = {"device": generator.device, "generator": generator}
     return [torch.randn(p.shape, dtype=p.dtype, **draw).to(p.device) for p in parameters]
 
 

@@ -7,9 +7,10 @@ over memory.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from flatlab.curvature.sample_directions import SampleDirections
 
@@ -28,7 +29,7 @@ class Layer:
     `has_weight` and `has_bias` say which parameters take part; the others are constants.
     """
 
-    def __init__(self, module: nn.Module, x: Tensor, has_weight: bool, has_bias: bool):
+    def __init__(self, module: Any, x: Tensor, has_weight: bool, has_bias: bool):
         self.module, self.has_weight, self.has_bias = module, has_weight, has_bias
         self.inlet = self.inlet_of(x)  # a, attached to what came before it
         self.a = self.inlet.detach()

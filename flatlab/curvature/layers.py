@@ -12,6 +12,8 @@ sample. Results are added into what is there already wherever that saves a pass 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -91,10 +93,11 @@ class LinearLayer(Layer):
 
     def per_sample(self, tangent: Tangent) -> SampleDirections:
         n = len(self.a)
-        views = [t.reshape(n, -1, t.shape[-1]) for t in (self.a, self.delta, tangent.gradient)]
-        slope = None if tangent.input is None else tangent.input.reshape(views[0].shape)
-        inner = on_positions(*views, slope, self.has_weight, self.has_bias)
-        return Viewed(inner, self.delta.shape, views[0].shape)
+        parts = (self.a, self.delta, tangent.gradient)
+        a, delta, gradient = (t.reshape(n, -1, t.shape[-1]) for t in parts)
+        slope = None if tangent.input is None else tangent.input.reshape(a.shape)
+        inner = on_positions(a, delta, gradient, slope, self.has_weight, self.has_bias)
+        return Viewed(inner, self.delta.shape, a.shape)
 
 
 def rows(x: Tensor) -> Tensor:
@@ -117,7 +120,8 @@ class ConvLayer(Layer):
         self.geometry = (module.stride, padding, module.dilation)
 
     def apply(self, x: Tensor, W: Tensor, into: Tensor | None = None) -> Tensor:
-        z = F.conv2d(x, W, None, *self.geometry, self.module.groups)
+        stride, padding, dilation = self.geometry
+        z = F.conv2d(x, W, None, stride, padding, dilation, self.module.groups)
         return z if into is None else into.add_(z)
 
     def adjoint(self, d: Tensor, W: Tensor, into: Tensor | None = None) -> Tensor:
@@ -221,7 +225,7 @@ class NormLayer(Layer):
         return x.view(shape)
 
 
-def normalized(module: nn.Module, x: Tensor) -> Tensor:
+def normalized(module: Any, x: Tensor) -> Tensor:
     """A norm layer's output before its scale and shift."""
     if isinstance(module, nn.LayerNorm):
         return F.layer_norm(x, module.normalized_shape, None, None, module.eps)
@@ -238,12 +242,13 @@ def normalized(module: nn.Module, x: Tensor) -> Tensor:
     return F.batch_norm(x, mean, var, None, None, batch, 0.0, module.eps)
 
 
-def layer_kind(module: nn.Module) -> type[Layer] | None:
+def layer_kind(module: Any) -> type[Layer] | None:
     """The class that handles this module's parameters, None if there is none.
 
     A subclass with a forward pass of its own is another layer, and is not handled.
     """
-    for base, kind in [(nn.Linear, LinearLayer), (nn.Conv2d, ConvLayer)]:
+    kinds: list[Any] = [(nn.Linear, LinearLayer), (nn.Conv2d, ConvLayer)]
+    for base, kind in kinds:
         if isinstance(module, base) and type(module).forward is base.forward:
             if kind is ConvLayer and not _simple_padding(module):
                 return None

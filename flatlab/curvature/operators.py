@@ -123,7 +123,7 @@ class CurvatureOperator:
         """For rows (k, p), all at once through `torch.vmap`: what a GPU likes, and CPUs do not."""
         return self._mean(lambda graph: graph.batched_product(rows))
 
-    def _mean(self, value: Callable[[Graph], Tensor]) -> Tensor:
+    def _mean(self, value: Callable[[Any], Tensor]) -> Tensor:
         """(1/n) sum_b n_b value(b), as a running mean: nothing to scale where there is one b."""
         mean, n = None, 0
         with self.objective.undisturbed():
@@ -182,7 +182,8 @@ class Hessian(CurvatureOperator):
         super().__init__(model, loss_fn, data, parameters=parameters, memory=memory, blocks=blocks)
         self._architecture, self._may_fall_back = None, method == "auto"
         if method == "layers" or (method == "auto" and not self.batched):
-            with contextlib.suppress(UnsupportedLayerError if self._may_fall_back else ()):
+            falls_back = (UnsupportedLayerError,) if self._may_fall_back else ()
+            with contextlib.suppress(*falls_back):
                 self._architecture = Architecture(self.objective)
 
     def _build(self, X: Tensor, y: Any) -> Graph:

@@ -12,7 +12,7 @@ from flatlab.curvature.empirical_loss import require_finite
 from flatlab.curvature.tangents import LayeredBatch
 
 if TYPE_CHECKING:
-    from flatlab.curvature.operators import CurvatureOperator
+    from flatlab.curvature.operators import CurvatureOperator, Hessian
 
 Parts = Sequence[Tensor | None]  # one tensor a parameter, None for zeros
 
@@ -69,7 +69,7 @@ class AutogradHessian(Graph):
 class LayeredHessian(Graph):
     """The R-operator, layer by layer."""
 
-    def __init__(self, op: CurvatureOperator, X: Tensor, y: Any):
+    def __init__(self, op: Hessian, X: Tensor, y: Any):
         super().__init__(op)
         self.op, self.X, self.y = op, X, y
         self.batch = LayeredBatch(self.objective, op._architecture, X, y, per_sample=False)

@@ -12,7 +12,7 @@ second vector must agree.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ class Pullback:
         if mu is not None:
             self._recognize()
 
-    def push(self, z_dots: Mapping[int, Tensor | None], second: dict[int, Tensor]) -> Tensor | None:
+    def push(self, z_dots: Sequence[Tensor | None], second: dict[int, Tensor]) -> Tensor | None:
         """x' = sum_m (dG/dz_m) z'_m; the second-order parts are added to `second`."""
         dots = [z_dots[m] for m in self.cuts]
         if self.slope is not None:

@@ -17,6 +17,8 @@ from torch import Tensor
 class SampleDirections:
     """A direction U_i of the layer's weight and u_i of its bias for each sample i."""
 
+    a: Tensor  # the layer's input, (m, T, in), where they are on positions
+
     def forward(self) -> Tensor:
         """U_i a_i + u_i, shaped as the layer's output."""
         raise NotImplementedError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -96,7 +96,7 @@ class Selection:
         return projected
 
 
-def _resolve(entry: str, available: dict[str, Tensor]) -> tuple[list[str], set[int] | None]:
+def _resolve(entry: str, available: Mapping[str, Tensor]) -> tuple[list[str], set[int] | None]:
     match = _ROWS.fullmatch(entry)
     name = match["name"] if match else entry
     names = [n for n in available if n == name or (not match and n.startswith(name + "."))]

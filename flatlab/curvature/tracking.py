@@ -46,7 +46,7 @@ class track_sharpness:
         if share is not None and not 0 < share <= 1:
             raise ValueError(f"share is a fraction of the time, in (0, 1], or None: not {share}")
         self.loss_fn, self.data, self.every, self.k, self.share = loss_fn, data, every, k, share
-        self.settings = {"tol": tol, "max_iter": max_iter, "generator": generator}
+        self.settings: Any = {"tol": tol, "max_iter": max_iter, "generator": generator}
         self.steps: list[int] = []
         self.values: list[list[float]] = []
         self.residuals: list[list[float]] = []

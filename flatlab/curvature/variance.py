@@ -80,7 +80,9 @@ class HessianVariance(CurvatureOperator):
         shift = mean.neg_()
         return self._mean(lambda graph: graph.centered_product(v, shift))
 
-    def _build(self, X: Tensor, y: Any) -> LayeredVariance | MappedVariance:
+    def _build(  # type: ignore[override]  # its graphs are asked other things than a Hessian's
+        self, X: Tensor, y: Any
+    ) -> LayeredVariance | MappedVariance:
         for name, module in self.objective.model.named_modules():
             if uses_batch_statistics(module):
                 raise ValueError(
@@ -174,7 +176,8 @@ class MappedVariance:
         return vmap(grad(slope), in_dims=(None, 0, 0, dim))(self.weights, x, y, tuple(v))
 
     def _mean(self, chunk: Callable[[Tensor, Tensor], tuple[Tensor, ...]], like: Tensor) -> Tensor:
-        size, total = self.op.chunk_size, [0] * len(self.weights)
+        size = self.op.chunk_size
+        total: list[Any] = [0] * len(self.weights)
         for x, y in zip(self.X.split(size), self.y.split(size), strict=True):
             total = [t + part.sum(0) for t, part in zip(total, chunk(x, y), strict=True)]
         return self.op.selection.join([t / len(self.X) for t in total], like)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -41,8 +41,8 @@ class Alignment:
 class _Stage(NamedTuple):
     """A layer with weights, and the batch norm between it and the next one."""
 
-    layer: nn.Module
-    norms: list[nn.Module]
+    layer: Any  # Linear or a convolution
+    norms: list[Any]
 
 
 def align(
@@ -74,8 +74,10 @@ def align(
         passes += 1
     aligned = copy.deepcopy(second)
     _permute(_stages(aligned), matching.orders)
-    distances = [float((flatten(first) - flatten(w)).double().norm()) for w in (second, aligned)]
-    return Alignment(aligned, tuple(matching.orders), *distances, passes)
+    before, after = (
+        float((flatten(first) - flatten(w)).double().norm()) for w in (second, aligned)
+    )
+    return Alignment(aligned, tuple(matching.orders), before, after, passes)
 
 
 class _Matching:
@@ -175,7 +177,7 @@ def _stages(network: nn.Module) -> list[_Stage]:
     return stages
 
 
-def _leaves(network: nn.Module) -> Iterator[nn.Module]:
+def _leaves(network: Any) -> Iterator[nn.Module]:
     if type(network).forward is nn.Sequential.forward:
         for module in network:
             yield from _leaves(module)

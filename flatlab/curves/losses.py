@@ -111,7 +111,8 @@ class _Many:
     ) -> None:
         self.base, self.space, self.loss_fn = copy.deepcopy(network).eval(), Space(network), loss_fn
         self.X, self.y = as_tensors(data, network)
-        self.labels, self.parts = class_labels(self.y), ()
+        self.labels = class_labels(self.y)
+        self.parts: tuple[Tensor, ...] = ()
         if batch_norm_data is not None:
             checked_batch_norm(network)
             self.parts = even_parts(as_tensors(batch_norm_data, network)[0], BATCH)

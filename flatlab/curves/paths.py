@@ -35,6 +35,8 @@ class Curve(nn.Module):
     networks that differ in architecture, dtype, device or frozen parameters.
     """
 
+    ends: Tensor  # a buffer, (2, p)
+
     def __init__(self, first: nn.Module, second: nn.Module, bends: int) -> None:
         super().__init__()
         self.space = checked_alike([first, second])

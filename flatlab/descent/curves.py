@@ -15,6 +15,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -192,16 +193,16 @@ def _curve(
     counts: tuple[int, ...], penalties: tuple[float, ...], rows: list[tuple], threshold: int
 ) -> Curve:
     table = torch.tensor([row[:4] for row in rows], dtype=torch.float64)
-    parts = table.reshape(len(counts), len(penalties), 4).unbind(2)
+    train, test, wrong, norm = table.reshape(len(counts), len(penalties), 4).unbind(2)
     told = [row[4] for row in rows]
     step = len(penalties)
     singular = tuple(any(told[i : i + step]) for i in range(0, len(told), step))
-    return Curve(counts, penalties, *parts, singular, threshold)
+    return Curve(counts, penalties, train, test, wrong, norm, singular, threshold)
 
 
 def _checked(train: Data, test: Data) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """X, y (n, k), X_test, y_test (m, k), the targets in float64."""
-    found = []
+    found: Any = []
     for X, y in (train, test):
         if X.ndim < 2 or y.ndim not in (1, 2) or len(X) != len(y) or len(X) == 0:
             raise ValueError(

@@ -102,4 +102,7 @@ def phase_diagram(
         wait = patience if column == "test_accuracy" else 1
         found = [time_to_threshold(o.history, threshold, wait, column) for o in outcomes]
         times[column] = np.array([math.nan if t is None else t for t in found]).reshape(shape)
-    return PhaseDiagram(*axes.values(), times["train_accuracy"], times["test_accuracy"], steps)
+    return PhaseDiagram(
+        tuple(weight_decays), tuple(fractions), tuple(seeds), times["train_accuracy"], times["test_accuracy"],
+        steps,
+    )  # fmt: skip

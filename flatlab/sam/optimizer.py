@@ -118,7 +118,7 @@ class SAM(Optimizer):
         self._perturbation = Perturbation()
         self._link()
 
-    def step(
+    def step(  # type: ignore[override]  # the loss as a tensor
         self, closure: Callable[[], Tensor] | None = None, *, grad_scaler: GradScaler | None = None
     ) -> Tensor:
         """Both steps; returns what `closure` gave at w.

@@ -153,7 +153,8 @@ def _is_alone(w: Tensor, owners: Counter) -> bool:
 def _copy(pairs: list[tuple[Tensor, Tensor]]) -> None:
     """Into the first of each pair what the second holds."""
     if pairs:
-        torch._foreach_copy_(*map(list, zip(*pairs, strict=True)))
+        into, held = map(list, zip(*pairs, strict=True))
+        torch._foreach_copy_(into, held)
 
 
 def _move(moved: list[Moved], p: float) -> None:

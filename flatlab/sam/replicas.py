@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ def is_data_parallel(model: nn.Module | None) -> bool:
     return isinstance(model, nn.parallel.DistributedDataParallel)
 
 
-def gradients_stay_local(model: nn.Module | None) -> AbstractContextManager:
+def gradients_stay_local(model: Any) -> AbstractContextManager:
     """Inside, backward through a DistributedDataParallel model does not average gradients."""
     return model.no_sync() if is_data_parallel(model) else contextlib.nullcontext()
 

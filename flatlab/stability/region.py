@@ -40,27 +40,26 @@ def plot_stability_region(
     width, height = 1.25 * a_max, 1.25 * (s_max if s_max < math.inf else 2 * a_max)
     width = max(width, 1.1 * float(measured[:, 0].max()))
     height = max(height, 1.1 * float(measured[:, 1].max()))
-    if ax is None:
-        ax = plots.figure(width=5, height=4)[1]
+    drawn: Any = plots.figure(width=5, height=4)[1] if ax is None else ax
     top = min(s_max, height)
-    ax.fill_between([0, a_max], 0, top, color=plots.COLORS["sky"], alpha=0.25, linewidth=0)
-    ax.plot([a_max, a_max], [0, top], color=plots.COLORS["blue"], linestyle="--")
+    drawn.fill_between([0, a_max], 0, top, color=plots.COLORS["sky"], alpha=0.25, linewidth=0)
+    drawn.plot([a_max, a_max], [0, top], color=plots.COLORS["blue"], linestyle="--")
     if s_max < math.inf:
-        ax.plot([0, a_max], [s_max, s_max], color=plots.COLORS["blue"], linestyle="--")
+        drawn.plot([0, a_max], [s_max, s_max], color=plots.COLORS["blue"], linestyle="--")
         a = torch.linspace(0, a_max, 201, dtype=torch.float64)
         s = s_max * (1 - (1 - learning_rate * a) ** 2).clamp(min=0).sqrt()
-        ax.plot(a, s, color=plots.COLORS["blue"], linestyle="-", linewidth=1)
+        drawn.plot(a, s, color=plots.COLORS["blue"], linestyle="-", linewidth=1)
     markers = "osD^vP*X"
     for k, (name, group) in enumerate(groups.items()):
-        ax.plot(
+        drawn.plot(
             *group.T, marker=markers[k % len(markers)], linestyle="none", markersize=6,
             color=list(plots.COLORS.values())[(k + 1) % len(plots.COLORS)], label=name or None,
         )  # fmt: skip
-    ax.set(xlim=(0, width), ylim=(0, height), xlabel="sharpness a", ylabel="non-uniformity s")
-    ax.set_title(f"learning rate {learning_rate:g}, batch size {batch_size} of {n}", fontsize=10)
+    drawn.set(xlim=(0, width), ylim=(0, height), xlabel="sharpness a", ylabel="non-uniformity s")
+    drawn.set_title(f"learning rate {learning_rate:g}, batch size {batch_size} of {n}", fontsize=10)
     if any(groups):
-        ax.legend()
-    return ax
+        drawn.legend()
+    return drawn
 
 
 def _checked_points(name: str, group: Any) -> Tensor:

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -77,7 +78,7 @@ class Run:
     def optimizer_of(self, model: nn.Module) -> Optimizer:
         """The torch optimizer that makes this run's updates of ``model``."""
         trained = [p for p in model.parameters() if p.requires_grad]
-        rest = {
+        rest: Any = {
             "lr": self.learning_rate,
             "weight_decay": self.weight_decay,
             "fused": all(p.device.type in ("cpu", "cuda") for p in trained),

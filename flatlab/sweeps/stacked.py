@@ -25,8 +25,8 @@ class Stacked:
         """The runs' sets, all of one size; a tensor that is the same object in all is not copied."""
         columns = list(zip(*sets, strict=True))
         own = [any(tensor is not column[0] for tensor in column) for column in columns]
-        parts = [torch.stack(c) if o else c[0] for c, o in zip(columns, own, strict=True)]
-        return cls(*parts, *own)
+        X, y = (torch.stack(c) if o else c[0] for c, o in zip(columns, own, strict=True))
+        return cls(X, y, *own)
 
     def __len__(self) -> int:
         return self.X.shape[1] if self.own_X else len(self.X)
@@ -40,8 +40,8 @@ class Stacked:
         """Each run's samples at its row of ``index`` (runs, size); None stands for all of them."""
         if index is None:
             return self
-        pairs = ((self.X, self.own_X), (self.y, self.own_y))
-        return Stacked(*(_taken(tensor, own, index) for tensor, own in pairs), True, True)
+        X, y = _taken(self.X, self.own_X, index), _taken(self.y, self.own_y, index)
+        return Stacked(X, y, True, True)
 
     def part(self, rows: slice) -> Stacked:
         X = self.X[:, rows] if self.own_X else self.X[rows]

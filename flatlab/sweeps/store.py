@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,13 +70,13 @@ def write(folder: Path, name: str, outcome: Outcome) -> None:
         "last_finite_step": history.last_finite_step,
         "run": outcome.run.told(),
     }
-    arrays = {f"state.{k}": v.cpu().numpy() for k, v in outcome.state.items()}
-    text = np.frombuffer(json.dumps(record).encode(), dtype=np.uint8)
+    arrays: Any = {f"state.{k}": v.cpu().numpy() for k, v in outcome.state.items()}
+    arrays[_RECORD] = np.frombuffer(json.dumps(record).encode(), dtype=np.uint8)
     folder.mkdir(parents=True, exist_ok=True)
     handle, made = tempfile.mkstemp(dir=folder, prefix=f".{name}-", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **{_RECORD: text}, **arrays)
+            np.savez(file, **arrays)
         os.replace(made, folder / f"{name}.npz")
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

@@ -198,17 +198,18 @@ def _train(
     fine = [i for i in range(len(group)) if i not in outcomes]
     if fine:
         rules = job.rules(job.runs[0])
-        everything = (job.runs, models, data, generators)
-        given = [[items[i] for i in fine] for items in everything]
+        given = [(job.runs[i], models[i], data[i], generators[i]) for i in fine]
+        runs, networks, sets, draws = map(list, zip(*given, strict=True))
         together = job.engine == "lockstep" or (
             job.engine == "auto"
             and len(fine) > 1
             and lockstep.can_run(models[0])
             and is_faster(
-                lambda: _stack(job, *given[:3], [copied(g) for g in given[3]]), rules.steps
+                lambda: _stack(job, runs, networks, sets, [copied(g) for g in draws]), rules.steps
             )
         )
-        ends = (_together if together else _one_by_one)(job, rules, *given, tick)
+        go = _together if together else _one_by_one
+        ends = go(job, rules, runs, networks, sets, draws, tick)
         outcomes.update(zip(fine, ends, strict=True))
     return group, [outcomes[i] for i in range(len(group))]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,7 +46,7 @@ def matched_gaussian(noise: Tensor, generator: torch.Generator | None = None) ->
     """
     _check_matrix(noise)
     generator = seeded(generator)
-    draw = {"generator": generator, "device": generator.device, "dtype": noise.dtype}
+    draw: Any = {"generator": generator, "device": generator.device, "dtype": noise.dtype}
     normal = torch.randn(noise.shape, **draw)
     return normal.to(noise) * noise.square().mean(0).sqrt()
 
@@ -61,7 +62,7 @@ def correlated_gaussian(noise: Tensor, generator: torch.Generator | None = None)
     _check_matrix(noise)
     generator = seeded(generator)
     k = len(noise)
-    draw = {"generator": generator, "device": generator.device, "dtype": noise.dtype}
+    draw: Any = {"generator": generator, "device": generator.device, "dtype": noise.dtype}
     return (torch.randn(k, k, **draw) / math.sqrt(k)).to(noise) @ noise
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ def sample_stable(
     check_alpha(alpha)
     generator = seeded(generator)
     shape = (size,) if isinstance(size, int) else tuple(size)
-    draw = {"generator": generator, "dtype": torch.float64, "device": generator.device}
+    draw: Any = {"generator": generator, "dtype": torch.float64, "device": generator.device}
     v = math.pi * (torch.rand(shape, **draw) - 0.5)
     w = -torch.log1p(-torch.rand(shape, **draw))  # rand is below 1, so w is finite
     # rand may be 0: v at -pi/2, where cos is a rounding error, and w at 0. Keep both off.
