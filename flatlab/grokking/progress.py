@@ -105,20 +105,16 @@ def progress_measures(
     checked_count("probes", probes)
     train = table.data(train_rows)
 
-    def keys(model: Any) -> list[int]:
-        return (
-            key_frequencies(fourier_power(model.embedding)) if frequencies is None else frequencies
-        )
+    def of_the_waves(measure: Callable, rows: Tensor | None) -> Callable[[nn.Module], float]:
+        def value(model: Any) -> float:
+            chosen = frequencies
+            if chosen is None:
+                chosen = key_frequencies(fourier_power(model.embedding))
+            if not chosen:
+                return math.nan
+            return measure(_logits(model, table), table, chosen, rows, loss_fn)
 
-    def restricted(model: nn.Module) -> float:
-        chosen = keys(model)
-        logits = _logits(model, table)
-        return restricted_loss(logits, table, chosen, None, loss_fn) if chosen else math.nan
-
-    def excluded(model: nn.Module) -> float:
-        chosen = keys(model)
-        logits = _logits(model, table)
-        return excluded_loss(logits, table, chosen, train_rows, loss_fn) if chosen else math.nan
+        return value
 
     def sharpness(model: nn.Module) -> float:
         pairs = top_eigenpairs(Hessian(model, loss_fn, train), 1, tol=1e-2, max_iter=100)
@@ -133,7 +129,8 @@ def progress_measures(
         "column_participation": lambda model: participation(fourier_power(model.embedding, True)),
     }
     if table.operation in ("add", "subtract"):
-        measures |= {"restricted_loss": restricted, "excluded_loss": excluded}
+        measures["restricted_loss"] = of_the_waves(restricted_loss, None)
+        measures["excluded_loss"] = of_the_waves(excluded_loss, train_rows)
     if curvature:
         measures |= {"sharpness": sharpness, "trace": hessian_trace}
     return measures
