@@ -47,7 +47,7 @@ class Course:
         if not self.file:
             return ""
         graded = sum(len(c.exercises) + len(c.questions) for c in self.choices.values())
-        return f"{self.file}: chapters {', '.join(self.choices)}; {graded} graded questions"
+        return f"{self.file}: chapters {', '.join(self.choices)}; {graded} graded question{'s' * (graded != 1)}"
 
 
 @contextmanager

@@ -135,7 +135,7 @@ def test_the_checkouts_own_file_counts(tiny, tmp_path, monkeypatch):
         own.unlink()
     path = tmp_path / "out" / NAME / f"{NAME}.ipynb"
     assert done.exit_code == 0 and f"wrote {path}" in done.output, done.output
-    assert f"course.toml: chapters {NAME}; 1 graded question" in done.output
+    assert f"course.toml: chapters {NAME}; 1 graded question\n" in done.output
     assert graded(path) == {"check-gradient_step": 5}
 
 
