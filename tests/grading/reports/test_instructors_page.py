@@ -94,6 +94,7 @@ def rows() -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.beside
 def test_the_table_of_what_can_be_forged_is_the_codes():
     shown = re.search(r"<!-- trusted:.*?-->\n(.*?)\n<!-- end", PAGE, flags=re.DOTALL)[1]
     made = rows()

@@ -263,6 +263,7 @@ def test_compiled_models_train_alike():
 
 
 @pytest.mark.slow
+@pytest.mark.beside
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a compiler of C++")
 def test_models_compiled_to_machine_code_train_alike():
     torch.testing.assert_close(*compiled_trajectories("inductor", norm=False), rtol=1e-4, atol=1e-5)
