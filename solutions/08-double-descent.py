@@ -116,7 +116,7 @@ def around(samples, shares=SHARES):
 
 def risk(predictions, targets):
     """Mean squared error over samples and outputs."""
-    return float((torch.as_tensor(predictions) - targets).square().mean())
+    return float((predictions - targets).square().mean())
 
 
 def log_ticks(ax, which, ticks):
@@ -200,7 +200,8 @@ check.random_fourier_features.grade(random_fourier_features)
 def features_of(x, count):
     """Your features of the images x, the first `count` of those that were drawn."""
     frequencies = waves.directions[:, :count].double()
-    return random_fourier_features(x, frequencies, waves.phases[:count].double())
+    features = random_fourier_features(x, frequencies, waves.phases[:count].double())
+    return features.double()  # yours may be of another dtype
 
 
 # %% [markdown]
@@ -275,7 +276,7 @@ if ready(random_fourier_features, minimum_norm_fit):
     small = []  # (training risk, test risk) for each count
     for count in progress(small_counts, "fits"):
         phi, phi_test = features_of(X, count), features_of(test_images, count)
-        beta = torch.as_tensor(minimum_norm_fit(phi, y))
+        beta = minimum_norm_fit(phi, y).double()
         small.append((risk(phi @ beta, y), risk(phi_test @ beta, test_targets)))
     train_risks, test_risks = zip(*small)
     valley = small_counts[test_risks.index(min(test_risks))]
@@ -410,7 +411,7 @@ if ready(random_fourier_features, minimum_norm_fit, interpolation_threshold):
     best = min(below, key=lambda k: float(test_risk[k]))
     beyond, beyond_risks = around(n, (1.1, 1.5, 3)), []
     for count in beyond:  # your own fits
-        beta = torch.as_tensor(minimum_norm_fit(features_of(X, count), y))
+        beta = minimum_norm_fit(features_of(X, count), y).double()
         beyond_risks.append(risk(features_of(test_images, count) @ beta, test_targets))
     fig, (left, right) = plots.figure(columns=2, width=9.6, height=3.6)
     left.plot(counts, test_risk, label="test")
@@ -584,7 +585,7 @@ if ready(random_fourier_features, minimum_norm_fit, bias_variance):
     for count in progress(set_counts, "counts"):
         phi = features_of(images[: size * setting.sets], count)
         phi_test = features_of(test_images, count)
-        fits = [torch.as_tensor(minimum_norm_fit(phi[part], targets[part])) for part in sets]
+        fits = [minimum_norm_fit(phi[part], targets[part]).double() for part in sets]
         predictions = torch.stack([phi_test @ beta for beta in fits])
         parts.append([float(part) for part in bias_variance(predictions, test_targets)])
         values = [torch.linalg.svdvals(phi[part])[-1] for part in sets]
@@ -648,7 +649,7 @@ if ready(random_fourier_features, minimum_norm_fit):
     phi, phi_test = features_of(images, width), features_of(test_images, width)
     sample_risks = []
     for samples in progress(setting.sample_counts, "sizes"):
-        beta = torch.as_tensor(minimum_norm_fit(phi[:samples], one_hot(labels[:samples])))
+        beta = minimum_norm_fit(phi[:samples], one_hot(labels[:samples])).double()
         sample_risks.append(risk(phi_test @ beta, test_targets))
     fig, ax = plots.figure(width=6.4, height=3.2)
     ax.plot(setting.sample_counts, sample_risks, marker="o")
@@ -773,7 +774,7 @@ if ready(random_fourier_features, minimum_norm_fit, ridge_fit):
     for row, count in enumerate(progress(noisy_counts, "counts")):
         phi, phi_test = features_of(images[:few], count), features_of(test_images, count)
         for column, penalty in enumerate(penalties):
-            beta = torch.as_tensor(ridge_fit(phi, all_targets, penalty))
+            beta = ridge_fit(phi, all_targets, penalty).double()
             for place, part in enumerate((phi_test @ beta).split(10, dim=1)):
                 table[row, column, place] = risk(part, test_targets)
     fig, (left, right) = plots.figure(columns=2, width=9.6, height=3.6, sharey=True)
@@ -911,7 +912,7 @@ if ready(random_fourier_features, minimum_norm_fit, ridge_fit, optimal_ridge):
         phi, phi_test = features_of(images[:few], count), features_of(test_images, count)
         picked, _ = optimal_ridge(phi, noisy, choices)
         risks = [
-            risk(phi_test @ torch.as_tensor(ridge_fit(phi, noisy, float(penalty))), test_targets)
+            risk(phi_test @ ridge_fit(phi, noisy, float(penalty)).double(), test_targets)
             for penalty in choices
         ]
         at = int((choices - float(picked)).abs().argmin())
@@ -1209,7 +1210,7 @@ if ready(random_fourier_features, minimum_norm_fit, interpolation_threshold):
         phi = features_of(images[:few], count)
         values = torch.linalg.svdvals(phi)
         feature_sharpness.append(float(2 * values[0] ** 2 / (10 * few)))
-        beta = torch.as_tensor(minimum_norm_fit(phi, noisy_targets[2]))
+        beta = minimum_norm_fit(phi, noisy_targets[2]).double()
         feature_norms.append(float(beta.norm()))
         feature_risks.append(risk(features_of(test_images, count) @ beta, test_targets))
     net_sharpness, net_norms = [], []
