@@ -6,7 +6,6 @@ command ``flatlab`` then has what is there.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -16,7 +15,8 @@ import zipfile
 from pathlib import Path
 
 from flatlab.course import build
-from flatlab.course.layout import Layout, Refused
+from flatlab.course.handout import Course
+from flatlab.course.layout import Refused
 
 LEFT_OUT = "course"  # of flatlab, in the students' wheel
 _EDITABLE = "- -e ."  # environment.yml's last line, for a checkout
@@ -24,43 +24,33 @@ _WHEEL_HERE = "WHEEL"  # in docs/start.md
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file: the same course gives the same zip
 
 
-def bundle(layout: Layout, out: Path, notebooks: Path | None = None) -> Path:
-    """Write the zip to the folder ``out`` and return its path.
+def bundle(course: Course, out: Path) -> Path:
+    """Write the zip of what ``course`` hands out to the folder ``out`` and return its path.
 
-    ``notebooks`` is a folder of releases, NN-name/NN-name.ipynb each (default: the checkout's own,
-    which must be what the sources give). Raises ``Refused``, and writes nothing, for releases that
-    are missing, out of date, or hold a solution, a hidden test or outputs.
+    Raises ``Refused``, and writes nothing, for a chapter that is not built or out of date.
     """
-    if notebooks is None:
-        if problems := build.check(root=layout.root):
-            raise Refused(problems)
-        notebooks = layout.root / "notebooks"
-    releases = {p.stem: p for p in sorted(notebooks.glob("[0-9][0-9]-*/*.ipynb"))}
-    problems = [line for path in releases.values() for line in _not_a_release(path)]
-    if not releases:
-        problems = [f"{notebooks} holds no NN-name/NN-name.ipynb."]
-    if problems:
+    layout = course.layout
+    root = layout.checkout or layout.root
+    if problems := build.check(layout.chapters(), root):
         raise Refused(problems)
     with tempfile.TemporaryDirectory(prefix="flatlab-bundle-") as folder:
-        wheel = students_wheel(layout.root, Path(folder))
+        wheel = students_wheel(root, Path(folder))
         top = "-".join(wheel.name.split("-")[:2])  # flatlab-0.1.0
         files: dict[str, bytes] = {
-            "START.md": _text(layout.root / "docs" / "start.md", _WHEEL_HERE, wheel.name),
-            "environment.yml": _text(
-                layout.root / "environment.yml", _EDITABLE, f"- ./{wheel.name}"
-            ),
+            "START.md": _text(root / "docs" / "start.md", _WHEEL_HERE, wheel.name),
+            "environment.yml": _text(root / "environment.yml", _EDITABLE, f"- ./{wheel.name}"),
             wheel.name: wheel.read_bytes(),
         }
         for name in ("constraints.txt", "LICENSE", "LICENSE-text"):
-            files[name] = (layout.root / name).read_bytes()
-        for chapter, path in releases.items():
-            files[f"notebooks/{chapter}/{chapter}.ipynb"] = path.read_bytes()
+            files[name] = (root / name).read_bytes()
+        for chapter in layout.chapters():
+            files[f"notebooks/{chapter}/{chapter}.ipynb"] = layout.release(chapter).read_bytes()
         made = Path(folder) / f"{top}-students.zip"
         with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in sorted(files.items()):
-                archive.writestr(
-                    zipfile.ZipInfo(f"{top}/{name}", _EPOCH), data, zipfile.ZIP_DEFLATED
-                )
+                entry = zipfile.ZipInfo(f"{top}/{name}", _EPOCH)
+                entry.external_attr = 0o644 << 16
+                archive.writestr(entry, data, zipfile.ZIP_DEFLATED)
         out.mkdir(parents=True, exist_ok=True)
         return Path(shutil.move(made, out / made.name))
 
@@ -95,16 +85,6 @@ def students_wheel(root: Path, out: Path) -> Path:
     if done.returncode or len(made) != 1:
         raise Refused([f"The wheel could not be built: {(done.stdout + done.stderr)[-2000:]}"])
     return made[0]
-
-
-def _not_a_release(path: Path) -> list[str]:
-    """Why the notebook at ``path`` must not be handed out."""
-    text = path.read_text(encoding="utf-8")
-    if "### BEGIN SOLUTION" in text or "### BEGIN HIDDEN" in text:
-        return [f"{path} holds solutions or hidden tests: give the folder of the releases."]
-    if any(cell.get("outputs") for cell in json.loads(text)["cells"]):
-        return [f"{path} holds outputs: give the folder of the releases."]
-    return []
 
 
 def _text(path: Path, old: str, new: str) -> bytes:

@@ -113,22 +113,23 @@ def rehearse(jobs: int | None, **given) -> None:
     show_default=True,
     help="Folder for the zip.",
 )
-@click.option(
-    "--notebooks",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of the releases to hand out [notebooks].",
-)
-def bundle(out: Path, notebooks: Path | None) -> None:
-    """Write the zip that students get: releases, package, how to start."""
+@_COURSE
+def bundle(out: Path, course: Path | None) -> None:
+    """Write the zip that students get: releases as by course.toml, package, how to start."""
     from flatlab.course.bundle import bundle
+    from flatlab.course.handout import handed_out
     from flatlab.course.layout import Layout, Refused
 
+    problems = []
     try:
-        click.echo(f"wrote {bundle(Layout.find(), out, notebooks)}")
+        with handed_out(Layout.find(), course) as chosen:
+            path = bundle(chosen, out)
+            click.echo("\n".join([*filter(None, [chosen.text]), f"wrote {path}"]))
     except Refused as refused:
-        for problem in refused.problems:
-            click.echo(problem, err=True)
-        sys.exit(1)
+        problems = refused.problems
+    for problem in problems:
+        click.echo(problem, err=True)
+    sys.exit(bool(problems))
 
 
 @main.command()

@@ -17,8 +17,10 @@ from outside import environment, output
 from flatlab.course import build
 from flatlab.course.bundle import bundle
 from flatlab.course.cli import main
-from flatlab.course.layout import Layout, Refused
+from flatlab.course.handout import Course
+from flatlab.course.layout import Layout
 from flatlab.course.source import read_chapter, regions
+from flatlab.student.chapter import outline
 from flatlab.student.cli import main as students
 
 TOP = "flatlab-0.1.0"
@@ -32,7 +34,7 @@ FILES = (
     "pyproject.toml",
 )
 WHEEL = "flatlab-0.1.0-py3-none-any.whl"
-CHAPTERS = sorted(p.stem for p in (Path(__file__).parents[2] / "notebooks").glob("*/*.ipynb"))
+CHAPTERS = Layout(Path(__file__).parents[2]).chapters()
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,10 @@ def layout(repository) -> Layout:
 
 @pytest.fixture(scope="module")
 def packed(layout, tmp_path_factory) -> Path:
-    return bundle(layout, tmp_path_factory.mktemp("out"), layout.root / "notebooks")
+    """The zip of the whole course; that its releases are up to date is tested elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "check", lambda chapters, root: [])
+        return bundle(Course(layout), tmp_path_factory.mktemp("out"))
 
 
 @pytest.fixture(scope="module")
@@ -125,42 +130,43 @@ def test_the_page_and_the_environment_name_what_is_there(unpacked, repository):
     page = (folder / "START.md").read_text(encoding="utf-8")
     assert page.count(WHEEL) == 3
     assert "WHEEL" not in page.replace(WHEEL, "")
-    for path in re.findall(r"`(notebooks/[^`]+)`", page):
-        assert (folder / path).exists()
+    files = re.findall(r"(?:-f|-c) (\S+)", page)
+    assert files == ["environment.yml", "constraints.txt"]
+    assert all((folder / name).is_file() for name in files)
     commands = re.findall(r"^flatlab (\w+)", page, flags=re.MULTILINE)
     assert set(commands) == set(students.commands)
 
 
-@pytest.mark.parametrize("case", ["solutions", "executed", "empty", "stale"])
-def test_what_must_not_be_handed_out_is_refused(layout, tmp_path, monkeypatch, case):
-    notebooks = tmp_path / "notebooks"
-    (notebooks / "00-start-here").mkdir(parents=True)
-    path = notebooks / "00-start-here" / "00-start-here.ipynb"
-    said = {
-        "solutions": "holds solutions or hidden tests",
-        "executed": "holds outputs",
-        "empty": "holds no NN-name/NN-name.ipynb",
-        "stale": "01-x: out of date",
-    }
-    if case == "solutions":
-        path.write_bytes(layout.solution("00-start-here").read_bytes())
-    elif case == "executed":
-        notebook = nbformat.read(layout.release("00-start-here"), as_version=4)
-        first = next(cell for cell in notebook.cells if cell.cell_type == "code")
-        first.outputs = [nbformat.v4.new_output("stream", text="1")]
-        nbformat.write(notebook, path)
-    elif case == "stale":
-        monkeypatch.setattr(build, "check", lambda root: ["01-x: out of date"])
-        notebooks = None
+def test_what_is_out_of_date_is_refused(layout, tmp_path, monkeypatch):
+    asked = []
+
+    def check(chapters, root):
+        asked.append((chapters, root))
+        return ["01-x: out of date"]
+
+    monkeypatch.setattr(build, "check", check)
+    monkeypatch.chdir(layout.root)
+    result = CliRunner().invoke(main, ["bundle", "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert result.output == "01-x: out of date\n"
+    assert asked == [(layout.chapters(), layout.root)]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_course_toml_decides_what_is_handed_out(layout, tmp_path, monkeypatch):
+    file = tmp_path / "course.toml"
+    file.write_text('[chapters.00]\n\n[chapters.01]\nexercises = ["hvp"]\nquestions = []\n')
+    monkeypatch.chdir(layout.root)
     out = tmp_path / "out"
-    with pytest.raises(Refused, match=said[case]):
-        bundle(layout, out, notebooks)
-    assert not out.exists()
-    if notebooks:
-        monkeypatch.chdir(layout.root)
-        result = CliRunner().invoke(main, ["bundle", "--out", out, "--notebooks", notebooks])
-        assert result.exit_code == 1
-        assert said[case] in result.output
+    result = CliRunner().invoke(main, ["bundle", "--out", str(out), "--course", str(file)])
+    assert result.exit_code == 0, result.output
+    assert result.output.endswith(f"wrote {out / TOP}-students.zip\n")
+    with zipfile.ZipFile(next(out.iterdir())) as archive:
+        notebooks = {Path(n).stem: n for n in archive.namelist() if n.endswith(".ipynb")}
+        assert set(notebooks) == {"00-start-here", "01-sharp-and-flat"}
+        text = archive.read(notebooks["01-sharp-and-flat"]).decode()
+    chapter = outline(nbformat.reads(text, as_version=4), "it")
+    assert [task.name for task in chapter.tasks] == ["hvp"]
 
 
 def answer(path: Path, layout: Layout, chapter: str) -> None:
@@ -213,16 +219,17 @@ def test_a_student_unpacks_it_and_works(unpacked, layout, tmp_path):
         assert "stopped with" not in done.stdout
 
 
-def test_the_same_course_gives_the_same_zip(layout, tmp_path):
+def test_the_same_course_gives_the_same_zip(layout, tmp_path, monkeypatch):
     """Of two copies with other times, so that nobody's edit comes between."""
+    monkeypatch.setattr(build, "check", lambda chapters, root: [])
     made, source = [], layout.root
     for name in ("one", "two"):
         copy = tmp_path / name
-        for part in ("flatlab", "notebooks"):
+        for part in ("flatlab", "notebooks", "solutions"):
             shutil.copytree(source / part, copy / part, copy_function=shutil.copyfile)
         (copy / "docs").mkdir()
         for part in FILES:
             shutil.copyfile(source / part, copy / part)
-        made.append(bundle(Layout(copy), copy / "out", copy / "notebooks"))
+        made.append(bundle(Course(Layout(copy)), copy / "out"))
         source = copy
     assert made[0].read_bytes() == made[1].read_bytes()
