@@ -158,10 +158,10 @@ def _never(counts: np.ndarray, got: float | str) -> str | None:
     )
 
 
-def read_count(value: object) -> float | str:
-    """A count, or the text for None."""
+def read_count(value: object) -> float:
+    """A count; 0 for None, which is said apart: outputs keep one form, whatever was found."""
     if value is None:
-        return NOTHING
+        return 0.0
     if isinstance(value, torch.Tensor | np.ndarray) and math.prod(value.shape) != 1:
         raise WrongAnswer(
             f"It returned {math.prod(value.shape)} numbers: one count is asked for, or None."
@@ -187,8 +187,8 @@ class Curve:
 
     def call(self, student, inputs):
         counts, risks = torch.tensor(inputs["counts"]), torch.tensor(inputs["risks"])
-        found = read_count(student(counts, risks, float(inputs["tolerance"])))
-        return {"found": found, "after": [counts, risks]}
+        found = student(counts, risks, float(inputs["tolerance"]))
+        return {"found": read_count(found), "none": found is None, "after": [counts, risks]}
 
     def verdict(self, inputs, outputs):
         counts, risks = np.asarray(inputs["counts"]), np.asarray(inputs["risks"])
@@ -200,7 +200,8 @@ class Curve:
                     f"It writes into the caller's {name}: an assignment to entries changes a tensor in "
                     "place. Work on a copy."
                 )
-        return threshold_verdict(counts, risks, float(inputs["tolerance"]), outputs["found"])
+        got = NOTHING if outputs["none"] else float(outputs["found"])
+        return threshold_verdict(counts, risks, float(inputs["tolerance"]), got)
 
 
 @interpolation_threshold.check("a curve that comes down once")
