@@ -47,7 +47,8 @@ class Course:
         if not self.file:
             return ""
         graded = sum(len(c.exercises) + len(c.questions) for c in self.choices.values())
-        return f"{self.file}: chapters {', '.join(self.choices)}; {graded} graded question{'s' * (graded != 1)}"
+        count = f"{graded} graded question{'s' * (graded != 1)}"
+        return f"{self.file}: chapters {', '.join(self.choices)}; {count}"
 
 
 @contextmanager
