@@ -113,9 +113,10 @@ def _announced(heading: str, section: int) -> Task | None:
 def _identity(cell) -> tuple[str, str, float | None]:
     """Kind (exercise, check, open), name and points of a cell; "" for any other cell.
 
-    By nbgrader's metadata, or by the first line where that is gone.
+    By nbgrader's metadata, or by the first line where that is gone, after a form's title of Colab.
     """
-    match = _MARKER.match(cell.source.split("\n", 1)[0].strip())
+    lines = (line.strip() for line in cell.source.split("\n"))
+    match = _MARKER.match(next((line for line in lines if not line.startswith("#@")), ""))
     marked = (
         (match[1], match[2], float(match[3]) if match[3] else None) if match else ("", "", None)
     )

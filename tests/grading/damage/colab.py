@@ -26,6 +26,12 @@ from outside import environment
 
 ADDRESS = "https://github.com/example/flatlab"  # git is sent to a local folder instead
 PACKAGE = ("flatlab", "pyproject.toml", "README.md", "LICENSE", "LICENSE-text")
+MESSAGE = """import json, os
+def blocking_request(kind, timeout_sec):
+    assert kind == "get_ipynb"
+    with open(os.environ["OPEN_NOTEBOOK"]) as file:
+        return {"ipynb": json.load(file)}
+"""
 LAUNCHER = """import google.colab
 from ipykernel.kernelapp import launch_new_instance
 launch_new_instance()
@@ -41,12 +47,14 @@ class Colab:
         (own,) = self.folder.glob("lib/python*/site-packages")
         (own / "google" / "colab").mkdir(parents=True)
         (own / "google" / "colab" / "__init__.py").touch()
+        (own / "google" / "colab" / "_message.py").write_text(MESSAGE, encoding="utf-8")
         (own / "colab_kernel_launcher.py").write_text(LAUNCHER, encoding="utf-8")
         command = [str(self.python), "-m", "colab_kernel_launcher", "-f", "{connection_file}"]
         kernel = {"argv": command, "display_name": "Colab", "language": "python"}
         (folder / "kernels" / "colab").mkdir(parents=True)
         (folder / "kernels" / "colab" / "kernel.json").write_text(json.dumps(kernel))
         self.kernels = KernelSpecManager(kernel_dirs=[str(folder / "kernels")])
+        self.open = folder / "open.ipynb"
         self.content = folder / "content"
         self.content.mkdir()
         (folder / "home").mkdir()
@@ -57,6 +65,7 @@ class Colab:
             "HOME": str(folder / "home"),
             "LANG": "C.UTF-8",
             "FLATLAB_SCALE": "quick",
+            "OPEN_NOTEBOOK": str(self.open),  # what google.colab hands out as open
             "OMP_NUM_THREADS": "1",
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": f"url.{served.as_uri()}.insteadOf",

@@ -112,27 +112,63 @@ def runs(colab, installed):
     return get
 
 
+@pytest.fixture(scope="module")
+def validated(runs, tmp_path_factory):
+    """A function: chapter -> what Validate says elsewhere of ``mixed``'s check cells.
+
+    "" of one that passes, "unwritten" of a stub's, else the error.
+    """
+    done = {}
+
+    def get(chapter: str) -> dict[str, str]:
+        if chapter not in done:
+            sheet, _ = runs(chapter)
+            path = tmp_path_factory.mktemp("elsewhere") / f"{chapter}.ipynb"
+            path.write_text(sheet.text(), encoding="utf-8")
+            results = Validator().validate(str(path))
+            assert set(results) <= {"failed"}
+            failed = {f["source"]: ANSI.sub("", f["raw_error"]) for f in results.get("failed", [])}
+            done[chapter] = {}
+            for cell in nbformat.reads(sheet.text(), as_version=4).cells:
+                if cell.id.startswith("check-"):
+                    said = failed.get(cell.source.strip(), "")
+                    unwritten = said.endswith("Not written yet.")
+                    done[chapter][cell.id] = "unwritten" if unwritten else said
+        return done[chapter]
+
+    return get
+
+
 @every_chapter
-def test_visible_checks_say_what_validate_says_elsewhere(chapter, runs, tmp_path):
-    sheet, executed = runs(chapter)
-    there = {}
-    for cell in executed.cells:
+def test_visible_checks_say_what_validate_says_elsewhere(chapter, runs, validated):
+    here, there = validated(chapter), {}
+    for cell in runs(chapter)[1].cells:
         if cell.get("id", "").startswith("check-"):
             unwritten = "not written yet." in printed(cell)
             there[cell.id] = "unwritten" if unwritten else "\n".join(errors(cell))
-    path = tmp_path / f"{chapter}.ipynb"
-    path.write_text(sheet.text(), encoding="utf-8")
-    results = Validator().validate(str(path))
-    assert set(results) <= {"failed"}
-    failed = {f["source"]: ANSI.sub("", f["raw_error"]) for f in results.get("failed", [])}
-    here = {}
-    for cell in nbformat.reads(sheet.text(), as_version=4).cells:
-        if cell.id.startswith("check-"):
-            said = failed.get(cell.source.strip(), "")
-            here[cell.id] = "unwritten" if said.endswith("Not written yet.") else said
     assert there == here
     assert "" in here.values() or chapter == FIRST  # some pass; the first chapter has one exercise
     assert any(said.startswith("✗") for said in here.values())
+
+
+@every_chapter
+def test_check_in_the_notebook_says_what_validate_says_elsewhere(chapter, colab, runs, validated):
+    sheet, executed = runs(chapter)
+    colab.open.write_bytes(saved(sheet, executed).bytes())
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [new_code_cell("import flatlab\nflatlab.student.check();")]
+    (cell,) = colab.run(notebook).cells
+    assert errors(cell) == []
+    lines = re.findall(r"^  (passed|failed|not begun) +(\w+) {2,}", printed(cell), re.MULTILINE)
+    states = {"": "passed", "unwritten": "not begun"}
+    here = validated(chapter)
+    expected = {
+        name.removeprefix("check-"): states.get(said, "failed") for name, said in here.items()
+    }
+    assert {name: state for state, name in lines} == expected
+    for said in here.values():
+        wanted = said.splitlines()[1:] if said.startswith("✗") else []
+        assert all(line.strip() in printed(cell) for line in wanted), said
 
 
 @every_chapter

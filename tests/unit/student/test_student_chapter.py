@@ -63,6 +63,15 @@ def test_the_marker_may_be_gone_where_metadata_is_there():
     assert question.open
 
 
+def test_a_form_of_colab_may_stand_before_the_marker():
+    notebook = fresh()
+    for each in notebook.cells:
+        each.metadata, each.source = {}, f"#@title\n{each.source}"
+    (task, _) = outline(notebook, "it").tasks
+    assert notebook.cells[task.answer].source.startswith("#@title\n# exercise: gradient_step\n")
+    assert "# check: gradient_step" in notebook.cells[task.check].source
+
+
 def test_hints_are_whole_and_in_order():
     (path,) = [path for path in EVERY if path.stem.startswith("01")]
     tasks = {task.name: task for task in outline(fresh(path), path.name).tasks}
