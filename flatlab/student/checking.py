@@ -67,13 +67,15 @@ def _open(notebook: str | Path | None) -> tuple[str, Path, object]:
         return str(name), path.resolve().parent, read(path)
     if "google.colab" not in sys.modules:
         raise Unusable('Say which notebook: a chapter, such as "01", or a path.')
-    from google.colab import _message
-
-    shown = _message.blocking_request("get_ipynb", timeout_sec=30)
-    if not shown or "ipynb" not in shown:
-        raise Unusable("Colab did not hand out its notebook: download it and give its path.")
     name = "this notebook"
-    return name, Path.cwd(), parse(json.dumps(shown["ipynb"]), name)
+    try:
+        from google.colab import _message  # Colab's own way, which it does not promise to keep
+
+        text = json.dumps(_message.blocking_request("get_ipynb", timeout_sec=30)["ipynb"])
+    except Exception as error:
+        what = "Colab did not hand out its notebook: download it, upload it and give its path."
+        raise Unusable(what) from error
+    return name, Path.cwd(), parse(text, name)
 
 
 def _run(content, folder: Path) -> str:

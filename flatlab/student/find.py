@@ -17,6 +17,9 @@ _SAVED = (
 class Unusable(ValueError):
     """What was asked for cannot be used; the text says why and what to do."""
 
+    def _render_traceback_(self) -> list[str]:
+        return str(self).splitlines()  # a notebook shows this and no traceback
+
 
 def chapters(start: Path) -> dict[str, Path]:
     """Chapter name -> notebook, of the course's folder at or above ``start``.

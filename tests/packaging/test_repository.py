@@ -58,7 +58,19 @@ def test_only_ci_knows_where_the_data_lie(committed, repository):
 
 @pytest.mark.parametrize(
     "target",
-    ["lab", "test", "test-fast", "lint", "build", "site", "bench", "reproduce", "clean", "help"],
+    [
+        "lab",
+        "test",
+        "test-fast",
+        "lint",
+        "build",
+        "bundle",
+        "site",
+        "bench",
+        "reproduce",
+        "clean",
+        "help",
+    ],
 )
 def test_make_has_the_target(clone, target):
     done = make(clone, "-n", target)

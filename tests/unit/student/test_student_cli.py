@@ -172,9 +172,14 @@ def test_in_a_notebook_a_path_is_asked_for_and_colab_hands_out_its_own(monkeypat
     assert student.check(say=seen.append) is False  # nothing ran, so nothing has passed
     assert asked == ["get_ipynb"]
     assert "learning_rate * gradient" in "".join(c.source for c in seen[1].cells)
-    colab._message.blocking_request = lambda *_, **__: None
-    with pytest.raises(Unusable, match="download it and give its path"):
+    for broken in (lambda *_, **__: None, None):
+        colab._message = types.SimpleNamespace(blocking_request=broken)
+        with pytest.raises(Unusable, match="download it, upload it and give its path"):
+            student.check()
+    del colab._message
+    with pytest.raises(Unusable, match="Colab did not hand out its notebook") as refused:
         student.check()
+    assert refused.value._render_traceback_() == [str(refused.value)]  # all that a notebook shows
 
 
 LOOP = "while True:\n    pass"
