@@ -1293,7 +1293,7 @@ if ready(second_derivative, hvp, power_iteration, frobenius_norm, epsilon_sharpn
 
 # %% [markdown] open="which-measure" points=4
 # ### BEGIN SOLUTION
-# (a) Any of them, if both runs start from the same weights with the same learning rate: training does
+# (a) Any of them, if both runs start from the same weights with the same learning rate: training
 # hardly moves along rescalings (below 2/η the twin kept its layers' norms), so the coordinates are comparable. $\lambda_{\max}$ has the extra merit of a meaning
 # for training itself: gradient descent stays only where it is below 2/η, and after rescaling the full-batch
 # minimum by 3 it left. (b) $\lambda_{\max}$, the Frobenius norm and ε-sharpness depend on the coordinates: α = 5
