@@ -23,6 +23,7 @@
 # %% setup
 # <!-- install -->
 import functools
+import math
 
 import torch
 
@@ -592,7 +593,7 @@ if ready(modular_table, split_table, decoupled_weight_decay_step, time_to_thresh
 #
 # Look at the axis before you believe the picture, though. It is logarithmic, as in the slides. The next figure has
 # the same run on a plain axis: the test accuracy does not wait and then jump, it starts to rise some twenty steps
-# after the fit, passes 50 % before step 200, and rises ever more slowly. Here the delay is one of the *last* cells.
+# after the fit, passes 50 % before step 200, and rises ever more slowly. What is late here are the *last* cells.
 
 # %% [markdown]
 # ## 3 · What keeps it going   (≈ 13 min)
@@ -641,7 +642,7 @@ if ready(modular_table, split_table, decoupled_weight_decay_step, time_to_thresh
         longer = moves.norm(dim=1).sum() / moves.sum(0).norm()
         print(
             f"{name}, after the fit, {len(moves)} moves of {setting.move * setting.look_every} steps: mean cosine of a move and the one before "
-            f"{turned:.2f}, path {longer:.1f} times as long as the distance (a random walk: 0, and {len(moves) ** 0.5:.1f} times)"
+            f"{turned:.2f}, path {longer:.1f} times as long as the distance (a random walk: 0, and {math.sqrt(len(moves)):.1f} times)"
         )
     left.set(xlabel="step", ylabel="test accuracy, %")
     right.set(xlabel="step", ylabel="length of the weights |w|", ylim=(0, None))
@@ -762,7 +763,7 @@ if ready(time_to_threshold):
 # All runs fit, and three regions are seen. With 60 % of the table and more, whatever the decay, the rule comes 20 to
 # 45 steps after the fit: nobody would call that grokking. With 30 % it never comes in 1000 steps, with 40 % only
 # under a decay of 1 or more. In between lies the strip in which the wait is long and finite, and there the decay
-# decides: at 50 % from more than 1000 steps without any down to 60 with λ = 3. Ten percent more of the table do more
+# decides: at 50 % from 1000 steps and more without any down to 60 with λ = 3. Ten percent more of the table do more
 # than ten times the decay: 455 steps become 45 by the one, 95 by the other. (Over three seeds the wait falls as λ to
 # the power of −0.6 ± 0.1, and the smallest share with which all runs grok is 53 % without decay and 37 % with λ = 1,
 # in at most 5000 steps, `docs/reproduction.md`.)
@@ -1183,14 +1184,14 @@ if ready(
 # the projection takes the mean over all cells of one result, and half of them are training cells, whose outputs are
 # right. So a low restricted loss is no proof of a rule, not down to that line. The right panel avoids this: it
 # averages over test cells alone, which no list knows. Already at step 80, when only 23 % of the test cells are right,
-# the means are right for 97 % of the results. (Over three seeds the test accuracy is 32 ± 9 % when the means get to
-# 95 %, `docs/reproduction.md`.)
+# the means are right for 97 % of the results. (Over three seeds the test accuracy is 32.5 ± 8.6 % when the means get
+# to 95 %, `docs/reproduction.md`.)
 #
 # Is that the rule? A second control. The network might know no more than a + b = b + a, and take the result of (a, b)
-# from the training cell (b, a): 203 of the 481 test cells have one. The third line leaves these out, and it rises
-# twenty steps later: at step 100, with 32 % of the test cells right, the means are right for 90 % of the results. So
-# **the rule is there; what hides it is everything else in the outputs**, which differs from cell to cell and drops
-# out of a mean.
+# from the training cell (b, a): 203 of the 481 test cells have one. The third line leaves these out, and it rises a
+# little later: at step 100, with 32 % of the test cells right, the means are right for 90 % of the results. So **the
+# rule is there; what hides it is everything else in the outputs**, which differs from cell to cell and drops out of a
+# mean.
 #
 # The excluded loss tells the rest. Without the waves of a + b the training cells have a loss of 0.9 at the least;
 # from then on it rises, to 2.6 in the end. (A list learned by heart would have 0.3, the rule alone ln 31 = 3.4.) The
@@ -1385,14 +1386,14 @@ if ready(time_to_threshold):
 # two ends of each comparison: the look after the fit is at 2·10⁻³, the rule near 10⁻⁴.)
 #
 # And the transformer of section 8? With cross-entropy its λ_max does fall, from a training loss of 0.01 to the rule
-# to 0.004 ± 0.004 of what it was (three seeds, `docs/reproduction.md`). That looks like the drift to a wider minimum,
-# and is none. The loss falls to 2·10⁻⁵ meanwhile, and cross-entropy has no curvature left where the probabilities are
-# 0 and 1. The control says it: a transformer that trains without decay and knows 31 % of the test cells in the end
-# has lost all but 4·10⁻⁷ of its λ_max. It falls with the rule and without.
+# to 0.004 ± 0.004 of what it was (three seeds, `docs/reproduction.md`). That looks like the drift to a wider minimum.
+# But the loss falls to 2·10⁻⁵ meanwhile, and cross-entropy has no curvature left where the probabilities are 0 and 1.
+# A control says more: a transformer that trains without decay and knows 31 % of the test cells in the end has lost
+# all but 4·10⁻⁷ of its λ_max. It falls with the rule and without.
 #
-# So the slides' hypothesis is not what happens here, in neither of its halves: no need of a random walk, and from fit
-# to rule no wider minimum. That is one table and two small networks, and no proof about others. But it is enough to
-# say that grokking does not *confirm* it: grokking happens without.
+# So neither half of the slides' hypothesis is needed: runs grok whose moves point on, and λ_max rises from fit to
+# rule, unless the loss itself takes it down. That is one table and two small networks, and no proof about others. But
+# it is enough to say that grokking does not *confirm* it: grokking happens without.
 
 # %% [markdown]
 # ## 7 · Wrong labels   (≈ 8 min)
