@@ -1302,7 +1302,7 @@ if ready(
 # |---|---|
 # | (a) A "classical U-shaped risk curve arising from the bias-variance trade-off". | Yes, up to N = n: 0.053 at 162 features, 0.29 at 900. The bias falls; the variance rises only up to N = n. |
 # | (b) Beyond the interpolation threshold the test risk falls again. | Yes: from more than 10 at N = n = 1000 to 0.033 at 12,000. |
-# | The predictors to the right of the threshold have zero training risk. | Yes for least squares (10⁻²⁸). For networks it depends on how long they are trained. |
+# | The predictors to the right of the threshold have zero training risk. | Yes for least squares, up to rounding (10⁻²⁴ and less). For networks it depends on how long they are trained. |
 # | The second valley is drawn lower than the first. | With Fourier features (0.033 and 0.053). With ReLU features the two are nearly equal (0.049 and 0.048). For our networks not with wrong labels; with clean ones it is. |
 # | The modern regime comes with "high capacity". | And with minimum norm: it is the norm that falls with N. With a chosen penalty there is neither peak nor U. |
 # | (The lecture's theme:) flat minima. | λ_max does not see the peak of random features, the norm does. For networks λ_max has a peak and the norm has none. |
