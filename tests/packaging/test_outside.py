@@ -16,14 +16,14 @@ def versions(repository, monkeypatch):
 
 
 @pytest.mark.extended
-@pytest.mark.parametrize("kind", ["wheel", "sdist"])
-def test_the_unit_tests_pass_outside_the_checkout(kind, versions, tmp_path):
-    made = versions.built(tmp_path / "made")[kind]
+def test_the_unit_tests_pass_outside_the_checkout(versions, tmp_path):
+    """From the source distribution, which the wheel is built of; docs/versions.md has rows of both."""
+    made = versions.built(tmp_path / "made")["sdist"]
     python = environment(tmp_path / "env")
     install = [python, "-m", "pip", "install", "-q", "--no-index", "--no-build-isolation", made]
     done = subprocess.run(install, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    record = versions.tested(tmp_path, kind)
+    record = versions.tested(tmp_path, "sdist")
     log = (tmp_path / "log.txt").read_text()
     assert record["failures"] == record["errors"] == 0, log[-6000:]
     assert record["tests"] - record["skipped"] > 500

@@ -183,7 +183,7 @@ def test_the_grader_finds_every_answer_in_what_colab_saves(chapter, runs):
 
 
 @pytest.mark.extended
-@pytest.mark.parametrize("chapter", LAYOUT.chapters())
+@pytest.mark.parametrize("chapter", LAYOUT.chapters()[:2])
 def test_what_colab_saves_is_graded_as_what_was_handed_in(chapter, runs):
     if reason := available():
         pytest.skip(f"no sandbox here: {reason}")
