@@ -146,14 +146,26 @@ def _foreign(text: str, glued: str, release: Release) -> frozenset[str]:
 
 def _best(texts: list[str], known: frozenset) -> str | None:
     """``texts`` as one Python text: by lines, or in mid-line, with the fewest unknown names."""
-    edges = product(("\n", ""), repeat=len(texts) - 1) if len(texts) <= _MOST_EDGES else ()
-    tries = [_sewn(texts, edge) for edge in edges] or ["\n".join(texts), "".join(texts)]
+    count = len(texts) - 1
+    few = product(("\n", ""), repeat=count) if len(texts) <= _MOST_EDGES else ()
+    indented = tuple("\n" if text[:4].isspace() else "" for text in texts[1:])
+    edges = list(few) or [("\n",) * count, indented, ("",) * count]
+    tries = [_sewn(texts, edge) for edge in edges if not _swallows(texts, edge)]
     fits = [text for text in tries if code.parses(text)]
     return min(fits, key=lambda text: cuts.oddness(text, known), default=None)
 
 
 def _sewn(texts: list[str], edges: tuple[str, ...]) -> str:
     return texts[0] + "".join(edge + text for edge, text in zip(edges, texts[1:], strict=True))
+
+
+def _swallows(texts: list[str], edges: tuple[str, ...]) -> bool:
+    """Would an indented line become the end of a comment?"""
+    pairs = zip(texts, texts[1:], edges, strict=False)
+    return any(
+        not edge and after.startswith("  ") and "#" in before.rpartition("\n")[2]
+        for before, after, edge in pairs
+    )
 
 
 def _grown(piece: Piece, text: str, parts: list[Piece]) -> Piece:

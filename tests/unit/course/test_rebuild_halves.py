@@ -2,7 +2,7 @@
 
 import pytest
 
-from flatlab.course.rebuild import code, cuts
+from flatlab.course.rebuild import code, cuts, joining
 from flatlab.course.rebuild.helpers import Own, _whole_of
 
 LONG = "import math\n\n\ndef my_half(x):\n    y = x / 2\n    return y"
@@ -37,3 +37,16 @@ def test_a_word_of_the_course_that_was_cut():
     assert not cuts.in_a_word("return w / torch.trapezoid", "id(w, grid)", words)
     assert not cuts.in_a_word("return torch.", "id(w)", words)
     assert not cuts.in_a_word("trapez", "id(w)", words)
+
+
+def test_a_comment_does_not_swallow_the_lines_behind_it():
+    first = "def f(p):\n    sums = p + p  # (p, p)"
+    cut, rest = "    kept = sums.expand(p,", " p)"
+    more = ["    x = 1", "    y = 2", "    return kept"]
+
+    def joined(*texts):
+        return code.meaning(joining._best([first, *texts], frozenset()))
+
+    assert joining._best([first, cut], frozenset()) is None
+    assert joined(cut, rest) == code.meaning(f"{first}\n{cut}{rest}")
+    assert joined(cut, rest, *more) == code.meaning("\n".join([first, cut + rest, *more]))
