@@ -23,6 +23,13 @@ def committed(repository) -> list[Path]:
     return [repository / name for name in done.stdout.split("\0") if name]
 
 
+def test_no_two_files_of_tests_have_one_name(committed, repository):
+    """Their folders are no packages: pytest imports each by its bare name."""
+    inside = [path for path in committed if path.is_relative_to(repository / "tests")]
+    names = [p.name for p in inside if p.suffix == ".py" and p.stem != "conftest"]
+    assert len(names) > 50 and [n for n in set(names) if names.count(n) > 1] == []
+
+
 def make(folder, *arguments, path=None):
     environment = {**os.environ, **({} if path is None else {"PATH": str(path)})}
     environment = {k: v for k, v in environment.items() if "MAKE" not in k}
