@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from flatlab.student import cli as student
+
+if TYPE_CHECKING:
+    from flatlab.course.handout import Course
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,9 +51,7 @@ def build(chapters: tuple[str, ...], check: bool, no_execute: bool) -> None:
                 click.echo(f"wrote {path}")
     except Refused as refused:
         problems = refused.problems
-    for problem in problems:
-        click.echo(problem, err=True)
-    sys.exit(bool(problems))
+    _end(problems)
 
 
 _COURSE = click.option(
@@ -69,20 +72,9 @@ _COURSE = click.option(
 @_COURSE
 def release(out: Path, course: Path | None) -> None:
     """Write the notebooks that students get: what course.toml says, or all as they are."""
-    from flatlab.course.handout import handed_out
-    from flatlab.course.handout import release as write
-    from flatlab.course.layout import Layout, Refused
+    from flatlab.course.handout import release
 
-    problems = []
-    try:
-        with handed_out(Layout.find(), course) as chosen:
-            paths = write(chosen, out)
-            click.echo("\n".join([*filter(None, [chosen.text]), *(f"wrote {p}" for p in paths)]))
-    except Refused as refused:
-        problems = refused.problems
-    for problem in problems:
-        click.echo(problem, err=True)
-    sys.exit(bool(problems))
+    _write(course, lambda chosen: release(chosen, out))
 
 
 @main.command()
@@ -100,9 +92,7 @@ def rehearse(jobs: int | None, **given) -> None:
     from flatlab.course.rehearse import rehearse
 
     problems = rehearse(echo=click.echo, jobs=jobs or _cores(), **given)
-    for problem in problems:
-        click.echo(problem, err=True)
-    sys.exit(bool(problems))
+    _end(problems)
 
 
 @main.command()
@@ -117,19 +107,8 @@ def rehearse(jobs: int | None, **given) -> None:
 def bundle(out: Path, course: Path | None) -> None:
     """Write the zip that students get: releases as by course.toml, package, how to start."""
     from flatlab.course.bundle import bundle
-    from flatlab.course.handout import handed_out
-    from flatlab.course.layout import Layout, Refused
 
-    problems = []
-    try:
-        with handed_out(Layout.find(), course) as chosen:
-            path = bundle(chosen, out)
-            click.echo("\n".join([*filter(None, [chosen.text]), f"wrote {path}"]))
-    except Refused as refused:
-        problems = refused.problems
-    for problem in problems:
-        click.echo(problem, err=True)
-    sys.exit(bool(problems))
+    _write(course, lambda chosen: [bundle(chosen, out)])
 
 
 @main.command()
@@ -180,6 +159,24 @@ def grade(submitted: Path, jobs: int | None, limits: tuple[str, ...], **given) -
         given["course"],
     )
     problems = run(options, click.echo)
+    _end(problems)
+
+
+def _write(course: Path | None, make: Callable[[Course], list[Path]]) -> None:
+    """Have ``make`` write files of what course.toml hands out, and name them."""
+    from flatlab.course.handout import handed_out
+    from flatlab.course.layout import Layout, Refused
+
+    try:
+        with handed_out(Layout.find(), course) as chosen:
+            paths = make(chosen)
+            click.echo("\n".join([*filter(None, [chosen.text]), *(f"wrote {p}" for p in paths)]))
+    except Refused as refused:
+        _end(refused.problems)
+
+
+def _end(problems: list[str]) -> NoReturn:
+    """Exit with what is wrong, a line each, and status 1; with 0 where nothing is."""
     for problem in problems:
         click.echo(problem, err=True)
     sys.exit(bool(problems))
