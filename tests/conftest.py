@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from sharing import share
+from sharing import must_be_shared, share
 
 # Here before torch is imported, and passed on to the kernels and commands that tests start.
 os.environ.setdefault("FLATLAB_PROGRESS", "off")
@@ -20,9 +20,16 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several at a time: their threads woul
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config, items):
     if config.getoption("loadgroup", default=False):  # a worker under --dist loadgroup
         share(items)
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's, in the main process
+def pytest_xdist_node_collection_finished(node, ids):
+    if node.config.getoption("dist") == "loadgroup":
+        must_be_shared(ids)
 
 
 @pytest.fixture(scope="session")

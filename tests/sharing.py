@@ -21,6 +21,16 @@ def share(items: list[pytest.Item]) -> None:
     items.sort(key=_place)  # stable
 
 
+def must_be_shared(ids: list[str]) -> None:
+    """pytest-xdist writes groups into the tests' names; where it cannot, it says nothing."""
+    if ids and not any("@" in name for name in ids):
+        pytest.exit(
+            f"pytest-xdist does not keep groups together with pytest {pytest.__version__} (its "
+            "issue 1386): install a pytest older than 9.2, or a pytest-xdist that is repaired",
+            returncode=pytest.ExitCode.USAGE_ERROR,
+        )
+
+
 def group(item: pytest.Item) -> str:
     """Its file, and its chapter where it has one."""
     given = getattr(item, "callspec", None)
