@@ -19,8 +19,8 @@ Written by `make reproduce` (or `python bench/reproduce.py --report`, which runs
 
 A claim is judged point by point, by the rule that stands in brackets, from the numbers alone.
 **Reproduced**: every point holds. **Not**: no point holds, not even in more than half of the seeds.
-**Partly**: anything between. Numbers are means ± standard deviations over the seeds. *sd* is the published
-runs' standard deviation.
+**Partly**: anything between. Numbers are means ± standard deviations over all seeds on file. *sd* is the
+published runs' standard deviation. *Runs*: seeds, scale, minutes, device.
 
 In chapters 01 and 02 λ_max is the sharpness *a*, s the non-uniformity, both of the mean squared error over samples and outputs on
 one-hot targets, certified by Lanczos residuals to 0.1 % and 1 %. *Authors' runs* are `wu2018-fashionmnist-*.csv`.
@@ -35,12 +35,11 @@ class Outcome:
     """A claim with what is on file for it."""
 
     claim: Claim
-    seeds: tuple[int, ...]  # in which every run of the claim is on file
-    missing: int  # runs that `wanted` seeds still lack
+    seeds: tuple[int, ...]  # all in which every run of the claim is on file
     points: tuple[Point, ...]
     seconds: float
     scale: str
-    device: str
+    devices: str
 
     @property
     def verdict(self) -> str:
@@ -56,16 +55,13 @@ def chapters() -> dict[str, object]:
     return {name: importlib.import_module(f"claims.{name}") for name in names}
 
 
-def outcome(claim: Claim, wanted: Sequence[int]) -> Outcome:
-    """Judge a claim from the runs on file, in those of the wanted seeds that have all of them."""
-    found = {
-        name: {seed: run.experiment.find(run.settings, seed) for seed in wanted}
-        for name, run in claim.runs.items()
-    }
-    seeds = tuple(s for s in wanted if all(found[name][s] is not None for name in found))
-    missing = sum(row is None for rows in found.values() for row in rows.values())
+def outcome(claim: Claim) -> Outcome:
+    """Judge a claim from the runs on file, in every seed that has all of them."""
+    found = {name: run.experiment.seeds(run.settings) for name, run in claim.runs.items()}
+    scale = ", ".join(sorted({run.experiment.scale for run in claim.runs.values()}))
+    seeds = tuple(sorted(set.intersection(*(set(rows) for rows in found.values()))))
     if not seeds:
-        return Outcome(claim, (), missing, (), 0.0, "", "")
+        return Outcome(claim, (), (), 0.0, scale, "")
     rows = {name: [found[name][seed] for seed in seeds] for name in found}
     columns = {
         name: {
@@ -78,12 +74,15 @@ def outcome(claim: Claim, wanted: Sequence[int]) -> Outcome:
     return Outcome(
         claim,
         seeds,
-        missing,
         tuple(claim.judge(columns)),
         sum(float(row["seconds"] or 0) for row in everything),
         ", ".join(sorted({row["scale"] for row in everything})),
-        ", ".join(sorted({row["device"] for row in everything})),
+        "; ".join(sorted({row["device"] for row in everything})),
     )
+
+
+def count(seeds: Sequence[int]) -> str:
+    return f"{len(seeds)} seed{'' if len(seeds) == 1 else 's'}"
 
 
 def table_row(result: Outcome) -> str:
@@ -92,9 +91,8 @@ def table_row(result: Outcome) -> str:
     ours = "; ".join(f"{p.what} {p.found} [{p.asks}: {p.mark}]" for p in result.points)
     judged = f"**{result.verdict}**"
     if result.points:
-        plural = "" if len(result.seeds) == 1 else "s"
-        runs = f"{len(result.seeds)} seed{plural}, {result.scale}, {result.seconds / 60:.1f} min, "
-        runs += result.device
+        runs = f"{count(result.seeds)}, {result.scale}, {result.seconds / 60:.1f} min, "
+        runs += result.devices
     else:
         runs = "-"
     cells = (
@@ -104,19 +102,34 @@ def table_row(result: Outcome) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def text(wanted: Sequence[int]) -> str:
+def paper_scale(results: Sequence[Outcome]) -> str:
+    """A chapter's line on the claims that were run at paper scale."""
+    paper = [result for result in results if "paper" in result.scale.split(", ")]
+    lacking = [f"`{result.claim.name}`" for result in paper if not result.points]
+    if not paper:
+        return "Paper scale: not run, no CUDA GPU was at hand. All rows are at laptop scale."
+    line = f"Paper scale: {len(paper) - len(lacking)} of {len(results)} claims."
+    if lacking:
+        line += f" Not run: {', '.join(lacking)}."
+    if len(paper) < len(results):
+        line += " The others are at laptop scale; no CUDA GPU was at hand."
+    return line
+
+
+def text() -> str:
     """The whole page."""
     parts = [HEAD]
     totals: dict[str, int] = {}
     sections = []
     for module in chapters().values():
-        results = [outcome(claim, wanted) for claim in module.CLAIMS]
+        results = [outcome(claim) for claim in module.CLAIMS]
         for result in results:
             totals[result.verdict] = totals.get(result.verdict, 0) + 1
         notes = [f"- `{r.claim.name}`: {r.claim.note}" for r in results if r.claim.note]
         sections += [
             f"## {module.TITLE}\n",
             f"{module.SETTING}\n",
+            f"{paper_scale(results)}\n",
             "| claim | published | ours [rule: does it hold?] | verdict | runs | command |",
             "|---|---|---|---|---|---|",
             *map(table_row, results),
@@ -129,6 +142,6 @@ def text(wanted: Sequence[int]) -> str:
     return "\n".join([*parts, *sections]).rstrip() + "\n"
 
 
-def write(wanted: Sequence[int]) -> None:
+def write() -> None:
     """Write docs/reproduction.md."""
-    PAGE.write_text(text(wanted), encoding="utf-8")
+    PAGE.write_text(text(), encoding="utf-8")

@@ -70,11 +70,16 @@ class Experiment:
 
     def find(self, settings: Mapping[str, float], seed: int) -> dict[str, str] | None:
         """The run of these settings and seed, or None."""
-        key = self.key(settings, seed)
-        for row in self.rows():
-            if self.key({name: float(row[name]) for name in self.settings}, row["seed"]) == key:
-                return row
-        return None
+        return self.seeds(settings).get(seed)
+
+    def seeds(self, settings: Mapping[str, float]) -> dict[int, dict[str, str]]:
+        """The runs of these settings by their seed: all that are on file."""
+        *wanted, _ = self.key(settings, 0)
+        return {
+            int(row["seed"]): row
+            for row in self.rows()
+            if [float(row[name]) for name in self.settings] == wanted
+        }
 
     def key(self, settings: Mapping[str, float], seed: int | str) -> tuple[float, ...]:
         if set(settings) != set(self.settings):
