@@ -26,6 +26,7 @@ _HOME = {
     "sample_stable": "tails",
     "tail_index": "tails",
     "load_dataset": "data",
+    "use_variant": "data",
     "fit": "training",
     "sweep": "sweeps",
 }

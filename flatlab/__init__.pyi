@@ -30,6 +30,7 @@ from flatlab.curvature import spectral_density as spectral_density
 from flatlab.curvature import top_eigenpairs as top_eigenpairs
 from flatlab.curvature import trace as trace
 from flatlab.data import load_dataset as load_dataset
+from flatlab.data import use_variant as use_variant
 from flatlab.sam import SAM as SAM
 from flatlab.stability import is_linearly_stable as is_linearly_stable
 from flatlab.stability import non_uniformity_bound as non_uniformity_bound

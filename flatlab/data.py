@@ -1,8 +1,8 @@
 """Images as tensors: ``load_dataset``.
 
 The course's experiments use the first 1000 training images in their published order, so an order
-is never shuffled here. Where Fashion-MNIST cannot be had, digits stand in at its size, so that the
-same networks run; the one line printed then says that the numbers will differ.
+is not shuffled here, unless by ``use_variant``. Where Fashion-MNIST cannot be had, digits stand in at
+its size, so that the same networks run; the one line printed then says that the numbers will differ.
 """
 
 import difflib
@@ -28,7 +28,11 @@ from flatlab.sources import (
     default_root,
     download_source,
     open_source,
+    shuffled,
 )
+
+MOST_VARIANT = 2**31 - 1
+_variant = 0  # what ``use_variant`` set last
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,6 +47,7 @@ class Dataset:
     y_test: Tensor  # as y_train
     classes: tuple[str, ...]  # name of each label
     relabeled: Tensor  # (round(label_noise * n_train),) indices of the noisy training labels
+    variant: int = 0  # 0: the published order; see ``use_variant``
 
     @property
     def train(self) -> tuple[Tensor, Tensor]:
@@ -56,10 +61,24 @@ class Dataset:
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.X_train.shape[1:]))
+        variant = f", variant {self.variant}" if self.variant else ""
         return (
             f"Dataset({self.name}: {len(self.X_train)} training and {len(self.X_test)} test "
-            f"images of {shape}, {len(self.classes)} classes)"
+            f"images of {shape}, {len(self.classes)} classes{variant})"
         )
+
+
+def use_variant(variant: int) -> None:
+    """From now on ``load_dataset`` takes other images of the same data, chosen by this number.
+
+    Each class is permuted in the training and in the test file, seeded by ``variant``: sizes, classes
+    and labels stay. It holds for this process until the next call, like ``torch.manual_seed``; at
+    the start it is 0, the published order.
+
+    Raises ValueError for what is no whole number from 0 to 2^31 - 1; nothing is changed then.
+    """
+    global _variant
+    _variant = _checked_variant(variant)
 
 
 def load_dataset(
@@ -77,6 +96,7 @@ def load_dataset(
     dtype: torch.dtype = torch.float32,
     fallback: str | None = None,
     download: bool = True,
+    variant: int | None = None,
 ) -> Dataset:
     """Load images in [0, 1] and their labels.
 
@@ -99,6 +119,7 @@ def load_dataset(
         fallback: "digits" to use those, resized to the shape of the data asked for, where these
             are neither on disk nor to be downloaded. One printed line says so.
         download: allow a download. None is tried at quick scale.
+        variant: as in ``use_variant``, for this call alone; None for the one in force.
 
     Raises:
         TypeError, ValueError: an unknown name or class, n larger than the data, a fraction
@@ -116,6 +137,7 @@ def load_dataset(
         raise TypeError(f"classes is the string {classes!r}: give a list, as in [{classes!r}]")
     if not dtype.is_floating_point:
         raise ValueError(f"dtype is {dtype}: give a floating type, images are in [0, 1]")
+    variant = _checked_variant(_variant if variant is None else variant)
     generator = checked_generator(generator)
     requested = _checked_name(name)
     loaded = requested
@@ -129,6 +151,7 @@ def load_dataset(
     else:
         source = open_folder(Path(name), classes, n_test, image_size, generator)
         kept = checked_classes(classes, source.classes)
+    source = shuffled(source, variant) if variant else source
     train, y_train = _select(source.train, kept, n_train, "training")
     test, y_test = _select(source.test, kept, n_test, "test")
     y_train, relabeled = relabel(y_train, label_noise, len(kept), generator)
@@ -151,7 +174,14 @@ def load_dataset(
         y_test=targets(y_test),
         classes=tuple(source.classes[k] for k in kept),
         relabeled=relabeled,
+        variant=variant,
     )
+
+
+def _checked_variant(variant: int) -> int:
+    if type(variant) is not int or not 0 <= variant <= MOST_VARIANT:
+        raise ValueError(f"variant is {variant!r}: give a whole number from 0 to {MOST_VARIANT}")
+    return variant
 
 
 def _checked_name(name: str | os.PathLike) -> str:

@@ -78,6 +78,20 @@ def open_source(name: str, root: Path) -> Source:
     return _fashion_mnist(root) if name == "fashion_mnist" else _cifar10(root)
 
 
+def shuffled(source: Source, seed: int) -> Source:
+    """``source`` with the images of each class in another order among their places."""
+
+    def other(split: Split) -> Split:
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.arange(len(split.labels))
+        for label in split.labels.unique():
+            places = (split.labels == label).nonzero().squeeze(1)
+            order[places] = places[torch.randperm(len(places), generator=generator)]
+        return Split(split.labels, lambda index: split.read(order[index]))
+
+    return Source(other(source.train), other(source.test), source.classes)
+
+
 def _damaged(path: Path, what: str) -> ValueError:
     return ValueError(
         f"{path} is damaged ({what}); a download or a copy may have stopped half way. "

@@ -46,10 +46,13 @@ class Recipe:
         return models.fnn(generator=torch.Generator().manual_seed(self.seed))
 
     def dataset(self, **options) -> Dataset:
-        """The data, one-hot, the same labels replaced; ``options`` go to ``load_dataset``."""
+        """The data it was trained on, whatever variant is in force: one-hot, the same labels replaced.
+
+        ``options`` go to ``load_dataset``.
+        """
         return load_dataset(
             "fashion_mnist", n_train=self.n_train, one_hot=True, label_noise=self.label_noise,
-            generator=torch.Generator().manual_seed(self.seed), **options,
+            generator=torch.Generator().manual_seed(self.seed), variant=0, **options,
         )  # fmt: skip
 
 
