@@ -1,4 +1,7 @@
-"""The student's side: check a notebook, read hints, see what is left. All on this machine."""
+"""The student's side: check a notebook, read hints, see what is left, pack what is handed in.
+
+All on this machine.
+"""
 
 import sys
 
@@ -7,5 +10,6 @@ import sys
 sys.modules.setdefault("rfc3987_syntax", None)
 
 from flatlab.student.checking import check
+from flatlab.student.submitting import submit
 
-__all__ = ["check"]
+__all__ = ["check", "submit"]

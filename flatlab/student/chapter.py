@@ -6,6 +6,7 @@ Read off the notebook's text, since Colab and VS Code may drop its metadata.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from flatlab.student.find import Unusable
@@ -87,6 +88,14 @@ def outline(notebook, name: str) -> Chapter:
     if not tasks:
         raise Unusable(f"{name} holds no exercise of this course: is it a chapter's notebook?")
     return Chapter(tuple(tasks), sections, minutes or sum(sections.values()))
+
+
+def copies(notebook) -> list[str]:
+    """The exercises and open questions that have more than one cell for the answer."""
+    counts = Counter(
+        name for kind, name, _ in map(_identity, notebook.cells) if kind in ("exercise", "open")
+    )
+    return [name for name, count in counts.items() if count > 1]
 
 
 def _headings(text: str) -> list[str]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from flatlab.notebook import is_grading
 from flatlab.student.chapter import Chapter, outline
-from flatlab.student.find import Unusable, locate, parse, read
-from flatlab.student.states import DONE, State, states, stopped
+from flatlab.student.find import Unusable, parse, take
+from flatlab.student.states import DONE, State, lines, states, stopped
 
 TIMEOUT = 120  # seconds a cell, as nbgrader_config.py gives the grader
 _INSTALL = 'install what runs notebooks: python -m pip install "flatlab[course]"'
@@ -29,10 +27,11 @@ def check(notebook: str | Path | None = None, say: Callable[[str], object] = pri
         say("○ flatlab check: this notebook is being checked already.")
         return True
     try:
-        name, folder, content = _open(notebook)
-        chapter = outline(content, name)
-        say(f"{name}: running it at quick scale")
-        ended = _run(content, folder)
+        taken = take(notebook)
+        content = parse(taken.data, taken.name)
+        chapter = outline(content, taken.name)
+        say(f"{taken.name}: running it at quick scale")
+        ended = _run(content, taken.folder)
     except ModuleNotFoundError as error:
         raise Unusable(f"There is no {error.name} here: {_INSTALL}.") from error
     found = states(content, chapter)
@@ -45,37 +44,15 @@ def report(
     chapter: Chapter, found: list[State], errors: list[tuple[str, str]], ended: str
 ) -> Iterable[str]:
     """The lines that say what came out."""
-    width = max(len(state.name) for state in found)
-    for state in found:
-        points = f"{state.task.points:g} point{'' if state.task.points == 1 else 's'}"
-        yield f"  {state.state:<10} {state.name:<{width}}  {points}"
-        yield from (f"{'':13}{line.strip()}" for line in state.message.splitlines())
+    for state, line in lines(found):
+        yield line
+        yield from (f"{'':13}{part.strip()}" for part in state.message.splitlines())
     for cell, error in errors:
         yield f"  {cell} stopped with {error}"
     if ended:
         yield f"  {ended}"
     done = sum(state.state in DONE for state in found)
     yield f"{done} of {len(chapter.tasks)} done. Hidden checks run when the notebook is graded."
-
-
-def _open(notebook: str | Path | None) -> tuple[str, Path, object]:
-    """Name, folder and content of the notebook."""
-    if notebook is not None:
-        here = Path.cwd()
-        path = locate(str(notebook), here)
-        name = path.relative_to(here) if path.is_relative_to(here) else path
-        return str(name), path.resolve().parent, read(path)
-    if "google.colab" not in sys.modules:
-        raise Unusable('Say which notebook: a chapter, such as "01", or a path.')
-    name = "this notebook"
-    try:
-        from google.colab import _message  # Colab's own way, which it does not promise to keep
-
-        text = json.dumps(_message.blocking_request("get_ipynb", timeout_sec=30)["ipynb"])
-    except Exception as error:
-        what = "Colab did not hand out its notebook: download it, upload it and give its path."
-        raise Unusable(what) from error
-    return name, Path.cwd(), parse(text, name)
 
 
 def _run(content, folder: Path) -> str:

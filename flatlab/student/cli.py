@@ -95,3 +95,31 @@ def progress(folder: Path) -> None:
     for problem in problems:
         click.echo(problem, err=True)
     sys.exit(bool(problems))
+
+
+@main.command()
+@click.argument("chapters", nargs=-1, required=True, metavar="CHAPTER|NOTEBOOK...")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    metavar="FOLDER",
+    help="Folder for the zip [the current one].",
+)
+@click.option(
+    "--student",
+    default="",
+    metavar="ID",
+    help="Say in the zip whose it is; learning platforms do that by themselves.",
+)
+@told
+def submit(chapters: tuple[str, ...], out: Path, student: str) -> None:
+    """Write a zip to hand in for each notebook, as saved, and say what is in it.
+
+    Takes chapters (01) or paths, whatever the files are called by now. What is not done is listed
+    and handed in as it is; nothing is run or sent. Exit status: 0 written, 1 written with a
+    warning (!), 2 nothing written.
+    """
+    from flatlab.student.submitting import submit
+
+    sys.exit(not submit(*chapters, out=out, student=student, say=click.echo))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 _CHAPTER = re.compile(r"^\d{1,2}$|^\d{2}-[\w-]+$")
@@ -21,19 +23,56 @@ class Unusable(ValueError):
         return str(self).splitlines()  # a notebook shows this and no traceback
 
 
+@dataclass(frozen=True)
+class Taken:
+    """A notebook's bytes as they are now: a file's, or what Colab shows."""
+
+    name: str  # as messages call it
+    data: bytes
+    path: Path | None = None  # None: Colab's
+
+    @property
+    def folder(self) -> Path:
+        """Where the notebook's own paths begin."""
+        return self.path.resolve().parent if self.path else Path.cwd()
+
+
+def take(notebook: str | Path | None) -> Taken:
+    """The notebook that is meant: a chapter or a path, and for None the one open in Colab.
+
+    Raises ``Unusable`` where there is none.
+    """
+    if notebook is not None:
+        here = Path.cwd()
+        path = locate(str(notebook), here)
+        name = path.relative_to(here) if path.is_relative_to(here) else path
+        return Taken(str(name), _bytes(path), path)
+    if "google.colab" not in sys.modules:
+        raise Unusable('Say which notebook: a chapter, such as "01", or a path.')
+    try:
+        from google.colab import _message  # Colab's own way, which it does not promise to keep
+
+        text = json.dumps(_message.blocking_request("get_ipynb", timeout_sec=30)["ipynb"])
+    except Exception as error:
+        what = "Colab did not hand out its notebook: download it, upload it and give its path."
+        raise Unusable(what) from error
+    return Taken("this notebook", text.encode())
+
+
 def chapters(start: Path) -> dict[str, Path]:
     """Chapter name -> notebook, of the course's folder at or above ``start``.
 
-    That is the nearest folder that holds NN-name/NN-name.ipynb, or notebooks/NN-name/NN-name.ipynb.
-    Raises ``Unusable`` where there is none.
+    That is the nearest folder with folders NN-name, or with notebooks/NN-name, that hold
+    NN-name.ipynb or, under any name, a single notebook. Raises ``Unusable`` where there is none.
     """
     for folder in (start.resolve(), *start.resolve().parents):
         for place in (folder / "notebooks", folder):
-            found = {
-                path.stem: path
-                for path in sorted(place.glob("[0-9][0-9]-*/*.ipynb"))
-                if path.stem == path.parent.name
-            }
+            found = {}
+            for chapter in sorted(place.glob("[0-9][0-9]-*")):
+                inside = list(chapter.glob("*.ipynb"))
+                own = [path for path in inside if path.stem == chapter.name] or inside
+                if len(own) == 1:
+                    found[chapter.name] = own[0]
             if found:
                 return found
     raise Unusable(
@@ -75,22 +114,22 @@ def read(path: Path):
 
     Raises ``Unusable`` for a file that is none, with the place where it breaks.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unusable(f"{path} cannot be read ({error}). {_SAVED}") from error
-    return parse(text, str(path))
+    return parse(_bytes(path), str(path))
 
 
-def parse(text: str, name: str):
-    """The notebook in ``text``; see ``read``."""
+def parse(data: bytes, name: str):
+    """The notebook in ``data``; see ``read``."""
     import nbformat
 
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Unusable(f"{name} cannot be read ({error}). {_SAVED}") from error
     if not text.strip():
         raise Unusable(f"{name} is empty. {_SAVED}")
     try:
-        data = json.loads(text)
-        if not isinstance(data, dict) or not {"cells", "worksheets"} & set(data):
+        whole = json.loads(text)
+        if not isinstance(whole, dict) or not {"cells", "worksheets"} & set(whole):
             raise Unusable(f"{name} is JSON without cells, so no notebook. {_SAVED}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # ids that are missing or stand twice get new ones
@@ -104,3 +143,10 @@ def parse(text: str, name: str):
     except Exception as error:
         said = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise Unusable(f"{name} is no notebook that can be read: {said}. {_SAVED}") from error
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Unusable(f"{path} cannot be read ({error}). {_SAVED}") from error

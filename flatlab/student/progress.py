@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flatlab.student.chapter import outline
+from flatlab.student.chapter import Chapter, outline
 from flatlab.student.find import Unusable, chapters, read
-from flatlab.student.states import DONE, states
+from flatlab.student.states import DONE, State, states
 
 
 @dataclass(frozen=True)
@@ -31,18 +31,20 @@ def progress(start: Path) -> tuple[list[Row], list[str]]:
         except Unusable as error:
             problems.append(str(error))
             continue
-        found = states(notebook, chapter)
-        done = [s for s in found if s.state in DONE]
-        exercises = [s for s in found if not s.task.open]
-        rows.append(
-            Row(
-                name,
-                (sum(s in done for s in exercises), len(exercises)),
-                (sum(s.task.points for s in done), sum(s.task.points for s in found)),
-                (chapter.minutes_left({s.task.name for s in done}), chapter.minutes),
-            )
-        )
+        rows.append(row(name, chapter, states(notebook, chapter)))
     return rows, problems
+
+
+def row(name: str, chapter: Chapter, found: list[State]) -> Row:
+    """The numbers of a chapter whose tasks are in these states."""
+    done = [s for s in found if s.state in DONE]
+    exercises = [s for s in found if not s.task.open]
+    return Row(
+        name,
+        (sum(s in done for s in exercises), len(exercises)),
+        (sum(s.task.points for s in done), sum(s.task.points for s in found)),
+        (chapter.minutes_left({s.task.name for s in done}), chapter.minutes),
+    )
 
 
 def table(rows: list[Row]) -> Iterable[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from flatlab.student.chapter import Chapter, Task
@@ -41,6 +42,14 @@ def states(notebook, chapter: Chapter) -> list[State]:
         State(task, *(_question if task.open else _exercise)(notebook.cells, task))
         for task in chapter.tasks
     ]
+
+
+def lines(found: list[State]) -> Iterable[tuple[State, str]]:
+    """Each state with its line of text, in columns."""
+    width = max(len(state.name) for state in found)
+    for state in found:
+        points = f"{state.task.points:g} point{'' if state.task.points == 1 else 's'}"
+        yield state, f"  {state.state:<10} {state.name:<{width}}  {points}"
 
 
 def stopped(notebook, chapter: Chapter) -> list[tuple[str, str]]:

@@ -204,7 +204,7 @@ def test_a_student_unpacks_it_and_works(unpacked, layout, tmp_path):
 
     said = flatlab("--help").stdout
     commands = re.findall(r"^  (\w+)  ", said.split("Commands:")[1], flags=re.MULTILINE)
-    assert commands == ["check", "doctor", "hint", "progress"]
+    assert commands == ["check", "doctor", "hint", "progress", "submit"]
     assert flatlab("grade", "x").returncode == 2
     assert "flatlab 0.1.0" in flatlab("doctor").stdout
     assert "minutes left" in flatlab("progress").stdout
