@@ -44,11 +44,12 @@ lab: $(VENV)/.course
 	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)/notebooks" \
 	    --LabApp.default_url=/lab/tree/00-start-here/00-start-here.ipynb $(LAB_ARGS)
 
-# Most tests run JOBS at a time, the slow ones that mind no company too (tests/sharing.py). Those
-# that kill, count seconds or fill the machine run one after another.
+# Most tests run JOBS at a time. Of the slow ones those that mind no company (tests/sharing.py) run
+# one more at a time, because they wait much: for kernels, for pages, for each other. Those that
+# kill, count seconds or fill the machine run one after another.
 test: $(VENV)/.dev lint
 	$(BIN)/python -m pytest -n $(JOBS) -m "not ($(SLOW) or extended)" $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder \
+	$(BIN)/python -m pytest -n $$(($(JOBS) + 1)) --dist loadgroup --no-loadscope-reorder \
 	    -m "beside and not extended" \
 	    --durations=20 $(TABLES) tests $(PYTEST_ARGS)
 	$(BIN)/python -m pytest -m "($(SLOW)) and not beside and not extended" \
