@@ -17,9 +17,11 @@ _IGNORED = (".ipynb_checkpoints", "__MACOSX", "__pycache__")
 
 # Moodle's assign (with and without folders): Full Name_4711_assignsubmission_file_[/]FILE
 _MOODLE = re.compile(r"^(?P<name>[^/]+?)_(?P<number>\d+)_assignsubmission_file_?/?(?P<file>.*)$")
-# Canvas's content_zipper.rb: doejane[_LATE]_USER_ATTACHMENT_FILE; anon_x9 for an anonymous user
+# Canvas's content_zipper.rb: doejane[_LATE]_USER_ATTACHMENT_FILE; anon_x9 for an anonymous user.
+# A date in the name of a class's archive is no user.
 _CANVAS = re.compile(
-    r"^(?:(?P<name>[^/]+?)_)??(?P<late>LATE_)?(?P<user>\d+|anon_\w+?)_(?P<number>\d+)_"
+    r"^(?:(?P<name>[^/]+?)_)??(?P<late>LATE_)?(?!20\d\d_\d\d_\d\d(?:\.zip)?$)"
+    r"(?P<user>\d+|anon_\w+?)_(?P<number>\d+)_"
     r"(?P<file>[^/]+)$"
 )
 
@@ -70,24 +72,46 @@ def collect(
 
 
 def sender(path: str, chapters: Mapping[str, Release]) -> Handed:
-    """What ``path`` tells of the student: by nbgrader's, Moodle's or Canvas's scheme."""
+    """What ``path`` tells of the student: by nbgrader's, Moodle's or Canvas's scheme.
+
+    A platform's name comes before a folder that the student has put into an archive.
+    """
     parts = PurePosixPath(path).parts
-    for place, part in enumerate(parts):
-        if place and part in chapters and place < len(parts) - 1:
-            student = _folder_name(parts[place - 1])
-            return Handed(path, b"", student, platform="nbgrader")
-    for part in (*parts[:-1], parts[-1]):
+    for part in parts:
         if match := _MOODLE.match(part):
             name = match["name"].strip()
             return Handed(path, b"", _folder_name(name), name, "moodle", match["number"])
-    for part in (*reversed(parts[:-1]), parts[-1]):
+    inner = range(1, len(parts) - 1)
+    own = [i for i in inner if parts[i] in chapters and not _named_archive(parts[i - 1])]
+    outer = filter(_named_archive, parts[: own[0]]) if own else (*reversed(parts[:-1]), parts[-1])
+    for part in outer:
         if match := _CANVAS.match(part):
             late = bool(match["late"])
             user, name = match["user"], match["name"] or ""
             return Handed(path, b"", user, name, "canvas", match["number"], late)
-    files = [i for i, part in enumerate(parts) if part.lower().endswith((".zip", ".ipynb"))]
-    above = parts[files[0] - 1 :] if files and files[0] else parts[-2:]  # not a folder in a zip
-    return Handed(path, b"", _folder_name(above[0]) if len(parts) > 1 else "")
+    if own:
+        return Handed(path, b"", _folder_name(parts[own[0] - 1]), platform="nbgrader")
+    return Handed(path, b"", _folder_name(_above(parts, chapters)))
+
+
+def _above(parts: tuple[str, ...], chapters: Mapping[str, Release]) -> str:
+    """The folder in which a notebook, or the archive that holds it, was handed in.
+
+    Of an archive in no folder its own name, or the folder inside it; empty for a chapter's name.
+    """
+    last = max((i for i, part in enumerate(parts[:-1]) if _named_archive(part)), default=None)
+    if last is None:
+        found = parts[-2] if len(parts) > 1 else ""
+    elif last and not _named_archive(parts[last - 1]):
+        found = parts[last - 1]
+    else:
+        found = parts[last] if parts[-2] in chapters else parts[-2]
+    return "" if re.sub(r"( ?\(\d+\))?\.zip$", "", found) in chapters else found
+
+
+def _named_archive(part: str) -> bool:
+    """Is it an archive, going by its name? Of a notebook that something lies in, too."""
+    return part.lower().endswith((".zip", ".ipynb"))
 
 
 def chapter_of(cells: tuple[Cell, ...], path: str, releases: Mapping[str, Release]) -> str:

@@ -18,6 +18,7 @@ from flatlab.course.rebuild.reading import read
 from flatlab.course.source import CODE_KINDS, TEXT_KINDS, parse
 
 OTHER = "01-other"
+IN = f"{NAME}/{NAME}.ipynb"
 
 
 def built(name: str, source: str) -> nbformat.NotebookNode:
@@ -42,6 +43,36 @@ def zipped(files: dict[str, bytes], **options) -> bytes:
         for name, content in files.items():
             archive.writestr(name, content)
     return buffer.getvalue()
+
+
+# Archives with a chapter's folder, or a student's, in them, as `flatlab submit` writes: the platform
+# knows whose it is, and two students' archives of one name are not one student's.
+@pytest.mark.parametrize(
+    ("path", "student", "platform"),
+    [
+        (f"Jane Doe_4711_assignsubmission_file_/{NAME}.zip/{IN}", "Jane-Doe", "moodle"),
+        (f"Jane Doe_4711_assignsubmission_file_/{NAME}.zip/bo/{IN}", "Jane-Doe", "moodle"),
+        (f"Jane Doe_4711_assignsubmission_file_/bo/{IN}", "Jane-Doe", "moodle"),
+        (f"class.zip/Jane Doe_4711_assignsubmission_file_/{NAME}.zip/{IN}", "Jane-Doe", "moodle"),
+        (f"doejane_93_1234_{NAME}.zip/{IN}", "93", "canvas"),
+        (f"doejane_93_1234_{NAME}-bo.zip/bo/{IN}", "93", "canvas"),
+        (f"doejane_93_1234_{NAME}-bo.zip/bo_7_8_x/{IN}", "93", "canvas"),
+        (f"term_2026_11_22.zip/bo/{IN}", "bo", "nbgrader"),
+        (f"{NAME}-bo.zip/bo/{IN}", "bo", "nbgrader"),
+        (f"bo/{IN.replace('.ipynb', '.zip')}/{IN}", "bo", "nbgrader"),
+        (f"bo/{NAME}.zip/{IN}", "bo", ""),
+        (f"class.zip/bo/{NAME}.zip/{IN}", "bo", ""),
+        (f"bo.zip/{IN}", "bo.zip", ""),
+        (f"class.zip/bo.zip/{IN}", "bo.zip", ""),
+        (f"class.zip/Bo Ek/{NAME}.ipynb", "Bo-Ek", ""),
+        (f"{NAME}.zip/{IN}", "", ""),
+        (f"{NAME} (1).zip/{IN}", "", ""),
+        (IN, "", ""),
+    ],
+)
+def test_whose_an_archive_is(path, student, platform, chapters):
+    found = sender(path, chapters)
+    assert (found.student, found.platform) == (student, platform)
 
 
 @pytest.mark.parametrize(
