@@ -44,14 +44,12 @@ class LinearLayer(Layer):
     def apply(self, x: Tensor, W: Tensor, into: Tensor | None = None) -> Tensor:
         if into is None:
             return F.linear(x, W)
-        rows(into).addmm_(rows(x), W.T)
-        return into
+        return _add_product(into, x, W.T)
 
     def adjoint(self, d: Tensor, W: Tensor, into: Tensor | None = None) -> Tensor:
         if into is None:
             return d @ W
-        rows(into).addmm_(rows(d), W)
-        return into
+        return _add_product(into, d, W)
 
     def weight_gradient(self, d: Tensor, x: Tensor, out: Tensor, add: bool) -> None:
         if add:
@@ -103,6 +101,14 @@ class LinearLayer(Layer):
 def rows(x: Tensor) -> Tensor:
     """(anything, width) as a matrix; a view where it can be, and always for a contiguous x."""
     return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+
+
+def _add_product(into: Tensor, x: Tensor, W: Tensor) -> Tensor:
+    """Add x W to `into`, in place; `rows` of a transposed one would be a copy."""
+    if into.ndim == 2 or into.is_contiguous():
+        rows(into).addmm_(rows(x), W)
+        return into
+    return into.add_(x @ W)
 
 
 class ConvLayer(Layer):

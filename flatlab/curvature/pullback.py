@@ -17,6 +17,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+_GOLDEN, _SILVER = 0.6180339887, 0.4142135624  # the golden ratio less 1, the root of 2 less 1
+
 
 class Pullback:
     """mu -> (dG/dz_m)' mu for the cuts m that x depends on; `mu` is None if x is the loss itself."""
@@ -72,18 +74,21 @@ class Pullback:
 
     def _recognize(self) -> None:
         """Find out what G is from its action on a tangent, and a cotangent, without structure."""
-        probes = [generic_like(t) for t in self.z]
+        probes = [generic_like(t, _GOLDEN) for t in self.z]
         x_dot, second = self._push_graph(list(probes))
         self.curved = any(part is not None and bool(part.any()) for part in second)
-        if len(self.z) != 1 or self.x.shape != self.z[0].shape:
+        if x_dot is None or len(self.z) != 1 or self.x.shape != self.z[0].shape:
             return
         some = slice(None, None, len(self.x) // 64 + 1)
-        slope = x_dot.div_(probes[0])
-        if not _same(self.pulled[0].detach()[some], slope[some] * self.mu.detach()[some]):
+        slope, other = x_dot.div_(probes[0]), self.mu.detach()
+        if not _same(self.pulled[0].detach()[some], slope[some] * other[some]):
             return
+        if not other[some].all():  # what mu is 0 at tells nothing: all, where the loss's slope is 0
+            other = generic_like(other, _SILVER)
+            if not _same(self._push_graph([other])[0][some], slope[some] * other[some]):
+                return
         if self.curved:
             bend = second[0].div_(probes[0])
-            other = self.mu.detach()
             if not _same(self._push_graph([other])[1][0][some], bend[some] * other[some]):
                 return
             self.bend = bend
@@ -96,15 +101,15 @@ class Pullback:
                 second[m] = second[m] + part if m in second else part
 
 
-def generic_like(t: Tensor) -> Tensor:
-    """Positive numbers without structure: products of multiples of the golden ratio modulo 1."""
-    rows, columns = (_golden(size, t) for size in (len(t), t[0].numel()))
+def generic_like(t: Tensor, ratio: float) -> Tensor:
+    """Positive numbers without structure: products of multiples of an irrational ratio modulo 1."""
+    rows, columns = (_multiples(size, ratio, t) for size in (len(t), t[0].numel()))
     return torch.outer(rows, columns).view(t.shape)
 
 
-def _golden(size: int, like: Tensor) -> Tensor:
+def _multiples(size: int, ratio: float, like: Tensor) -> Tensor:
     numbers = torch.arange(size, dtype=torch.float32, device=like.device)
-    return numbers.mul_(0.6180339887).frac_().add_(0.5).to(like.dtype)
+    return numbers.mul_(ratio).frac_().add_(0.5).to(like.dtype)
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

@@ -31,11 +31,12 @@ class Architecture:
     """Which module owns which of the objective's parameters; raises for one that is not handled."""
 
     def __init__(self, objective: EmpiricalLoss):
-        self.position = {name: i for i, name in enumerate(objective.names)}
+        position = {
+            id(p): i for i, p in enumerate(objective.parameters)
+        }  # shared ones have two names
         self.owners: dict[nn.Module, tuple[int | None, int | None]] = {}
         for prefix, module in objective.model.named_modules():
-            own = [name for name, _ in module.named_parameters(prefix, recurse=False)]
-            own = [name for name in own if name in self.position]
+            own = {n: position[id(p)] for n, p in module._parameters.items() if id(p) in position}
             if not own:
                 continue
             kind = layer_kind(module)
@@ -43,10 +44,10 @@ class Architecture:
                 raise unsupported(
                     f"{type(module).__name__} '{prefix}'", "has parameters of its own"
                 )
-            slots = [self.position.get(f"{prefix}.{n}".lstrip(".")) for n in ("weight", "bias")]
-            if sum(slot is not None for slot in slots) != len(own):
-                raise unsupported(f"{type(module).__name__} '{prefix}'", f"has parameters {own}")
-            self.owners[module] = (slots[0], slots[1])
+            slots = (own.pop("weight", None), own.pop("bias", None))
+            if own:
+                raise unsupported(f"{type(module).__name__} '{prefix}'", f"has parameters {[*own]}")
+            self.owners[module] = slots
 
 
 class LayeredBatch:
@@ -81,8 +82,8 @@ class LayeredBatch:
         names, versions = {m: p for p, m in self.objective.model.named_modules()}, []
 
         def cut(module: nn.Module, args: tuple, output: Tensor) -> Tensor:
-            self._check_call(names[module], module, args, output)
             weight, bias = architecture.owners[module]
+            self._check_call(names[module], module, (weight, bias), args, output)
             layer = layer_kind(module)(module, args[0], weight is not None, bias is not None)
             self.layers.append(layer)
             self.slots.append((weight, bias))
@@ -91,7 +92,9 @@ class LayeredBatch:
             return self.outputs[-1].clone()  # a later in-place activation must not meet a leaf
 
         weights = [p.detach().requires_grad_() for p in self.objective.parameters]
-        handles = [module.register_forward_hook(cut) for module in architecture.owners]
+        # Before the hooks that the module has: what they make of its output lies between the cuts.
+        owners = architecture.owners
+        handles = [module.register_forward_hook(cut, prepend=True) for module in owners]
         try:
             prediction = self.objective.forward(weights, X)
         finally:
@@ -188,7 +191,14 @@ class LayeredBatch:
         return [(padded[weight], padded[bias]) for weight, bias in place]
 
     # --- checks -------------------------------------------------------------------------------
-    def _check_call(self, name: str, module: nn.Module, args: tuple, output: Any) -> None:
+    def _check_call(
+        self,
+        name: str,
+        module: nn.Module,
+        slots: tuple[int | None, int | None],
+        args: tuple,
+        output: Any,
+    ) -> None:
         label = f"{type(module).__name__} '{name}'"
         if len(args) != 1 or not torch.is_tensor(args[0]) or not torch.is_tensor(output):
             raise unsupported(label, "is not called with one tensor")
@@ -196,6 +206,9 @@ class LayeredBatch:
             return
         if any(layer.module is module for layer in self.layers):
             raise unsupported(label, "is called more than once in a forward pass")
+        taken = {slot for pair in self.slots for slot in pair}
+        if any(slot is not None and slot in taken for slot in slots):
+            raise unsupported(label, "shares a parameter with another layer")
         if len(args[0]) != self.n or len(output) != self.n:
             raise unsupported(label, f"gets {len(args[0])} rows for {self.n} samples")
 
@@ -226,7 +239,10 @@ def _rooms(layer: Layer) -> tuple[Tensor | None, Tensor | None]:
     if not isinstance(layer, LinearLayer):
         return None, None
     inner = layer.inlet.requires_grad
-    return torch.empty_like(layer.delta), torch.empty_like(layer.a) if inner else None
+    like = {"dtype": layer.a.dtype, "device": layer.a.device}  # contiguous, whatever these are
+    return torch.empty(layer.delta.shape, **like), torch.empty(
+        layer.a.shape, **like
+    ) if inner else None
 
 
 def unsupported(what: str, why: str) -> UnsupportedLayerError:

@@ -45,6 +45,27 @@ class Tokens(nn.Module):
         return self.out(torch.tanh(self.head(x)).mean(1))
 
 
+class Mixer(nn.Module):
+    """A layer between two others that reads the positions transposed, as an MLP-Mixer does."""
+
+    def __init__(self):
+        super().__init__()
+        self.channels, self.positions = nn.Linear(2, 3), nn.Linear(4, 5)
+        self.out = nn.Linear(3, 3)
+
+    def forward(self, x):
+        x = torch.tanh(self.channels(x.view(len(x), 4, 2)))
+        x = torch.tanh(self.positions(x.transpose(1, 2))).transpose(1, 2)
+        return self.out(x).mean(1)
+
+
+def hooked():
+    """A hook of the caller's squares the first layer's output."""
+    model = nn.Sequential(nn.Linear(8, 4), nn.Tanh(), nn.Linear(4, 3))
+    model[0].register_forward_hook(lambda module, args, z: z**2)
+    return model
+
+
 def conv(*args, **kwargs):
     return nn.Conv2d(*args, **kwargs)
 
@@ -54,6 +75,8 @@ ARCHITECTURES = {
     "no biases": lambda: nn.Sequential(nn.Linear(8, 5, bias=False), nn.Tanh(), nn.Linear(5, 3, False)),
     "residual": lambda: nn.Sequential(Residual(nn.Linear(8, 6), nn.GELU(), nn.Linear(6, 8)), nn.Linear(8, 3)),
     "branches": lambda: nn.Sequential(nn.Linear(8, 4), nn.SiLU(), Branches()),
+    "mixer": Mixer,
+    "hook on a layer": hooked,
     "tokens, factored": lambda: Tokens(8, 9),
     "tokens, dense": lambda: Tokens(2, 3),
     "strided dilated conv": lambda: nn.Sequential(
@@ -109,6 +132,18 @@ class Twice(nn.Module):
         return self.out(torch.tanh(self.layer(torch.tanh(self.layer(x)))))
 
 
+class Shared(nn.Module):
+    """Two layers with biases of their own and one weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.out = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+        self.second.weight = self.first.weight
+
+    def forward(self, x):
+        return self.out(torch.tanh(self.second(torch.tanh(self.first(x)))))
+
+
 class Flattened(nn.Module):
     """Calls a layer on rows that are not samples."""
 
@@ -150,6 +185,7 @@ REFUSED = {
     "Embedding": (lambda: nn.Sequential(nn.Linear(8, 3), nn.PReLU()), "PReLU '1' has parameters"),
     "weight used directly": (Direct, "'layer.weight' is used outside its module's own call"),
     "called twice": (Twice, "Linear 'layer' is called more than once"),
+    "shared weight": (Shared, "Linear 'second' shares a parameter with another layer"),
     "rows that are no samples": (Flattened, "Linear 'layer' gets 24 rows for 6 samples"),
     "own parameter": (Scaled, "Scaled '' has parameters"),
     "overwritten input": (Overwriting, "'layer' has an input that is overwritten in place"),

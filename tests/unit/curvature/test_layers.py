@@ -47,8 +47,8 @@ def test_auto_takes_every_model(name):
     assert all(len(module._forward_hooks) == 0 for module in model.modules())
 
 
-def test_a_layer_called_twice_and_rows_that_are_no_samples_need_no_fallback():
-    for name in ("called twice", "rows that are no samples"):
+def test_layers_called_twice_shared_weights_and_rows_that_are_no_samples_need_no_fallback():
+    for name in ("called twice", "shared weight", "rows that are no samples"):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             model = REFUSED[name][0]().double()
@@ -105,6 +105,41 @@ def test_activations_that_only_look_elementwise():
         ((_, graph),) = op._graphs._kept
         elementwise = activation in (nn.Softsign, nn.Hardtanh, nn.Tanh)
         assert (graph.batch.pullbacks[1].slope is not None) == elementwise
+
+
+@pytest.mark.parametrize("where", ["zero loss", "pruned"])
+def test_what_mixes_units_is_seen_where_the_loss_has_no_slope(where):
+    """At targets that are met exactly every output-gradient is 0; behind pruned columns some are."""
+
+    class Parted(nn.Module):
+        def forward(self, z):
+            return torch.cat([z[:, :2].tanh(), z[:, 2:].softmax(1)], 1)
+
+    norm = nn.LayerNorm(5, elementwise_affine=False)
+    for mix in (nn.Softmax(1), norm, Parted(), nn.Tanh(), nn.ReLU()):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = nn.Sequential(nn.Linear(4, 5), mix, nn.Linear(5, 3)).double()
+        X = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            if where == "pruned":
+                model[2].weight[:, 2:] = 0
+            y = model(X) + (where == "pruned")
+        op = Hessian(model, nn.MSELoss(), (X, y), method="layers")
+        assert_products(op, dense_hessian(model, nn.MSELoss(), X, y))
+        ((_, graph),) = op._graphs._kept
+        assert (graph.batch.pullbacks[1].slope is not None) == isinstance(mix, (nn.Tanh, nn.ReLU))
+
+
+def test_an_activation_without_slope():
+    class Sign(nn.Module):
+        def forward(self, z):
+            return z.sign()
+
+    model = nn.Sequential(nn.Linear(4, 5), Sign(), nn.Linear(5, 3)).double()
+    X = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    op = Hessian(model, nn.CrossEntropyLoss(), (X, torch.arange(6) % 3), method="layers")
+    assert_products(op, dense_hessian(model, nn.CrossEntropyLoss(), X, torch.arange(6) % 3))
 
 
 def test_rows_of_parameters():
