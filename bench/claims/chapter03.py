@@ -70,7 +70,7 @@ CLAIMS = (
         "width", f"{SLIDES}, 'Width and n'",
         "4-layer batch-norm ReLU MLP: the log of the Hessian's norm falls with η/S.", NO, MLP,
         partial(judge.hessian_norm, STOP),
-        note="784-64-64-64-10, η/S = 1/2560 to 1/320, S = 32, 64, 128; ended at a training loss of 0.05, tested every 4 epochs, or after 60 epochs: with cross-entropy the Hessian shrinks with the loss, so minima are compared at about the same one. The interval takes the 36 runs as independent; those of one seed share their start.",
+        note="784-64-64-64-10, η/S = 1/2560 to 1/320, S = 32, 64, 128; ended at a training loss of 0.05, tested every 4 epochs, or after 60 epochs: with cross-entropy the Hessian shrinks with the loss, so minima are compared at about the same one. The interval takes the runs as independent; those of one seed share their start.",
     ),
     Claim(
         "width-accuracy", f"{SLIDES}, 'Width and n'",
@@ -132,7 +132,7 @@ CLAIMS = (
     Claim(
         "breakdown-size", f"{SLIDES}, 'Breaking down of theory'",
         "It breaks down earlier for a smaller training set.", NO, RESCALED, judge.earlier,
-        note="Mean change over the curve's epochs; between c = 1, 2, 4, ... it is interpolated in log c. Powers of 2 alone do not tell the sets apart: both first pass 5 points at c = 64, in two of three seeds.",
+        note="Mean change over the curve's epochs; between c = 1, 2, 4, ... it is interpolated in log c. Powers of 2 alone do not tell the sets apart: both first pass 5 points at c = 64, in two of five seeds.",
     ),
     Claim(
         "gibbs", f"{SLIDES}, 'Boltzmann-Gibbs distribution'",
