@@ -24,10 +24,10 @@ _WHEEL_HERE = "WHEEL"  # in docs/start.md
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file: the same course gives the same zip
 
 
-def bundle(course: Course, out: Path) -> Path:
-    """Write the zip of what ``course`` hands out to the folder ``out`` and return its path.
+def bundle(course: Course, out: Path) -> list[Path]:
+    """Write the zip of what ``course`` hands out to the folder ``out``, with variants one a student.
 
-    Raises ``Refused``, and writes nothing, for a chapter that is not built or out of date.
+    The paths written. Raises ``Refused``, and writes nothing, for a chapter that is not built or out of date.
     """
     layout = course.layout
     root = layout.checkout or layout.root
@@ -43,16 +43,24 @@ def bundle(course: Course, out: Path) -> Path:
         }
         for name in ("constraints.txt", "LICENSE", "LICENSE-text"):
             files[name] = (root / name).read_bytes()
-        for chapter in layout.chapters():
-            files[f"notebooks/{chapter}/{chapter}.ipynb"] = layout.release(chapter).read_bytes()
-        made = Path(folder) / f"{top}-students.zip"
-        with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, data in sorted(files.items()):
-                entry = zipfile.ZipInfo(f"{top}/{name}", _EPOCH)
-                entry.external_attr = 0o644 << 16
-                archive.writestr(entry, data, zipfile.ZIP_DEFLATED)
+        made = []
+        for student in list(course.variants.numbers) if course.variants else [""]:
+            for chapter in layout.chapters():
+                text = course.notebook(chapter, student)
+                files[f"notebooks/{chapter}/{chapter}.ipynb"] = text.encode()
+            made.append(Path(folder) / f"{top}-{student or 'students'}.zip")
+            _pack(made[-1], top, files)
         out.mkdir(parents=True, exist_ok=True)
-        return Path(shutil.move(made, out / made.name))
+        return [Path(shutil.move(path, out / path.name)) for path in made]
+
+
+def _pack(path: Path, top: str, files: dict[str, bytes]) -> None:
+    """Write ``files`` below the folder ``top`` of a zip: the same bytes for the same files."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in sorted(files.items()):
+            entry = zipfile.ZipInfo(f"{top}/{name}", _EPOCH)
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, data, zipfile.ZIP_DEFLATED)
 
 
 def students_wheel(root: Path, out: Path) -> Path:

@@ -7,7 +7,7 @@
     due = 2026-11-06T18:00:00+01:00
 
 A table's missing keys mean: all exercises, all questions, their own points, no date. Without any
-table all chapters are handed out.
+table all chapters are handed out. ``[variants]`` is told in ``variants``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 
 from flatlab.course.layout import Layout, Refused, tomllib
 from flatlab.course.source import read_chapter
+from flatlab.course.variants import Variants, numbered, read_variants
 
 FILE = "course.toml"
 KEYS = ("exercises", "questions", "points", "due")
@@ -41,10 +42,18 @@ class Choice:
     due: datetime | None = None  # with its zone
 
 
-def read(path: Path, layout: Layout) -> dict[str, Choice]:
-    """Chapter -> choice, in the course's order, from the file at ``path``.
+@dataclass(frozen=True)
+class Term:
+    """What a course.toml says."""
 
-    Raises ``Refused`` with a line for each thing that is wrong: where, and what is allowed.
+    choices: Mapping[str, Choice]  # by chapter, in the course's order
+    variants: Variants | None = None  # None: all students get the same notebooks
+
+
+def read(path: Path, layout: Layout, students: tuple[str, ...] = ()) -> Term:
+    """What the file at ``path`` says.
+
+    ``students``: of the variants, in place of those on its list. Raises ``Refused`` with a line for each thing that is wrong: where, and what is allowed.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -53,20 +62,21 @@ def read(path: Path, layout: Layout) -> dict[str, Choice]:
         raise Refused([f"{path} cannot be read: {error.strerror}."]) from error
     except ValueError as error:  # also of text that is no UTF-8
         raise Refused([f"{path.name} is no TOML: {error}."]) from error
-    return _Reader(path.name, text, layout).read(table)
+    return _Reader(path, text, layout).read(table, students)
 
 
 class _Reader:
     """Collects what is wrong, so that an instructor sees all of it at once."""
 
-    def __init__(self, name: str, text: str, layout: Layout) -> None:
-        self.name, self.text, self.layout = name, text, layout
+    def __init__(self, path: Path, text: str, layout: Layout) -> None:
+        self.path, self.text, self.layout = path, text, layout
         self.problems: list[str] = []
 
-    def read(self, table: dict) -> dict[str, Choice]:
+    def read(self, table: dict, students: tuple[str, ...]) -> Term:
         for key in table:
-            if key != "chapters":
-                self.wrong((key,), "unknown; at the top only [chapters.NN] is allowed.")
+            if key not in ("chapters", "variants"):
+                text = "unknown; at the top only [chapters.NN] and [variants] are allowed."
+                self.wrong((key,), text)
         tables = table.get("chapters", {})
         if not isinstance(tables, dict):
             self.wrong(("chapters",), "write a table for each chapter: [chapters.01].")
@@ -78,10 +88,15 @@ class _Reader:
                 self.wrong(("chapters", name), f"a second table for {chapter}.")
             elif chapter:
                 found[chapter] = self.choice(name, chapter, entry)
+        variants = None
+        if "variants" in table:
+            variants = read_variants(table["variants"], self.path.parent, self.wrong)
         if self.problems:
             raise Refused(self.problems)
+        if variants and students:
+            variants = numbered(students, table["variants"]["secret"])
         everything = found or {name: self.choice(name, name, {}) for name in self.layout.chapters()}
-        return dict(sorted(everything.items()))
+        return Term(dict(sorted(everything.items())), variants)
 
     def chapter(self, name: str, entry: object) -> str:
         """The full name of a table's chapter; empty where there is none."""
@@ -148,7 +163,7 @@ class _Reader:
         return None
 
     def wrong(self, path: tuple[str, ...], text: str) -> None:
-        line = f"{self.name}, line {_line(self.text, path)}, {'.'.join(path)}: {text}"
+        line = f"{self.path.name}, line {_line(self.text, path)}, {'.'.join(path)}: {text}"
         if line not in self.problems:
             self.problems.append(line)
 

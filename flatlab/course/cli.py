@@ -67,7 +67,7 @@ _COURSE = click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
-    help="Folder for the students' notebooks: OUT/NN-name/NN-name.ipynb.",
+    help="For the students' notebooks: OUT/NN-name/NN-name.ipynb, with variants OUT/STUDENT/...",
 )
 @_COURSE
 def release(out: Path, course: Path | None) -> None:
@@ -105,10 +105,10 @@ def rehearse(jobs: int | None, **given) -> None:
 )
 @_COURSE
 def bundle(out: Path, course: Path | None) -> None:
-    """Write the zip that students get: releases as by course.toml, package, how to start."""
+    """Write the zip that students get, with variants one for each: releases, package, how to start."""
     from flatlab.course.bundle import bundle
 
-    _write(course, lambda chosen: [bundle(chosen, out)])
+    _write(course, lambda chosen: bundle(chosen, out))
 
 
 @main.command()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 import tempfile
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +23,7 @@ from flatlab.course.execute import dumps
 from flatlab.course.layout import Layout, Refused
 from flatlab.course.release import make_release
 from flatlab.course.source import CODE_KINDS, TEXT_KINDS, Cell, Percent, parse, read_chapter
+from flatlab.course.variants import Variants, with_line
 
 GIVEN = "*Given: its code stands folded below. It is not graded.*"
 _WORTH = re.compile(r"^(# ### .*?)\s+[●○]+ · [\d.]+ points? · \d+ min\s*$")
@@ -34,8 +35,9 @@ class Course:
     """The chapters that are handed out, in folders of their own, and by which choice."""
 
     layout: Layout
-    choices: dict[str, Choice] = field(default_factory=dict)  # empty: the course as it is
+    choices: Mapping[str, Choice] = field(default_factory=dict)  # empty: the course as it is
     file: str = ""
+    variants: Variants | None = None  # None: all students get the same notebooks
 
     def due(self, chapter: str) -> datetime | None:
         """When ``chapter`` has to be handed in."""
@@ -43,31 +45,53 @@ class Course:
 
     @property
     def text(self) -> str:
-        """What was chosen, in a line; empty where nothing was."""
+        """What was chosen, in a line, and which variants collided; empty where nothing was."""
         if not self.file:
             return ""
         graded = sum(len(c.exercises) + len(c.questions) for c in self.choices.values())
         count = f"{graded} graded question{'s' * (graded != 1)}"
-        return f"{self.file}: chapters {', '.join(self.choices)}; {count}"
+        line = f"{self.file}: chapters {', '.join(self.choices)}; {count}"
+        if not self.variants:
+            return line
+        count = len(self.variants.numbers)
+        line += f"; the data in {count} variant{'s' * (count != 1)}, one a student"
+        return "\n".join([line, *self.variants.told])
+
+    def notebook(self, chapter: str, student: str = "") -> str:
+        """The text of a chapter's release, as ``student`` gets it where there are variants.
+
+        Raises ``Refused`` where it is not built, and for a student who has no variant.
+        """
+        path = self.layout.release(chapter)
+        if not path.is_file():
+            raise Refused([f"{chapter} is not built: run `flatlab build {chapter[:2]}` first."])
+        text = path.read_text(encoding="utf-8")
+        if not (self.variants and student):
+            return text
+        return with_line(text, self.variants.of(student))
 
 
 @contextmanager
-def handed_out(layout: Layout, path: Path | None = None) -> Iterator[Course]:
+def handed_out(
+    layout: Layout, path: Path | None = None, students: tuple[str, ...] = ()
+) -> Iterator[Course]:
     """The course by the course.toml at ``path``, by default the checkout's own, if it has one.
 
     Without one it is ``layout``'s course as it is. With one, its chapters stand in a temporary
-    folder meanwhile. Raises ``Refused`` for a file that is wrong.
+    folder meanwhile; ``students`` stand for those of its ``[variants]``. Raises ``Refused`` for a
+    file that is wrong.
     """
     own = layout.root / FILE
     if path is None and not own.is_file():
         yield Course(layout)
         return
-    choices = read(path or own, layout)
+    term = read(path or own, layout, students)
     with tempfile.TemporaryDirectory(prefix="flatlab-course-") as folder:
-        yield Course(lay_out(layout, choices, Path(folder)), choices, str(path or FILE))
+        made = lay_out(layout, term.choices, Path(folder))
+        yield Course(made, term.choices, str(path or FILE), term.variants)
 
 
-def lay_out(layout: Layout, choices: dict[str, Choice], folder: Path) -> Layout:
+def lay_out(layout: Layout, choices: Mapping[str, Choice], folder: Path) -> Layout:
     """Write sources, solved notebooks and releases of the chosen chapters below ``folder``.
 
     A chapter that is handed out as it is keeps its committed notebooks; one that was never built is
@@ -113,22 +137,25 @@ def _make(made: Layout, name: str) -> list[str]:
 def release(course: Course, folder: Path) -> list[Path]:
     """Write the students' notebooks as ``folder``/NN-name/NN-name.ipynb; the paths written.
 
-    Raises ``Refused``, before anything is written, where a chapter is not built and for a folder in
-    which the course keeps its own notebooks.
+    With variants they are ``folder``/STUDENT/NN-name/NN-name.ipynb, and the students' folders are
+    returned. Raises ``Refused``, before anything is written, where a chapter is not built and for a
+    folder in which the course keeps its own notebooks.
     """
     layout = course.layout
     own = layout.checkout or layout.root
     for kept in (own / "notebooks", own / "solutions", own / "tests"):
         if folder.resolve().is_relative_to(kept.resolve()):
             raise Refused([f"{folder} is in {kept}: give a folder that is not the course's own."])
-    texts = {}
+    students = list(course.variants.numbers) if course.variants else [""]
     for name in layout.chapters():
-        if not layout.release(name).is_file():
-            raise Refused([f"{name} is not built: run `flatlab build {name[:2]}` first."])
-        texts[folder / name / f"{name}.ipynb"] = layout.release(name).read_text(encoding="utf-8")
-    for path, text in texts.items():
-        write(path, text)
-    return list(texts)
+        course.notebook(name, students[0])  # what is wrong is said before anything is written
+    written = []
+    for student in students:
+        paths = [folder / student / name / f"{name}.ipynb" for name in layout.chapters()]
+        for path in paths:
+            write(path, course.notebook(path.stem, student))
+        written += [folder / student] if student else paths
+    return written
 
 
 def chosen(text: str, choice: Choice, chapters: Container[str]) -> str:

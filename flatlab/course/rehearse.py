@@ -25,7 +25,8 @@ from flatlab.course.handout import Course, answer, handed_out
 from flatlab.course.layout import Layout, Refused
 from flatlab.course.source import Percent, read_cases, read_chapter, regions
 
-CLASSES_OF_MISTAKES = 2
+MISTAKEN = ("wrong-1", "wrong-2")
+STUDENTS = ("right", *MISTAKEN, "half", "blank", "bare", "cut")
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def rehearse(
         else:
             folder = out
         try:
-            given = stack.enter_context(handed_out(Layout.find(), course))
+            given = stack.enter_context(handed_out(Layout.find(), course, STUDENTS))
             classes = {name: _class(given, name) for name in given.layout.select(list(chapters))}
         except Refused as refused:
             return refused.problems
@@ -75,6 +76,7 @@ def rehearse(
             sandbox=not no_sandbox,
             way=Way(jobs),
             course=course,
+            students=STUDENTS,
         )
         if problems := run(options, echo):
             return problems
@@ -97,35 +99,51 @@ def transplant(release: NotebookNode, answers: dict[str, str]) -> NotebookNode:
 
 
 def _class(course: Course, name: str) -> list[MadeUp]:
-    """The made-up class of a chapter."""
+    """The made-up class of a chapter, each with its own variant where there are some."""
     layout = course.layout
-    if not layout.release(name).is_file():
-        raise Refused([f"{name} is not built: run `flatlab build {name[:2]}` first."])
-    release = nbformat.read(layout.release(name), as_version=4)
+
+    def filled(student: str, answers: dict[str, str]) -> NotebookNode:
+        text = course.notebook(name, student)
+        return transplant(nbformat.reads(text, as_version=4), answers)
+
+    def bytes_of(notebook: NotebookNode) -> bytes:
+        return dumps(notebook).encode()
+
     source = read_chapter(layout.source(name))
     most = {cell.name: float(cell.options["points"]) for cell in source.of("check")}
     solved = {cell.name: answer(cell.text) for cell in source.of("exercise")}
     written = {f"open-{c.name}": regions(c.text, "SOLUTION").text for c in source.of("open")}
     half = dict(list(solved.items())[::2])
-    right = transplant(release, {**solved, **written})
-    bare = copy.deepcopy(right)
+    everything = {**solved, **written}
+    bare = filled("bare", everything)
     for cell in bare.cells:
         cell.metadata = NotebookNode()
-    text = dumps(right).encode()
+    cut = _cut(bytes_of(filled("cut", everything)), list(solved)[-1])
     nothing = dict.fromkeys(most, 0.0)
     late = course.due(name) is not None
     return [
-        MadeUp("right", "the course's own answers", text, most),
-        *_mistaken(release, read_cases(layout.cases(name)), nothing),
+        MadeUp("right", "the course's own answers", bytes_of(filled("right", everything)), most),
+        *(
+            MadeUp(
+                student, "a mistake in every exercise", bytes_of(filled(student, wrong)), nothing
+            )
+            for student, wrong in _mistakes(read_cases(layout.cases(name)), list(most)).items()
+        ),
         MadeUp(
             "half",
             "every second answer",
-            dumps(transplant(release, half)).encode(),
+            bytes_of(filled("half", half)),
             {**nothing, **{exercise: most[exercise] for exercise in half}},
         ),
-        MadeUp("blank", "nothing" + ", too late" * late, dumps(release).encode(), nothing, late),
-        MadeUp("bare", "right answers without metadata", dumps(bare).encode(), most),
-        MadeUp("cut", "a file that ends in its last exercise", _cut(text, list(solved)[-1]), None),
+        MadeUp(
+            "blank",
+            "nothing" + ", too late" * late,
+            bytes_of(filled("blank", {})),
+            nothing,
+            late,
+        ),
+        MadeUp("bare", "right answers without metadata", bytes_of(bare), most),
+        MadeUp("cut", "a file that ends in its last exercise", cut, None),
     ]
 
 
@@ -136,23 +154,14 @@ def _cut(text: bytes, exercise: str) -> bytes:
     return text[: (begin + end) // 2]
 
 
-def _mistaken(release: NotebookNode, cases: Percent, nothing: dict[str, float]) -> list[MadeUp]:
-    """Students with the k-th misconception of every exercise; none where there are no cases."""
-    wrong: list[dict[str, str]] = [{} for _ in range(CLASSES_OF_MISTAKES)]
-    for exercise in nothing:
+def _mistakes(cases: Percent, exercises: list[str]) -> dict[str, dict[str, str]]:
+    """Student -> the k-th misconception of every exercise; none where there are no cases."""
+    wrong: dict[str, dict[str, str]] = {student: {} for student in MISTAKEN}
+    for exercise in exercises:
         found = [case.text for case in cases.of("misconception") if case.name == exercise]
-        for answers, text in zip(wrong, found, strict=False):
+        for answers, text in zip(wrong.values(), found, strict=False):
             answers[exercise] = text
-    return [
-        MadeUp(
-            f"wrong-{number}",
-            "a mistake in every exercise",
-            dumps(transplant(release, answers)).encode(),
-            nothing,
-        )
-        for number, answers in enumerate(wrong, 1)
-        if answers
-    ]
+    return {student: answers for student, answers in wrong.items() if answers}
 
 
 def _hand_in(folder: Path, chapter: str, one: MadeUp, course: Course) -> None:

@@ -47,7 +47,8 @@ def packed(layout, tmp_path_factory) -> Path:
     """The zip of the whole course; that its releases are up to date is tested elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "check", lambda chapters, root: [])
-        return bundle(Course(layout), tmp_path_factory.mktemp("out"))
+        (path,) = bundle(Course(layout), tmp_path_factory.mktemp("out"))
+        return path
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +231,6 @@ def test_the_same_course_gives_the_same_zip(layout, tmp_path, monkeypatch):
         (copy / "docs").mkdir()
         for part in FILES:
             shutil.copyfile(source / part, copy / part)
-        made.append(bundle(Course(Layout(copy)), copy / "out"))
+        made += bundle(Course(Layout(copy)), copy / "out")
         source = copy
     assert made[0].read_bytes() == made[1].read_bytes()

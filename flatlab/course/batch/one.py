@@ -50,6 +50,7 @@ def grade(
     - ``flags``: where the scores differ, and what else was odd; ``manual``: what a person has to
       look at (``where``, ``reason``, ``text``); ``rebuilt``: rebuild's report
     - ``cells``, ``notes``, ``notebook`` (executed, as text): as ``grade_one`` gives them
+    - ``variant``: the number in its ``flatlab.use_variant``, 0 where there is none
     - ``digest``, ``format``, ``path``, ``student``, ``name``, ``platform``, ``number``, ``late``,
       ``chapter``, ``seed``, ``submitted`` (sha256 of the bytes), ``seconds``
 
@@ -87,6 +88,7 @@ def grade_at(desk: Desk, handed: Handed, limits: Limits, sandbox: bool, seed: in
     rebuilt = rebuild(handed.data, read_release(desk.release))
     spent = {"rebuild": time.monotonic() - begin}
     facts = {**base(handed), "digest": digest, "rebuilt": rebuilt.report}
+    facts["variant"] = rebuilt.variant
     nothing = [entry for entry in rebuilt.report if entry["name"] in NOTHING]
     if nothing:
         case = {"where": "file", "reason": nothing[0]["name"], "text": nothing[0]["instructor"]}

@@ -23,6 +23,7 @@ from flatlab.course.grading import GradingRefused, Limits, available
 from flatlab.course.handout import Course, handed_out
 from flatlab.course.layout import Layout, Refused
 from flatlab.course.rebuild import ArchiveRefused, Handed, collect
+from flatlab.course.variants import noted
 
 MOST_LINES = 20  # of what a person has to look at; the class page holds all
 Echo = Callable[[str], None]
@@ -41,12 +42,13 @@ class Options:
     limits: Limits = field(default_factory=Limits)
     way: Way = field(default_factory=Way)
     course: Path | None = None  # course.toml; the checkout's own where it has one
+    students: tuple[str, ...] = ()  # in place of those on the list of its [variants]
 
 
 def run(options: Options, echo: Echo) -> list[str]:
     """Grade everything in ``options.submitted``; the problems, where it could not be done."""
     try:
-        with handed_out(Layout.find(), options.course) as course:
+        with handed_out(Layout.find(), options.course, options.students) as course:
             _run(options, course, echo)
     except Refused as refused:
         return refused.problems
@@ -78,6 +80,7 @@ def _run(options: Options, course: Course, echo: Echo) -> None:
     with Journal(out).held() as journal:
         merge([], address, desks)  # what is wrong with the gradebook is said before the work
         records = _grade(handed, journal, layout, options, echo)
+        records = [noted(record, course.variants) for record in records]
         for record in records:
             _keep_notebook(out, record)
         merged = merge([r for r in records if r["chapter"] in desks], address, desks)

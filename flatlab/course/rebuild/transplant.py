@@ -21,6 +21,7 @@ from flatlab.course.rebuild.pieces import Piece, pieces
 from flatlab.course.rebuild.reading import Read, read
 from flatlab.course.rebuild.release import ANSWERS, Release, Slot
 from flatlab.course.rebuild.unplaced import unplaced
+from flatlab.course.rebuild.variant import without_line
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,13 @@ class Rebuilt:
     ``manual``: what a person must look at; plain data with ``subject``, ``name``, ``reason``
     (ambiguous, damaged, lost, incomplete: it uses a name that nothing defines, stray: code without
     a place), ``instructor`` and ``texts``, the student's text as found.
+    ``variant``: the number in ``flatlab.use_variant(...)``; 0 where there is none.
     """
 
     notebook: NotebookNode
     report: list[dict]
     manual: list[dict]
+    variant: int = 0
 
 
 def rebuild(data: bytes | Path, release: NotebookNode | Path | Release) -> Rebuilt:
@@ -52,7 +55,7 @@ def rebuild(data: bytes | Path, release: NotebookNode | Path | Release) -> Rebui
     release = release if isinstance(release, Release) else Release(release)
     if isinstance(data, str | Path):
         data = Path(data).read_bytes()
-    found = _read(data)
+    found, variant = without_line(_read(data))
     parts = join(pieces(found.cells, release), release)
     parts = part_own(part_merged(parts, release), release)
     early = found.ended_early
@@ -77,7 +80,7 @@ def rebuild(data: bytes | Path, release: NotebookNode | Path | Release) -> Rebui
         manual += _unfinished(answers, own, parts, bool(strays))
     notebook = _assemble(release, answers, parts, own)
     manual += unplaced(parts, answers, notebook, manual, release)
-    return Rebuilt(notebook, report, manual)
+    return Rebuilt(notebook, report, manual, variant)
 
 
 def _read(data: bytes) -> Read:

@@ -111,6 +111,7 @@ CELLS = {
         "Your {} uses code from another cell of yours; we put that code before it.",
     ),
     "dropped": ("The student's own cells that were left out: {}.", ""),
+    "variant": ("{}", ""),
 }
 RULE = {
     "before": "a run from the top uses the last one before the check",

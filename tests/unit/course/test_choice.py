@@ -21,7 +21,7 @@ def made(layout, tmp_path):
     def get(text: str) -> dict[str, Choice]:
         path = tmp_path / "course.toml"
         path.write_text(text, encoding="utf-8")
-        return read(path, layout)
+        return read(path, layout).choices
 
     return get
 
