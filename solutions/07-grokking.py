@@ -585,11 +585,13 @@ if ready(modular_table, split_table, decoupled_weight_decay_step, time_to_thresh
     )
 
 # %% [markdown]
-# The training cells are known after 15 steps. At that time the network gets none of the others right, fewer than by
-# chance (one of 31), and the test loss is still rising. **Some 1200 steps** later 95 % of them are right, eighty
-# times as many as the fit took. In the end 99 % of the test cells are right. That is the slides' figure; Power et al.
-# found it with a transformer and up to a million steps. (This seed waits longer than others: over three the rule
-# comes at step 745 ± 400, `docs/reproduction.md`.)
+# The training cells are known after 15 steps: 95 % of them are right, in three evaluations in a row. From here on
+# that step is **the fit**, the step at which as many test cells are right is **the rule**, and |w| is the length of
+# all weights taken together. At the fit the network gets none of the test cells right, fewer than by chance (one of
+# 31), and the test loss is still rising. The rule comes **some 1200 steps** later, eighty times as many as the fit
+# took. In the end (step 2000) 99 % of the test cells are right. That is the slides' figure; Power et al. found it
+# with a transformer and up to a million steps. (This seed waits longer than others: over three the rule comes at step
+# 745 ± 400, `docs/reproduction.md`.)
 #
 # Look at the axis before you believe the picture, though. It is logarithmic, as in the slides. The next figure has
 # the same run on a plain axis: the test accuracy does not wait and then jump, it starts to rise some twenty steps
@@ -598,10 +600,11 @@ if ready(modular_table, split_table, decoupled_weight_decay_step, time_to_thresh
 # %% [markdown]
 # ## 3 · What keeps it going   (≈ 13 min)
 #
-# After the fit the loss is almost zero. "After achieving zero train loss the weights continue evolving in a kind of
-# random walk manner", the slides say. Two things can be tested. Is it the weight decay that moves them? Then without
-# it nothing more should be learned. And do they walk at random? Then a move should have nothing to do with the move
-# before it, and the path should be far longer than the distance from its start: after n moves √n times.
+# At the fit the training loss still is 0.023 (0.03 at the start); by step 100 it is below 0.002, and it goes on
+# falling. "After achieving zero train loss the weights continue evolving in a kind of random walk manner", the slides
+# say. Two things can be tested. Is it the weight decay that moves them? Then without it nothing more should be
+# learned. And do they walk at random? Cut the 2000 steps into moves of 50. A move should have nothing to do with the
+# move before it then, and the path should be far longer than the distance from its start: after n moves √n times.
 
 # %% predict="test accuracy in the end, without any weight decay"
 predict(
@@ -664,8 +667,8 @@ if ready(modular_table, split_table, decoupled_weight_decay_step, time_to_thresh
 # The two kinds of decay are two different things. An l₂ penalty goes through Adam's division by $\sqrt{\hat v}$, and
 # once the gradients of the loss have become small, the penalty is a good part of what is divided. So λ = 10⁻⁵ does
 # more here than AdamW's 0.05: 95 % at step 130 in the place of some 1200. And with λ = 5·10⁻⁴ the weights go to 0
-# before anything is learned, since 0 is a stationary point of this network. Whoever compares numbers of λ between
-# papers has to ask which of the two is meant.
+# before anything is learned, since w = 0 is a stationary point of this network's loss. Whoever compares numbers of λ
+# between papers has to ask which of the two is meant.
 #
 # And the walk? With all cells in each step there is no noise in it, and the moves point on: two moves of 50 steps,
 # one after the other, have a mean cosine of 0.90. (Adam's own momentum makes neighbouring steps alike, but it
@@ -681,7 +684,8 @@ if ready(modular_table, split_table, decoupled_weight_decay_step, time_to_thresh
 #
 # One run is an anecdote. Vary the two settings that Power et al. vary: the weight decay, and the share of the table
 # to train on. Everything else stays, each run ends when it has the rule or after 1000 steps, and your
-# `time_to_threshold` reads off the step.
+# `time_to_threshold` reads off the steps of fit and rule. The figure has the steps from the one to the other, the mean
+# over two seeds; "(1 of 2)" is the wait of the one seed that found the rule in time.
 
 # %% predict="what shortens the wait more: 60 % of the table in the place of 50 %, or ten times the weight decay"
 predict(
@@ -763,7 +767,7 @@ if ready(time_to_threshold):
 # All runs fit, and three regions are seen. With 60 % of the table and more, whatever the decay, the rule comes 20 to
 # 45 steps after the fit: nobody would call that grokking. With 30 % it never comes in 1000 steps, with 40 % only
 # under a decay of 1 or more. In between lies the strip in which the wait is long and finite, and there the decay
-# decides: at 50 % from 1000 steps and more without any down to 60 with λ = 3. Ten percent more of the table do more
+# decides: at 50 % from 1000 steps and more without any down to 60 with λ = 3. A tenth more of the table does more
 # than ten times the decay: 455 steps become 45 by the one, 95 by the other. (Over three seeds the wait falls as λ to
 # the power of −0.6 ± 0.1, and the smallest share with which all runs grok is 53 % without decay and 37 % with λ = 1,
 # in at most 5000 steps, `docs/reproduction.md`.)
@@ -776,7 +780,7 @@ if ready(time_to_threshold):
 # %% [markdown]
 # ## 5 · Memorise, form circuits, clean up   (≈ 36 min)
 #
-# What changes inside, while the training accuracy stands at 100 %? Nanda et al. (2023) took a grown network apart: it
+# What changes inside, while the training accuracy stands at 100 %? Nanda et al. (2023) took a trained network apart: it
 # turns a and b into angles, 2πka/p and 2πkb/p, adds the angles, and reads the sum off. They see three phases. The
 # network memorises; the waves form underneath, unseen in the test accuracy; what was memorised is cleaned away, and
 # only then the test accuracy rises. To see this one needs a measure of the waves, and one of the outputs that the
@@ -1087,8 +1091,13 @@ if ready(modular_table, split_table, decoupled_weight_decay_step, time_to_thresh
 # Summed over all units nothing is to be seen: all 15 frequencies hold about the same, at the start and at the end.
 # Nanda's transformer keeps five frequencies; this network keeps all. Unit by unit it is another picture: at the start
 # the strongest frequency of the median unit holds 22 % of its power, as chance has it, at the end 50 %. The units
-# specialise, each on a wave of its own, and together they cover all waves. A sum over units, such as the
-# participation ratio of the whole embedding, does not show that; ask what a measure adds up before you use it.
+# specialise, each on a wave of its own, and together they cover all waves. A sum over units does not show that; ask
+# what a measure adds up before you use it.
+#
+# Next come three cross-entropies along the run, with all 15 frequencies. Outputs near 0 and 1 are no logits yet, so
+# they are multiplied by 10. The first is that of the outputs as they are, on the test cells. The second is your
+# **restricted** loss, on all cells: only the waves of a + b are left. The third is Nanda's **excluded** loss, on the
+# training cells: these waves are taken away, and everything else is left.
 
 # %% experiment="circuits"
 read_step, read_accuracy = None, None  # where the rule can be read from the averaged test outputs
@@ -1375,18 +1384,19 @@ if ready(time_to_threshold):
 # %% [markdown]
 # λ_max does not fall while the test accuracy rises. It **rises**, in all six runs, by 39 to 77 % from the look after
 # the fit to the rule (or to the end, where the rule never comes), and so does λ_max |w|². The trace rises as well;
-# with decay it falls again after step 500, by a few percent, when most of the rule is there. The minimum in which
-# these runs generalise is sharper than the place where they had memorised.
+# with decay it falls again after step 500, by 2 to 7 %, when most of the rule is there. The minimum in which these runs
+# generalise is sharper than the place where they had memorised.
 #
 # Compare the runs with and without decay at the last step, and the two measures part. The trace is smaller with
 # decay, 16.7, 13.2 and 15.2 in the place of 21.1, 16.2 and 18.1, and so these runs, which generalise better, are the
 # "wider" ones. λ_max is larger with decay, in all three seeds: 0.164, 0.133 and 0.148 in the place of 0.158, 0.125
 # and 0.137, and so they are the "sharper" ones. Shorter weights make the trace smaller, and that needs no drift to be
 # explained. Which of the two is the width that the slides speak of, they do not say. (The loss is not the same at the
-# two ends of each comparison: the look after the fit is at 2·10⁻³, the rule near 10⁻⁴.)
+# two ends of each comparison. In the run of section 2 it is 2·10⁻³ at step 75 and 10⁻⁴ when the rule is there.)
 #
-# And the transformer of section 8? With cross-entropy its λ_max does fall, from a training loss of 0.01 to the rule
-# to 0.004 ± 0.004 of what it was (three seeds, `docs/reproduction.md`). That looks like the drift to a wider minimum.
+# And the transformer of section 8? With cross-entropy its λ_max does fall: from the step where the training loss is
+# 0.01 to the rule it shrinks to 0.004 ± 0.004 of what it was (three seeds, `docs/reproduction.md`). That looks like the
+# drift to a wider minimum.
 # But the loss falls to 2·10⁻⁵ meanwhile, and cross-entropy has no curvature left where the probabilities are 0 and 1.
 # A control says more: a transformer that trains without decay and knows 31 % of the test cells in the end has lost
 # all but 4·10⁻⁷ of its λ_max. It falls with the rule and without.
@@ -1400,7 +1410,8 @@ if ready(time_to_threshold):
 #
 # If the network really prefers the rule, it might see through wrong labels. Give a share of the training cells a
 # wrong result, drawn at random for each. All of them must be learned for a training accuracy of 100 %, and no rule
-# holds for the wrong ones. The test cells are right.
+# holds for the wrong ones. The test cells are right. There are two weight decays, a small one of 0.2 and a large one of
+# 2; with either all test cells are right after 1000 steps when no label is wrong.
 
 # %% predict="test accuracy with 10 % wrong training labels, small weight decay"
 predict(
@@ -1483,7 +1494,7 @@ if ready(time_to_threshold):
 # test cells are right at 10 %. At 20 % they are 34 to 52 %.
 #
 # What happens to the wrong labels themselves? The training accuracy is 100 % everywhere, **also where the test
-# accuracy is 99 %**. So the network follows the rule on every cell that it has not seen, and has a list of the
+# accuracy is 99 %**. So the network follows the rule on nearly every cell that it has not seen, and has a list of the
 # exceptions besides: with 12,000 weights for 480 cells there is room for both. That the rule is learned does not mean
 # that the list is gone. The decay decides which of the two speaks for the cells that were in no training set.
 
@@ -1589,11 +1600,11 @@ if ready(time_to_threshold, fourier_power):
 
 # %% [markdown]
 # The transformer groks, too: it fits by step 75 and has the rule at steps 825 and 925. And it does what the quadratic
-# network does not: for some hundred steps its test accuracy stands still, and then rises once more. The first print
-# says why. Half-way 46 and 59 % of the test cells are right: 100 % of those for which the training cells hold (b, a),
-# and 7 and 15 % of the others. The network has learned that a + b = b + a, and no more. About half of the test cells
-# can be had so, and a test accuracy of 50 % is no half of the rule. (Whoever splits a table of a commutative
-# operation has such a leak. `split_table` keeps each cell in one part, and cannot know of it.)
+# network does not: for two to three hundred steps its test accuracy stands still, and then rises once more. The first
+# two lines of the print say why. Half-way 46 and 59 % of the test cells are right: 100 % of those for which the
+# training cells hold (b, a), and 7 and 15 % of the others. The network has learned that a + b = b + a, and little
+# more. About half of the test cells can be had so, and a test accuracy of 50 % is no half of the rule. (Whoever splits
+# a table of a commutative operation has such a leak. `split_table` keeps each cell in one part, and cannot know of it.)
 #
 # Its embedding is what Nanda et al. saw: 4 and 5 of the 15 frequencies hold 90 % of the power, others in each seed.
 # (When it trains on to step 1500 it is 3 in each of three seeds, `docs/reproduction.md`.)

@@ -6,8 +6,9 @@
 # A textbook draws the test risk as a U: a model that is too small cannot follow the data, one that is too large
 # follows their noise, and the best lies between. Networks with far more weights than images contradict the right half
 # of this picture. Belkin et al. (2019) put the two together: past the point at which a model fits its training set
-# exactly, the test risk falls **again**. You will measure that curve where everything can be computed exactly, take
-# its peak apart, remove it, and then ask how much of it is left in trained networks.
+# exactly, the test risk falls **again**, so that the curve has a peak there. You will measure that curve where
+# everything can be computed exactly, take its peak apart, remove it, and then ask how much of it is left in trained
+# networks.
 #
 # **After this chapter you can**
 # - fit random features with the fewest and with far more than enough parameters, by minimum norm and by ridge,
@@ -452,10 +453,10 @@ if ready(random_fourier_features, minimum_norm_fit, interpolation_threshold):
 
 # %% [markdown]
 # The slides' panel (b). At N = n = 1000 the training risk reaches 0 (10⁻²⁸, which is rounding), and exactly there the
-# test risk is highest: 13, which is 250 times the 0.053 of the valley. Then it falls, faster than it rose, passes the
-# old valley's risk between 1583 and 2626 features, and at 12,000 is 0.033 and still falling. The test error goes from
-# 25 % in the valley to 19 %. "The predictors to the right of the interpolation threshold have zero training risk", say
-# the slides: every one of them, the worst and the best.
+# test risk is highest: 13, which is 250 times the 0.053 of the valley. Then it falls, passes the old valley's risk
+# between 1583 and 2626 features, and at 12,000 is 0.033 and still falling. The test error, which is the share of wrong
+# classes, goes from 25 % in the valley to 19 %. "The predictors to the right of the interpolation threshold have zero
+# training risk", say the slides: every one of them, the worst and the best.
 #
 # The right panel has a first explanation. All fits beyond the threshold have the same training risk, and what tells
 # them apart is the norm of their coefficients. With N = n features there is one interpolating fit, and it must be
@@ -623,13 +624,13 @@ if ready(random_fourier_features, minimum_norm_fit, bias_variance):
     )
 
 # %% [markdown]
-# The peak is variance. At N = n it is 18,000, most of it from one of the ten training sets, and just beside, at 180
-# features, 0.36, with a squared bias of 0.08. From there to the right the variance *falls*, to 0.009 at ten times more
-# features than samples, far below the squared bias of 0.034. So of the two halves of the classical argument one holds,
-# the bias falls, and the other does not: the variance rises up to the threshold and falls beyond it. (The bump of the
-# squared bias around the peak is not the bias's own: the mean of ten fits still carries a tenth of the variance of
-# one. With that taken off it is 0.072, 0.053, 0.037 and 0.034 at N = 0.1, 0.4, 2 and 10 n, over three seeds,
-# `docs/reproduction.md`.)
+# The peak is variance. At N = n it is 18,000, most of it from one of the ten training sets (other sets, another
+# height), and just beside, at 180 features, 0.36, with a squared bias of 0.08. From there to the right the variance
+# *falls*, to 0.009 at ten times more features than samples, far below the squared bias of 0.034. So of the two halves
+# of the classical argument one holds, the bias falls, and the other does not: the variance rises up to the threshold
+# and falls beyond it. (The bump of the squared bias around the peak is not the bias's own: the mean of ten fits still
+# carries a tenth of the variance of one. With that taken off it is 0.072, 0.053, 0.037 and 0.034 at N = 0.1, 0.4, 2
+# and 10 n, over three seeds, `docs/reproduction.md`.)
 #
 # Why there? The right panel shows the smallest singular value of Φ. A fit divides by the singular values, so whatever
 # part of the targets lies along the smallest one, noise above all, is multiplied by its reciprocal. A square random
@@ -969,14 +970,15 @@ if ready(random_fourier_features, minimum_norm_fit, ridge_fit, optimal_ridge):
 # risk never rises, neither with the number of samples nor with that of features.
 #
 # So the second descent can be told without a paradox. Minimum norm with many features behaves like a ridge: the
-# features beyond the first thousand act like a penalty on these. The peak is the place where this penalty is smallest,
-# and where nobody has put one in its place.
+# features beyond the first n act like a penalty on these. The peak is the place where this penalty is smallest, and
+# where nobody has put one in its place.
 
 # %% [markdown]
 # ## 6 · One dimension   (≈ 6 min)
 #
 # The same in a picture: 12 samples of a curve, fitted with random waves. Go through the number of features slowly
-# around 12; then add label noise; then a ridge. (It runs on the package's `ridge_fit`.)
+# around 12; then raise the label noise, which is the standard deviation of normally distributed noise on y here; then
+# add a ridge. (It runs on the package's `ridge_fit`.)
 
 
 # %% folded
@@ -1173,9 +1175,10 @@ if ready(interpolation_threshold):
 # risk of 0.01 is reached from width 64 on. Two differences to section 2 matter more.
 #
 # First, the second valley is **not** the lower one here, and in wrong classes it hardly is, 37.9 % against 38.2 % at
-# width 32. Second, the whole curve belongs to the end of training. Each of these networks had a lower test risk within
-# its first few hundred steps, 0.05 from width 32 on (right panel), which is below all that is there at the end, and
-# had it stopped there, the curve over the width would fall all the way. Early stopping does what the penalty did.
+# width 32. Second, the whole curve belongs to the end of training. Each width had a lower test risk earlier (the last
+# column; in the right panel within the first few hundred steps). From width 32 on that is 0.05, which is below all that
+# is there at the end, and had the training stopped there, the curve over the width would fall all the way. Early
+# stopping does what the penalty did.
 # Along the training the risk falls and rises, and at width 512 it levels off at 0.09. The second descent *in time* of
 # Nakkiran et al. (2020), for large networks and many more epochs, is not to be seen in these 2000 steps. Three seeds
 # with images of their own (`docs/reproduction.md`), and widths up to 2048, say the same: 0.085 at width 16, 0.122 at
