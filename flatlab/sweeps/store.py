@@ -4,60 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import inspect
 import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import nn
 
 from flatlab.history import COLUMNS, History
 from flatlab.sweeps.runs import Outcome, Run
+from flatlab.sweeps.told import digest_of, structure, told
 
 _RECORD = "record"  # the history as JSON, beside the tensors
 
 
-def key(run: Run, model_state: Mapping[str, Tensor], rest: str) -> str:
+def key(run: Run, model: nn.Module, rest: str) -> str:
     """A name for the run: of its settings, its network before the first step, and ``rest``."""
     digest = hashlib.sha256(rest.encode())
     for field in fields(Run):
         digest.update(f"{field.name}={told(getattr(run, field.name))};".encode())
-    for name, value in model_state.items():
-        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        digest.update(_bytes(value))
+    digest.update(structure(model).encode())
+    for name, value in [*model.named_parameters(), *model.named_buffers()]:
+        digest.update(f"{name}{digest_of(value)}".encode())
     return digest.hexdigest()[:24]
-
-
-def told(value: object) -> str:
-    """A setting in words; a function by its name and text, so that a changed one is another."""
-    if not inspect.isroutine(value):
-        return repr(value)
-    try:
-        text = inspect.getsource(value)
-    except (OSError, TypeError):
-        text = ""
-    return f"{value.__qualname__}: {text}"
-
-
-def digest_of(*tensors: Tensor | None) -> str:
-    """sha256 of the tensors' shapes, dtypes and contents."""
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        if tensor is not None:
-            digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(_bytes(tensor))
-    return digest.hexdigest()
-
-
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
 def write(folder: Path, name: str, outcome: Outcome) -> None:

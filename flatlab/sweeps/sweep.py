@@ -18,6 +18,7 @@ from flatlab.notebook import progress_of
 from flatlab.sweeps import lockstep, store
 from flatlab.sweeps.job import Job
 from flatlab.sweeps.runs import Outcome, Run
+from flatlab.sweeps.told import digest_of, told
 from flatlab.sweeps.trial import copied, is_faster
 from flatlab.training import fit
 
@@ -67,7 +68,8 @@ def sweep(
         metrics: name -> function of the model (in evaluation mode), recorded at each evaluation.
         runs: see ``Run`` and ``grid``.
         folder: keeps each finished run as a file; a sweep that is called again with the same
-            arguments takes from there what is finished. None keeps nothing.
+            arguments takes from there what is finished: another loss, network, schedule or metric is told
+            by its code, its options and what it captures. None keeps nothing.
         engine: "auto", or "lockstep" or "sequential" to choose.
         most_together: runs in one stack. Where a layer's outputs for a whole stack take many megabytes,
             fewer are faster: the memory stays in the cache and with the process.
@@ -148,10 +150,10 @@ def sweep(
 def _names(job: Job, runs: Sequence[Run]) -> list[str]:
     test = job.test or (None, None)
     parts = (
-        store.digest_of(*job.train, *test), store.told(job.loss_fn), job.steps, job.epochs,
-        job.stop_loss, store.told(job.stop_when), job.evaluate_every, [(k, store.told(v)) for k, v in job.metrics.items()],
+        digest_of(*job.train, *test), told(job.loss_fn), job.steps, job.epochs,
+        job.stop_loss, told(job.stop_when), job.evaluate_every, told(job.metrics),
     )  # fmt: skip
-    return [store.key(run, run.start(job.build)[0].state_dict(), repr(parts)) for run in runs]
+    return [store.key(run, run.start(job.build)[0], repr(parts)) for run in runs]
 
 
 def _groups(
