@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 OK, MISSING, OPTIONAL = "ok", "missing", "optional"
@@ -152,8 +153,24 @@ def _scale(name: str) -> Finding:
         return Finding(MISSING, name, "not one of the three", str(error))
 
 
+def _in_colab() -> bool:
+    """Also in a process that a notebook of Colab's has started."""
+    try:
+        return "google.colab" in sys.modules or find_spec("google.colab") is not None
+    except ModuleNotFoundError:  # no package google at all
+        return False
+
+
+def _needed(name: str, package: str) -> Finding:
+    """As ``_package``, for one that Colab does without."""
+    if _in_colab() and find_spec(package) is None:
+        instead = "flatlab.student.check() in a cell does what Validate does"
+        return Finding(OPTIONAL, name, "not here, and not needed in Colab", instead)
+    return _package(name, package)
+
+
 def _jupyterlab(name: str) -> Finding:
-    return _package(name, "jupyterlab")
+    return _needed(name, "jupyterlab")
 
 
 def _kernel(name: str) -> Finding:
@@ -177,14 +194,14 @@ def _ipywidgets(name: str) -> Finding:
 
 
 def _nbgrader(name: str) -> Finding:
-    return _with_extension(_package(name, "nbgrader"), "@jupyter/nbgrader", "nbgrader")
+    return _with_extension(_needed(name, "nbgrader"), "@jupyter/nbgrader", "nbgrader")
 
 
 def _with_extension(finding: Finding, extension: str, package: str) -> Finding:
     """``finding``, unless JupyterLab lacks or has disabled the front end that belongs to it."""
     from jupyter_core.paths import jupyter_path
 
-    if finding.state != OK:
+    if finding.state != OK or _in_colab():
         return finding
     folders = [Path(folder) / extension for folder in jupyter_path("labextensions")]
     if not any((folder / "package.json").is_file() for folder in folders):

@@ -1,10 +1,11 @@
 """``flatlab doctor``: each line tells what is so, in environments that are really different."""
 
-import importlib
+import importlib.util
 import json
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,25 @@ def test_a_check_that_breaks_is_a_finding_and_the_others_are_shown(monkeypatch):
     assert findings["nbgrader"].state == MISSING
     assert "flatlab[course]" in findings["nbgrader"].remedy
     assert findings["Python"].state == findings["torch"].state == OK
+
+
+def test_colab_needs_no_jupyterlab_no_nbgrader_and_no_extension(monkeypatch):
+    there = importlib.util.find_spec
+    gone = ("jupyterlab", "nbgrader")
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name in gone else there(name))
+    monkeypatch.setattr("jupyter_core.paths.jupyter_path", lambda *_: [])  # no extension either
+    for name in gone:
+        monkeypatch.setitem(sys.modules, name, None)
+    names = ("JupyterLab", "nbgrader", "ipywidgets")
+    elsewhere = {finding.name: finding for finding in doctor.examine()}
+    assert [elsewhere[name].state for name in names] == [MISSING] * 3
+    monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
+    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+    here = {finding.name: finding for finding in doctor.examine()}
+    assert [here[name].state for name in names] == [OPTIONAL, OPTIONAL, OK]
+    for name in ("JupyterLab", "nbgrader"):
+        assert here[name].detail == "not here, and not needed in Colab"
+        assert "flatlab.student.check()" in here[name].remedy
 
 
 def test_a_version_outside_the_range_is_missing(monkeypatch):

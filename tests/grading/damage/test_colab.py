@@ -1,6 +1,7 @@
 """Colab without Colab: the setup cell, every chapter, the checks and the way back to the grader."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import nbformat
@@ -76,6 +77,23 @@ def test_the_setup_cell_installs_flatlab_once(colab, installed):
     assert printed(probe).split() == ["None", "True"]
     where = Path(output(colab.python, WHERE, env=colab.environment, cwd=colab.content))
     assert where.is_relative_to(colab.folder)
+
+
+def test_the_doctor_asks_for_nothing_that_colab_does_without(colab, installed):
+    """In a process of its own, as chapter 00 calls it."""
+    report = subprocess.run(
+        [colab.python, "-m", "flatlab", "doctor"],
+        env=colab.environment,
+        cwd=colab.content,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    for name in ("JupyterLab", "nbgrader"):
+        assert re.search(
+            rf"^  optional  {name} +not here, and not needed in Colab$", report, re.MULTILINE
+        )
+    assert report.endswith("\nAll that the course needs works.\n")
 
 
 @every_chapter
