@@ -788,8 +788,8 @@ if ready(gradient_noise, tail_index, matched_gaussian):
 # heavier (0.76). So the table tells how scales and covariances of
 # gradients depend on the settings, and next to nothing of tails. Without controls both look like tails.
 #
-# One seed stands behind each row. Over three seeds, on 1000 images with minibatches of 10, the mean estimates for four widths, four
-# depths, both losses and both data sets are 0.89 to 0.97, and 0.94 to 1.01 with the covariance (`docs/reproduction.md`).
+# One seed stands behind each row. Over five seeds, on 1000 images with minibatches of 10, the mean estimates for four widths, four
+# depths, both losses and both data sets are 0.89 to 0.97, and 0.95 to 1.01 with the covariance (`docs/reproduction.md`).
 
 # %% [markdown]
 # ## 5 · Within one coordinate   (≈ 8 min)
@@ -881,8 +881,8 @@ if ready(sample_stable, gradient_noise, tail_index, matched_gaussian):
 # scales and the covariance do not change when 64 samples are averaged. Within a coordinate it rises from 1.0 to
 # 1.6, while that of stable noise stays, and the kurtosis falls by a factor of 37 (of 64; in 256 minibatches it cannot be seen
 # above 250). So single samples have noise far from Gaussian: of most images most weights hear nothing, and of a few a lot.
-# But it is no stable law. It averages out, slowly, as the central limit theorem says. (Over three
-# seeds and 1000 images, where minibatches of 250 can be had, the mean kurtosis is 23.9, 13.4, 5.4 and 2.8 for 1, 10, 50 and 250
+# But it is no stable law. It averages out, slowly, as the central limit theorem says. (Over five
+# seeds and 1000 images, where minibatches of 250 can be had, the mean kurtosis is 24.9, 14.6, 5.7 and 2.8 for 1, 10, 50 and 250
 # images; without the 3 subtracted, so Gaussian in the end.)
 
 # %% [markdown]
@@ -964,7 +964,7 @@ if ready(gradient_noise, tail_index, matched_gaussian):
 # With η = 0.1 nothing jumps. With η = 0.5 the estimate falls, and drops from 0.89 to 0.84 where the loss doubles. The
 # Gaussian controls do the same, 1.42 to 1.31 and 0.94 to 0.89, and the scales agree by 0.81 and more all along: what jumps is how
 # widely the scales of the coordinates are spread. (On the way almost half of the coordinates lose their noise, as units die.) A jump of the loss may well be a crossing
-# of a barrier. The estimate is no evidence of it. (Over three
+# of a barrier. The estimate is no evidence of it. (Over five
 # seeds with η = 0.1 its largest change from one measurement to the next is 0.03 in the mean.)
 
 # %% [markdown]
@@ -1382,8 +1382,8 @@ if ready(sample_stable, levy_step, first_exit_time):
 # well above σ² it multiplies by e with each further σ² of height, up to a power. It grows with the width too, as its square.
 # Lévy noise: the height does not matter, and the width counts with the power α, as for waiting for a single jump. Runs that did not leave in time
 # are censored; `mean_exit_time` counts their time all the same, and without that the largest times would
-# come out too small. Over three seeds (`docs/reproduction.md`, σ = 0.8 and 0.2) log time against log width has the slope 1.96
-# for Brownian noise and 1.40 for α = 1.5, and with Lévy noise the height changes nothing beyond the standard error.
+# come out too small. Over five seeds (`docs/reproduction.md`, σ = 0.8 and 0.2) log time against log width has the slope 1.96
+# for Brownian noise and 1.41 for α = 1.5, and with Lévy noise the height changes nothing beyond the standard error.
 #
 # So the theory is right about stable noise. What it says about SGD depends on the noise of SGD being stable.
 

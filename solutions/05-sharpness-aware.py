@@ -384,8 +384,8 @@ if ready(dual_norm_ascent):
 # %% [markdown]
 # Early the tangent is good: up to ρ = 0.1 the step reaches 91 % of the largest rise and more, as the slides' "≈" suggests. At the end of
 # training the gradient is twelve times shorter and the curvature decides: at ρ = 0.1 the step raises the loss six times as much as the tangent promises,
-# and still reaches only 53 % of the largest rise. So **the "max" in SAM is one step, not the maximum**. (Over three seeds, on single minibatches and with ρ = 0.05, the share is
-# 0.92 at the start and 0.72 after 60 epochs, `docs/reproduction.md`. Training takes the gradient of a minibatch, which does not become as short as that of all images.)
+# and still reaches only 53 % of the largest rise. So **the "max" in SAM is one step, not the maximum**. (Over five seeds, on single minibatches and with ρ = 0.05, the share is
+# 0.92 at the start and 0.74 after 60 epochs, `docs/reproduction.md`. Training takes the gradient of a minibatch, which does not become as short as that of all images.)
 
 # %% [markdown]
 # ## 2 · Sharpness-aware minimization   (≈ 43 min)
@@ -788,8 +788,8 @@ if ready(dual_norm_ascent, sam_step):
     )
 
 # %% [markdown]
-# SAM's largest eigenvalue is 0.42 of SGD's (over the three seeds of section 5: 3.8 against 9.8; with 2048 images and three seeds
-# SGD's is 2.8 ± 0.4 times SAM's, `docs/reproduction.md`). That is so although SAM's training loss is **higher**, and with cross-entropy the Hessian shrinks
+# SAM's largest eigenvalue is 0.42 of SGD's (over the three seeds of section 5: 3.8 against 9.8; with 2048 images and five seeds
+# SGD's is 2.6 ± 0.4 times SAM's, `docs/reproduction.md`). That is so although SAM's training loss is **higher**, and with cross-entropy the Hessian shrinks
 # with the loss. But the spectra differ in a few large eigenvalues. The traces are 29 and 23, and most eigenvalues are close to 0 in both: the minimum is wide in
 # the directions that were sharpest, not in all. (The fifth eigenvalue of SGD is only 1.2 times SAM's, `docs/reproduction.md`.)
 #
@@ -1022,7 +1022,7 @@ if ready(dual_norm_ascent, sam_gradient, sam_gradient_exact):
 # %% [markdown]
 # The last two columns say which of the two is a gradient of φ: the exact one, with 1.000; SAM's is not. For the direction this hardly matters:
 # at ρ = 0.1 the cosine is 0.99 and more early, and 0.94 at the end. The length is another matter. At the end and ρ = 0.1 the dropped term is half as long as the exact gradient, and SAM's gradient tells half
-# of the slope. "Can be dropped" is right about where to go, not about how far. (Over three seeds with ρ = 0.05: cosine 0.999 at the start and 0.96 after 60 epochs, the term 0.04 and 0.41 as
+# of the slope. "Can be dropped" is right about where to go, not about how far. (Over five seeds with ρ = 0.05: cosine 0.999 at the start and 0.96 after 60 epochs, the term 0.04 and 0.40 as
 # long as the exact gradient, `docs/reproduction.md`.)
 #
 # Does it matter for the result? Train with both terms.
@@ -1047,7 +1047,7 @@ if ready(dual_norm_ascent, sam_step, sam_gradient_exact):
 
 # %% [markdown]
 # With both terms the network ends where SAM's does: λ_max 3.8 and 3.9, test errors 19.8 and 19.7 %, for one and a half times the price of a step (section 6). One seed, but
-# nothing here speaks for the exact gradient; nor does `docs/reproduction.md`, over three. (The authors say the same in appendix C.4 of the paper: training with the second-order terms was slightly worse.)
+# nothing here speaks for the exact gradient; nor does `docs/reproduction.md`, over five. (The authors say the same in appendix C.4 of the paper: training with the second-order terms was slightly worse.)
 
 # %% [markdown]
 # ## 4 · Other units   (≈ 13 min)
@@ -1503,8 +1503,8 @@ if ready(dual_norm_ascent, sam_step, adaptive_ascent, swa_average, hessian_penal
 # not the most accurate ones**: the marks on the left form no line. With wrong labels they do, from the penalty at 28 % to SGD at 40 %. But look at the training errors. A
 # network that knew the true labels would have one of 40 % there. SGD has 15 %, so it has learned more than half of the wrong labels by heart; SAM has 35 %, the penalty 38 %. What is flatter here is what has learned less by heart.
 #
-# (There is one strength for each way, chosen on other runs with the same test set, and the ranking of the four depends on it. With 2048 clean images, 60 epochs and three seeds λ_max is 10.2 for SGD, 3.7 for SAM, 3.8 for
-# adaptive SAM, 4.6 for SWA and 4.8 for the penalty, `docs/reproduction.md`.)
+# (There is one strength for each way, chosen on other runs with the same test set, and the ranking of the four depends on it. With 2048 clean images, 60 epochs and five seeds λ_max is 9.8 for SGD, 3.7 for SAM, 3.8 for
+# adaptive SAM, 4.6 for SWA and 4.9 for the penalty, `docs/reproduction.md`.)
 
 # %% [markdown]
 # ## 6 · Test error and time   (≈ 7 min)
@@ -1605,10 +1605,10 @@ if ready(
     )
 
 # %% [markdown]
-# At **equal epochs** and clean labels SAM is better by 0.14 ± 0.24 points: three seeds cannot tell that from 0. With 60 epochs and three seeds the gain is −0.2, 0.5, 0.8 and 0.8 points with
-# 256, 1024, 2048 and 4096 images, the last three beyond two standard errors, and 4.8 points with 20 % wrong labels among 2048 (`docs/reproduction.md`). So the slides' figure holds mostly, with small gains on clean data; here, with 40 % wrong, the gain is 10 points. At **equal time** SAM's lead with wrong
+# At **equal epochs** and clean labels SAM is better by 0.14 ± 0.24 points: three seeds cannot tell that from 0. With 60 epochs and five seeds the gain is −0.2, 0.5, 0.8 and 0.9 points with
+# 256, 1024, 2048 and 4096 images, the last three beyond two standard errors, and 5.3 points with 20 % wrong labels among 2048 (`docs/reproduction.md`). So the slides' figure holds mostly, with small gains on clean data; here, with 40 % wrong, the gain is 10 points. At **equal time** SAM's lead with wrong
 # labels grows to 18, because SGD uses its time to learn more of them. And then the third comparison: SGD that stops after **a quarter of the epochs**, an eighth of SAM's gradients, is
-# ahead of SAM by 2.4 ± 0.8 points (with 20 % wrong labels among 2048 by 1.8 ± 0.2, `docs/reproduction.md`). Both resist wrong labels in the same way, by not learning them. On clean labels the short run costs SGD 1.3 points.
+# ahead of SAM by 2.4 ± 0.8 points (with 20 % wrong labels among 2048 by 1.5 ± 0.2, `docs/reproduction.md`). Both resist wrong labels in the same way, by not learning them. On clean labels the short run costs SGD 1.3 points.
 #
 # The last column is a warning about flatness. With clean labels SGD with twice the epochs has λ_max = 3.1, **smaller** than SAM's 3.8: its loss is almost 0, and
 # the Hessian of cross-entropy with it. "SAM finds flatter minima" holds at equal epochs; at equal time it is a matter of where one stops.
@@ -1689,7 +1689,7 @@ if ready(dual_norm_ascent, sam_step):
 # Both terms are as the slides describe: the sharpness rises with ρ, h falls, and SAM has the smaller sharpness, by a factor of 2.5 at ρ = 0.1. But h is 19 to 27, for a loss
 # that lies between 0 and 1 in the proof: the bound is true because everything is below it. For h below 1 at ρ = 0.1 one would need 500 times as many images. And h is the same
 # for both networks, to three digits. So the theorem **motivates** the SAM loss, its first term; it does not explain the difference in test loss
-# between these networks, 0.87 and 0.66. The step from h to a constant λ is a choice, not a consequence. (With 2048 images and three seeds h is 16.7, and the sharpness at ρ = 0.1 is 0.08 for SGD and 0.02 for SAM, `docs/reproduction.md`.)
+# between these networks, 0.87 and 0.66. The step from h to a constant λ is a choice, not a consequence. (With 2048 images and five seeds h is 16.7, and the sharpness at ρ = 0.1 is 0.08 for SGD and 0.02 for SAM, `docs/reproduction.md`.)
 
 # %% [markdown]
 # ## 8 · When SAM does not help   (≈ 5 min)
@@ -1816,7 +1816,7 @@ if ready(
 # | p = 2 is empirically the best choice. | In our few runs, yes. |
 # | SWA produces flat minima. | λ_max is 0.8 of SGD's with clean labels, 0.4 with wrong ones. |
 # | Using the Hessian for regularization. | Works. With wrong labels the flattest and most accurate of the five, at the highest price. |
-# | SAM reduces the error rate. | Clean labels: by 0.1 ± 0.2 points (with more images and epochs 0.8 ± 0.2). 40 % wrong labels: by 10 points, and SGD that is stopped early is better still. |
+# | SAM reduces the error rate. | Clean labels: by 0.1 ± 0.2 points (with more images and epochs 0.8 ± 0.1). 40 % wrong labels: by 10 points, and SGD that is stopped early is better still. |
 # | The population loss is at most sharpness + loss + h. | True and empty: h is about 23. |
 #
 # What remains: at equal epochs SAM does what its name says, at twice the price. What that is worth on new images depends on the data: little where labels are clean and the network fits

@@ -286,8 +286,8 @@ if ready(barrier):
 # network misclassifies 35 % and 42 %: the training loss climbs from 0.08 to 1.02, a barrier of 0.94. The slides say of
 # such lines that "a direct linear path between each mode would incur high loss", and so it is. (The test loss falls at
 # first. A mixture has shorter weights and is less sure of itself, which helps networks that are too sure; the error
-# does not fall.) Over three seeds (`docs/reproduction.md`) the highest loss on the line is 11.7 times that of the worse
-# end.
+# does not fall.) Over five seeds (`docs/reproduction.md`) the highest loss on the line is 11.1 times that of the worse
+# end, and less than ten times in one of them.
 #
 # The weights of the two have next to nothing in common: their cosine is −0.02, and the line is as long as for two
 # random directions, 22 where each network is 15 away from 0. Section 6 asks whether they are as different as that.
@@ -672,7 +672,7 @@ if ready(polychain, bezier, curve_gradient, barrier):
 # the two networks do not lie in two holes. They are two places in one valley, along which the loss stays below 0.1.
 #
 # In the middle of the chain the loss is even lower than at the ends, 0.05. The bend is a trained network, too, and saw
-# 60 epochs to the ends' 40. Over three seeds the barriers of the chain and the Bézier curve are 1.0 % and 1.5 % of the
+# 60 epochs to the ends' 40. Over five seeds the barriers of the chain and the Bézier curve are 1.2 % and 1.6 % of the
 # line's. What these curves do not show: that *every* two minima are joined. Each curve was searched for and found.
 
 # %% [markdown]
@@ -1101,8 +1101,8 @@ if ready(bezier, curve_gradient, barrier, reestimate_batch_norm):
 # the second. Divided by the old standard deviation it comes out too small, layer by layer. On the Bézier curve the
 # difference decides: a barrier of 0.41 with mixed statistics, 0.008 with those that belong to the point. Without
 # exercise 6 you would have found no curve, although it is there. Garipov et al. re-estimate at every t, and so must
-# everyone who averages weights of batch-norm networks, as in chapter 05. Over three seeds the test error on a Bézier
-# curve goes up to 27.6 % with the statistics that training the curve left behind, and to 19.0 % with re-estimated ones.
+# everyone who averages weights of batch-norm networks, as in chapter 05. Over five seeds the test error on a Bézier
+# curve goes up to 28.4 % with the statistics that training the curve left behind, and to 19.1 % with re-estimated ones.
 # (For the straight line, Jordan et al., 2023, make the same correction the center of their paper.)
 
 # %% [markdown]
@@ -1181,8 +1181,8 @@ if ready(barrier):
 # 128; aligned, 0.83, 0.18 and 0.06. At width 128 the order of the units was 92 % of the wall, and the line between the
 # aligned networks has a test error of at most 18.7 %. They have not become equal: the distance is still 0.73 of what it
 # was. What the width does by itself is less clear. Narrow networks fit less well, 0.21 where wide ones have 0.06, which
-# may be a part of their wall; and over three seeds the barriers at widths 16, 64 and 256 are 1.20, 0.73 and 0.72, so
-# that nothing falls beyond 64. Aligned, they are 0.22, 0.09 and 0.04. Entezari et al. (2022) conjecture that for wide
+# may be a part of their wall; and over five seeds the barriers at widths 16, 64 and 256 are 1.43, 0.84 and 0.70 in the
+# mean, but they fall from width to width in two of the five alone. Aligned, they are 0.26, 0.09 and 0.05. Entezari et al. (2022) conjecture that for wide
 # enough networks no wall is left at all once the units are in the right order. Weight matching finds a good order, not
 # surely the best one, so what is left at width 8 need not be a wall either.
 
@@ -1284,8 +1284,8 @@ if ready(bezier, curve_gradient, barrier):
 # the sharp one to the flat one on level ground. Whether SGD's noise takes it is another question; the curve was found
 # by an optimizer that knew both ends. The test error rises along the curve, from 18.4 to 19.4 %. (The step was not
 # smaller at the sharp end: η = 0.05 for both, and momentum 0.9 for the large batch alone. λ_max is that of the loss
-# over 512 of the images.) Over three seeds, with minibatches of 64 and 512, λ_max differs by a factor of 3.9, and the
-# Bézier curve's barrier is 2.2 % of the line's.
+# over 512 of the images.) Over five seeds, with minibatches of 64 and 512, λ_max differs by a factor of 4.2, and the
+# Bézier curve's barrier is 2.3 % of the line's.
 
 # %% [markdown]
 # ## 8 · An ensemble from one run   (≈ 16 min)
@@ -1476,9 +1476,9 @@ if ready(fge_learning_rate):
 # %% [markdown]
 # FGE's error is a little lower than that of the independent networks: 17.90 % against 17.97 % for the epochs of one
 # training, 17.51 % against 17.78 % for three. On 10,000 images and three seeds such differences say little: in each
-# seed they have the same sign here, but the three of `docs/reproduction.md` have 17.66 % against 17.69 % with a
-# standard error of 0.09. The test loss tells more, 0.514 against 0.570 (there 0.515 against 0.574): FGE's probabilities
-# are better. (Five networks of a fifth of the epochs each are no rival: 21.8 % there.) To train one network for as long
+# seed they have the same sign here, but the five of `docs/reproduction.md` have 17.65 % against 17.73 % with a
+# standard error of 0.06. The test loss tells more, 0.514 against 0.570 (there 0.514 against 0.573): FGE's probabilities
+# are better. (Five networks of a fifth of the epochs each are no rival: 21.6 % there.) To train one network for as long
 # is worst, 18.8 % and 1.09: it has long fitted its images and only gets surer of itself.
 #
 # Are FGE's members much alike, since they lie close together? Two of them disagree on 8.4 % of the test images, two
