@@ -11,7 +11,7 @@ from torch import nn
 
 from flatlab.arguments import checked_interval, checked_limit
 from flatlab.batches import Batches
-from flatlab.data import relabel, split_rows, split_size
+from flatlab.data import relabel, split_size
 from flatlab.evaluation import Batch, LossFn, class_labels
 from flatlab.history import TrainingState
 from flatlab.sweeps.lockstep import Rules, StopWhen
@@ -58,8 +58,7 @@ class Job:
         (X, y), test = self.train, self.test
         generator = torch.Generator().manual_seed(run.seed)
         if run.train_fraction is not None:
-            kept, rest = split_rows(len(X), run.train_fraction, generator)
-            kept, rest = kept.to(X.device), rest.to(X.device)
+            kept, rest = (rows.to(X.device) for rows in run.split(len(X), generator))
             test = (X[rest], y[rest]) if test is None else test
             X, y = X[kept], y[kept]
         if run.label_noise:

@@ -152,13 +152,15 @@ class Lockstep:
     def module(self, place: int) -> nn.Module:
         """The run at ``place`` among the active ones as a module of its own, in evaluation mode."""
         model = copy.deepcopy(self.base)
-        model.load_state_dict(self.state(place))
+        stacks = {**self.parameters, **self.buffers}
+        with torch.no_grad():
+            for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+                tensor.copy_(stacks[name][place])
         return model.eval()
 
     def state(self, place: int) -> dict[str, Tensor]:
-        """Its parameters and buffers, copies."""
-        stacks = {**self.parameters, **self.buffers}
-        return {name: value[place].clone() for name, value in stacks.items()}
+        """Its state dict: a tensor that two layers share under both names."""
+        return self.module(place).state_dict()
 
     def _loss(self, parameters: dict, buffers: dict, X: Tensor, y: Tensor) -> Tensor:
         return self.loss_fn(functional_call(self.base, (parameters, buffers), (X,)), y)

@@ -87,11 +87,15 @@ class Run:
             return AdamW(trained, betas=self.betas, **rest)
         return SGD(trained, momentum=self.momentum, **rest)
 
-    def split(self, n: int) -> tuple[Tensor, Tensor]:
-        """The rows of n samples that the run trains on, and those that it does not."""
+    def split(self, n: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """The rows of n samples that the run trains on, and those that it does not.
+
+        `generator` is by default a new one with the run's seed; one that is given goes on to the labels.
+        """
         if self.train_fraction is None:
             return torch.arange(n), torch.arange(0)
-        return split_rows(n, self.train_fraction, torch.Generator().manual_seed(self.seed))
+        generator = torch.Generator().manual_seed(self.seed) if generator is None else generator
+        return split_rows(n, self.train_fraction, generator)
 
     def start(
         self, build: Callable[[torch.Generator], nn.Module]

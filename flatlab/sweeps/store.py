@@ -44,7 +44,10 @@ def write(folder: Path, name: str, outcome: Outcome) -> None:
         "last_finite_step": history.last_finite_step,
         "run": outcome.run.told(),
     }
-    arrays: Any = {f"state.{k}": v.cpu().numpy() for k, v in outcome.state.items()}
+    halves = [k for k, v in outcome.state.items() if v.dtype == torch.bfloat16]  # not in NumPy
+    record["bfloat16"] = halves
+    plain = {k: v.view(torch.int16) if k in halves else v for k, v in outcome.state.items()}
+    arrays: Any = {f"state.{k}": v.cpu().numpy() for k, v in plain.items()}
     arrays[_RECORD] = np.frombuffer(json.dumps(record).encode(), dtype=np.uint8)
     folder.mkdir(parents=True, exist_ok=True)
     handle, made = tempfile.mkstemp(dir=folder, prefix=f".{name}-", suffix=".part")
@@ -70,6 +73,8 @@ def read(folder: Path, name: str, run: Run) -> Outcome | None:
             }
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
+    for half in record.get("bfloat16", ()):
+        state[half] = state[half].view(torch.bfloat16)
     columns = {k: np.array(v) for k, v in record["columns"].items()}
     metrics = {k: np.array(v) for k, v in record["metrics"].items()}
     stopped, last = record["stopped"], record["last_finite_step"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable
@@ -24,11 +23,18 @@ def copied(generator: torch.Generator) -> torch.Generator:
 def is_faster(build: Callable[[], Lockstep], steps: int) -> bool:
     """Whether ``steps`` updates of a stack take less time in lockstep. Tried on copies.
 
-    Where the runs are so short that the trial would cost more than it can save, it is True.
+    False where ``torch.func.vmap`` refuses the network or the loss. Where the runs are so short that a
+    timing would cost more than it can save, it is True.
     """
+    stack = build()
+    try:
+        stack.differentiate()
+    except (
+        RuntimeError
+    ):  # functional dropout, an `if` on a tensor's value, an operation without a rule
+        return False
     if steps < 10 * STEPS:
         return True
-    stack = build()
     alone = _Alone(stack)
     together, apart = math.inf, math.inf
     _steps_of(stack)  # the first steps pay for what is set up once
@@ -43,8 +49,7 @@ class _Alone:
     """Plain steps of the first run, as ``fit`` makes them."""
 
     def __init__(self, stack: Lockstep) -> None:
-        self.stack, self.model = stack, copy.deepcopy(stack.base).train()
-        self.model.load_state_dict(stack.state(0))
+        self.stack, self.model = stack, stack.module(0).train()
         self.optimizer = stack.runs[0].optimizer_of(self.model)
         order = torch.Generator().manual_seed(0)
         self.batches = Batches(stack.batches.n, stack.batches.size, [order], stack.device)

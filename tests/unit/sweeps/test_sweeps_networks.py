@@ -1,0 +1,100 @@
+"""Networks that lockstep must take as they are, or leave to single runs."""
+
+import pytest
+import torch
+from test_sweeps_equal import X, Y, assert_same, plain, single
+from torch import nn
+from torch.nn.functional import cross_entropy, dropout
+
+from flatlab.sweeps import Run, grid, sweep
+
+REST = {"steps": 6, "evaluate_every": 3}
+RUNS = grid(Run(batch_size=10), learning_rate=[0.05, 0.2], seed=[0, 1])
+
+
+def linear(generator, fan_in, fan_out):
+    layer = nn.Linear(fan_in, fan_out, dtype=torch.float64)
+    with torch.no_grad():
+        for p in layer.parameters():
+            p.copy_(torch.randn(p.shape, generator=generator, dtype=p.dtype) / 4)
+    return layer
+
+
+class Shared(nn.Module):
+    """Two layers with one weight, each with a bias."""
+
+    def __init__(self, generator):
+        super().__init__()
+        width = X.shape[1]
+        self.first, self.second = linear(generator, width, width), linear(generator, width, width)
+        self.out = linear(generator, width, 3)
+        self.second.weight = self.first.weight
+
+    def forward(self, x):
+        return self.out(torch.tanh(self.second(torch.tanh(self.first(x)))))
+
+
+class Masked(nn.Module):
+    """A mask of its own for each run, which its state dict leaves out."""
+
+    def __init__(self, generator):
+        super().__init__()
+        mask = torch.rand(X.shape[1], generator=generator, dtype=torch.float64)
+        self.register_buffer("mask", mask, persistent=False)
+        self.out = linear(generator, X.shape[1], 3)
+
+    def forward(self, x):
+        return self.out(x * self.mask)
+
+
+@pytest.mark.parametrize("engine", ["auto", "lockstep", "sequential"])
+@pytest.mark.parametrize("build", [Shared, Masked])
+def test_shared_weights_and_buffers_outside_the_state(build, engine):
+    def loss(model):
+        return cross_entropy(model(X), Y).item()
+
+    rest = REST | {"metrics": {"loss": loss}}
+    for outcome in sweep(build, cross_entropy, (X, Y), RUNS, engine=engine, progress=False, **rest):
+        assert_same(outcome, *single(build, cross_entropy, (X, Y), outcome.run, **rest))
+        assert loss(outcome.model(build)) == pytest.approx(
+            outcome.history.train_loss[-1], abs=1e-10
+        )
+
+
+class Dropping(nn.Module):
+    def __init__(self, generator):
+        super().__init__()
+        self.body = plain(generator)
+
+    def forward(self, x):
+        return self.body(dropout(x, 0.5, self.training))
+
+
+class Looking(Dropping):
+    def forward(self, x):
+        return self.body(x) if next(self.body.parameters()).sum() < 1e6 else self.body(-x)
+
+
+@pytest.mark.parametrize("steps", [6, 60])
+@pytest.mark.parametrize("build", [Dropping, Looking])
+def test_what_vmap_refuses_is_trained_one_by_one(build, steps):
+    rest = {"steps": steps, "evaluate_every": 3}
+    for outcome in sweep(build, cross_entropy, (X, Y), RUNS, progress=False, **rest):
+        assert_same(outcome, *single(build, cross_entropy, (X, Y), outcome.run, **rest))
+
+
+def test_bfloat16_comes_back_from_a_folder(tmp_path):
+    def build(generator):
+        return plain(generator).bfloat16()
+
+    def loss_fn(prediction, y):
+        return cross_entropy(prediction.float(), y)
+
+    settings = {"steps": 4, "progress": False, "folder": tmp_path}
+    made, read = (
+        sweep(build, loss_fn, (X.bfloat16(), Y), [Run()], **settings)[0] for _ in range(2)
+    )
+    assert len(list(tmp_path.iterdir())) == 1
+    for name, value in made.state.items():
+        assert read.state[name].dtype == torch.bfloat16
+        assert torch.equal(read.state[name], value)
