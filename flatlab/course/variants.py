@@ -25,7 +25,7 @@ from nbgrader.utils import compute_checksum
 
 from flatlab.course.execute import dumps
 from flatlab.course.layout import Refused
-from flatlab.course.rebuild.collect import _folder_name
+from flatlab.course.rebuild.collect import folder_name
 from flatlab.course.rebuild.variant import LINE
 from flatlab.course.rebuild.words import cells as told_of_cells
 
@@ -135,7 +135,7 @@ def _students(path: Path) -> tuple[list[str], list[str]]:
             problems.append(f"{path.name}, line {line}: no id.")
         elif student in found:
             problems.append(f"{path.name}, line {line}: {student!r} is in line {found[student]}.")
-        elif (folder := _folder_name(student)) != student:
+        elif (folder := folder_name(student)) != student:
             text = f"{student!r} cannot be an id; the gradebook has it as {folder!r}."
             problems.append(f"{path.name}, line {line}: {text}")
         else:

@@ -80,7 +80,7 @@ def sender(path: str, chapters: Mapping[str, Release]) -> Handed:
     for part in parts:
         if match := _MOODLE.match(part):
             name = match["name"].strip()
-            return Handed(path, b"", _folder_name(name), name, "moodle", match["number"])
+            return Handed(path, b"", folder_name(name), name, "moodle", match["number"])
     inner = range(1, len(parts) - 1)
     own = [i for i in inner if parts[i] in chapters and not _named_archive(parts[i - 1])]
     outer = filter(_named_archive, parts[: own[0]]) if own else (*reversed(parts[:-1]), parts[-1])
@@ -90,8 +90,8 @@ def sender(path: str, chapters: Mapping[str, Release]) -> Handed:
             user, name = match["user"], match["name"] or ""
             return Handed(path, b"", user, name, "canvas", match["number"], late)
     if own:
-        return Handed(path, b"", _folder_name(parts[own[0] - 1]), platform="nbgrader")
-    return Handed(path, b"", _folder_name(_above(parts, chapters)))
+        return Handed(path, b"", folder_name(parts[own[0] - 1]), platform="nbgrader")
+    return Handed(path, b"", folder_name(_above(parts, chapters)))
 
 
 def _above(parts: tuple[str, ...], chapters: Mapping[str, Release]) -> str:
@@ -195,7 +195,7 @@ def _with_chapter(handed: Handed, releases: Mapping[str, Release]) -> Handed:
     return replace(handed, chapter=chapter, problem=problem)
 
 
-def _folder_name(text: str) -> str:
+def folder_name(text: str) -> str:
     """``text`` as a folder's name: letters, digits, dots and hyphens."""
     return re.sub(r"[^\w.-]+", "-", text, flags=re.UNICODE).strip("-._") or ""
 
