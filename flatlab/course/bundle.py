@@ -20,7 +20,6 @@ from flatlab.course.layout import Refused
 
 LEFT_OUT = "course"  # of flatlab, in the students' wheel
 _EDITABLE = "- -e ."  # environment.yml's last line, for a checkout
-_WHEEL_HERE = "WHEEL"  # in docs/start.md
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file: the same course gives the same zip
 
 
@@ -37,8 +36,10 @@ def bundle(course: Course, out: Path) -> list[Path]:
         wheel = students_wheel(root, Path(folder))
         top = "-".join(wheel.name.split("-")[:2])  # flatlab-0.1.0
         files: dict[str, bytes] = {
-            "START.md": _text(root / "docs" / "start.md", _WHEEL_HERE, wheel.name),
-            "environment.yml": _text(root / "environment.yml", _EDITABLE, f"- ./{wheel.name}"),
+            "START.md": _having(wheel.name, root / "docs" / "start.md").encode(),
+            "environment.yml": _having(_EDITABLE, root / "environment.yml")
+            .replace(_EDITABLE, f"- ./{wheel.name}")
+            .encode(),
             wheel.name: wheel.read_bytes(),
         }
         for name in ("constraints.txt", "LICENSE", "LICENSE-text"):
@@ -95,9 +96,9 @@ def students_wheel(root: Path, out: Path) -> Path:
     return made[0]
 
 
-def _text(path: Path, old: str, new: str) -> bytes:
-    """The file at ``path`` with ``new`` for ``old``, which must be in it."""
+def _having(words: str, path: Path) -> str:
+    """The text of the file at ``path``; raises ``Refused`` where ``words`` are not in it."""
     text = path.read_text(encoding="utf-8")
-    if old not in text:
-        raise Refused([f"{path} does not hold {old!r}, which the bundle replaces."])
-    return text.replace(old, new).encode()
+    if words not in text:
+        raise Refused([f"{path} does not hold {words!r}, which the bundle needs: put it in."])
+    return text

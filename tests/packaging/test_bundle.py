@@ -18,7 +18,7 @@ from flatlab.course import build
 from flatlab.course.bundle import bundle
 from flatlab.course.cli import main
 from flatlab.course.handout import Course
-from flatlab.course.layout import Layout
+from flatlab.course.layout import Layout, Refused
 from flatlab.course.source import read_chapter, regions
 from flatlab.student.chapter import outline
 from flatlab.student.cli import main as students
@@ -130,7 +130,7 @@ def test_the_page_and_the_environment_name_what_is_there(unpacked, repository):
     assert theirs == ours
     page = (folder / "START.md").read_text(encoding="utf-8")
     assert page.count(WHEEL) == 3
-    assert "WHEEL" not in page.replace(WHEEL, "")
+    assert re.findall(r"[\w.-]+\.whl", page) == [WHEEL] * 3
     files = re.findall(r"(?:-f|-c) (\S+)", page)
     assert files == ["environment.yml", "constraints.txt"]
     assert all((folder / name).is_file() for name in files)
@@ -151,6 +151,16 @@ def test_what_is_out_of_date_is_refused(layout, tmp_path, monkeypatch):
     assert result.exit_code == 1
     assert result.output == "01-x: out of date\n"
     assert asked == [(layout.chapters(), layout.root)]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_start_page_of_another_version_is_refused(layout, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "check", lambda chapters, root: [])
+    newer = tmp_path / "flatlab-9.9-py3-none-any.whl"
+    newer.write_bytes(b"-")
+    monkeypatch.setattr("flatlab.course.bundle.students_wheel", lambda root, out: newer)
+    with pytest.raises(Refused, match=r"start.md does not hold 'flatlab-9.9-.*put it in"):
+        bundle(Course(layout), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
