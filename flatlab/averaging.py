@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 from flatlab.arguments import checked_count, checked_positive
 from flatlab.batches import BatchSize
 from flatlab.curvature.batch_norm import batch_norm_layers, reestimate_batch_norm
-from flatlab.evaluation import Batch, LossFn
+from flatlab.evaluation import Batch, LossFn, trained_parameters
 from flatlab.history import History, TrainingState
 from flatlab.training import fit
 
@@ -152,9 +152,7 @@ def fge(
     fge_learning_rate(0, cycle, low, high)
     steps = checked_count("cycles", cycles) * cycle - cycle // 2
     _checked_mean(mean)
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if not parameters:
-        raise ValueError("no parameter of the model requires a gradient: there is nothing to train")
+    parameters = trained_parameters(model)
     optimizer = torch.optim.SGD(parameters, lr=high, momentum=momentum, weight_decay=weight_decay)
     schedule = LambdaLR(optimizer, lambda step: fge_learning_rate(step, cycle, low, high) / high)
     members: list[nn.Module] = []

@@ -93,23 +93,30 @@ def as_tensors(data: Batch | Iterable[Batch], model: nn.Module) -> Batch:
 
     Raises:
         TypeError: not a pair of tensors, nor an iterable of such pairs.
-        ValueError: empty data, lengths that differ, a dtype that is not the model's, or a model
-            without parameters that require a gradient.
+        ValueError: empty data, lengths that differ, a dtype that is not the model's.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if not parameters:
-        raise ValueError("no parameter of the model requires a gradient: there is nothing to train")
     X, y = _joined(data)
     if len(X) != len(y):
         raise ValueError(f"X has {len(X)} samples and y has {len(y)}: they must be paired")
     if len(X) == 0:
         raise ValueError("the data are empty: X has no samples")
-    dtype = parameters[0].dtype
+    parameters = sorted(model.parameters(), key=lambda p: not p.requires_grad)  # trained ones first
+    if not parameters:
+        return X, y
+    dtype, device = parameters[0].dtype, parameters[0].device
     if X.is_floating_point() and X.dtype != dtype:
         raise ValueError(
             f"X is {X.dtype} and the model is {dtype}: convert one, as in X.to({dtype})"
         )
-    return X.to(parameters[0].device), y.to(parameters[0].device)
+    return X.to(device), y.to(device)
+
+
+def trained_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Those that require a gradient, shared ones once. Raises ValueError where there are none."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        raise ValueError("no parameter of the model requires a gradient: there is nothing to train")
+    return parameters
 
 
 def _joined(data: Any) -> Batch:

@@ -1,7 +1,7 @@
 """What a training run leaves behind, and what a callback sees of it while it runs."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +10,18 @@ from torch.optim import Optimizer
 
 COLUMNS = ("step", "epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy")
 COLUMNS += ("learning_rate", "seconds")
+Metric = Callable[[nn.Module], float]
+
+
+def checked_metrics(metrics: Mapping[str, Metric] | None) -> dict[str, Metric]:
+    """A copy. Raises ValueError for the name of a column, which the metric would overwrite."""
+    metrics = dict(metrics or {})
+    taken = [name for name in metrics if name in COLUMNS]
+    if taken:
+        raise ValueError(
+            f"metrics names {', '.join(taken)}, which every history has: give another name"
+        )
+    return metrics
 
 
 @dataclass(frozen=True, eq=False)

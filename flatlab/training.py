@@ -36,8 +36,9 @@ from flatlab.evaluation import (
     class_labels,
     evaluate,
     evaluate_tensors,
+    trained_parameters,
 )
-from flatlab.history import History, TrainingState
+from flatlab.history import History, TrainingState, checked_metrics
 from flatlab.isolation import gradients_restored, modes_restored, random_state
 from flatlab.notebook import progress as progress_bar
 
@@ -88,7 +89,8 @@ def fit(
             every evaluation, and at every step where a full batch gives that loss for nothing.
         evaluate_every: steps between evaluations; None for an epoch, or 10 full-batch steps.
             The first and last states are always evaluated, large ``test_data`` each time too.
-        metrics: name -> function of the model (in evaluation mode), recorded at each evaluation.
+        metrics: name -> function of the model (in evaluation mode), recorded at each evaluation; not
+            the name of a column that a ``History`` has anyway.
         callbacks: each called with a ``TrainingState``, the model in evaluation mode.
         generator: CPU generator of minibatches and dropout; None stands for one seeded 0.
         progress: show a bar with the time left, and say so if the run diverges.
@@ -104,6 +106,7 @@ def fit(
         TypeError, ValueError: arguments that do not fit together, or a loss that is no single
             number or not finite at the start; all before any parameter changes.
     """
+    trained_parameters(model)
     X, y = as_tensors(data, model)
     test = None if test_data is None else as_tensors(test_data, model)
     generator = checked_generator(generator)
@@ -112,13 +115,14 @@ def fit(
     every = checked_interval(evaluate_every, batches.per_epoch)
     if stop_loss is not None and not stop_loss >= 0:
         raise ValueError(f"stop_loss is {stop_loss}: give a loss of 0 or more, or None")
+    metrics = checked_metrics(metrics)
     evaluate(model, loss_fn, (X[:1], y[:1]))  # refuses a loss_fn that returns no number
     optimizer = checked_optimizer(model, optimizer, learning_rate, momentum)
     scheduler = checked_scheduler(scheduler, optimizer)
 
     state = TrainingState(model, optimizer)
     run = _Run(
-        state, loss_fn, (X, y), test, scheduler, metrics or {}, callbacks,
+        state, loss_fn, (X, y), test, scheduler, metrics, callbacks,
         -math.inf if stop_loss is None else stop_loss, batches, every,
     )  # fmt: skip
     bar = progress_bar(range(limit), description, limit) if progress else range(limit)

@@ -29,20 +29,28 @@ def reestimate_batch_norm(
     running_var become the means over batches, weighted by size, of each batch's mean and variance (divided by
     its count less one), as in the code of Garipov et al. (2018). `torch.optim.swa_utils.update_bn` instead
     lets dropout act, weights all batches alike, and says nothing if there is no batch norm. The samples are cut into equal
-    parts of at most `batch_size`; modes and momenta come back as they were. Changes `model` in place.
+    parts of at most `batch_size`; modes and momenta come back as they were. Changes `model` in place; where
+    anything goes wrong on the way, the statistics stay as they were.
 
-    Raises ValueError for a model without batch-norm layers that keep running statistics, for data that do
-    not fit the model, and for fewer than two samples.
+    Raises ValueError for a model without batch-norm layers that keep running statistics, for data of
+    another dtype than the model's, and for fewer than two samples.
     """
     checked_batch_norm(model)
     X, _ = as_tensors(data, model)
     parts = even_parts(X, batch_size)
+    layers = batch_norm_layers(model)
+    before = [(b, b.clone()) for layer in layers for b in layer.buffers(recurse=False)]
     with torch.no_grad(), gathering(model) as weigh:
-        for module in batch_norm_layers(model):
-            module.reset_running_stats()
-        for part in parts:
-            weigh(len(part))
-            model(part)
+        try:
+            for layer in layers:
+                layer.reset_running_stats()
+            for part in parts:
+                weigh(len(part))
+                model(part)
+        except BaseException:
+            for buffer, copy in before:
+                buffer.copy_(copy)
+            raise
 
 
 def batch_norm_layers(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:

@@ -12,8 +12,15 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from flatlab.arguments import checked_count
-from flatlab.evaluation import Batch, LossFn, as_tensors, class_labels, evaluate
-from flatlab.history import TrainingState
+from flatlab.evaluation import (
+    Batch,
+    LossFn,
+    as_tensors,
+    class_labels,
+    evaluate,
+    trained_parameters,
+)
+from flatlab.history import TrainingState, checked_metrics
 from flatlab.notebook import progress_of
 from flatlab.sweeps import lockstep, store
 from flatlab.sweeps.job import Job
@@ -88,6 +95,7 @@ def sweep(
     if engine not in ("auto", "lockstep", "sequential"):
         raise ValueError(f"engine is {engine!r}: choose auto, lockstep or sequential")
     model, _ = runs[0].start(build)
+    trained_parameters(model)
     X, y = as_tensors(data, model)
     test = None if test_data is None else as_tensors(test_data, model)
     evaluate(model, loss_fn, (X[:1], y[:1]))  # refuses a loss_fn that returns no number
@@ -102,7 +110,7 @@ def sweep(
         )
     job = Job(
         build, loss_fn, (X, y), test, [], steps, epochs,
-        -math.inf if stop_loss is None else stop_loss, evaluate_every, dict(metrics or {}), engine,
+        -math.inf if stop_loss is None else stop_loss, evaluate_every, checked_metrics(metrics), engine,
         stop_when,
     )  # fmt: skip
     for run in runs:

@@ -82,6 +82,21 @@ def test_modes_and_momenta_come_back_after_an_error(data):
     assert model[0].momentum == 0.3 and model.training and model[1].training
 
 
+def test_statistics_stay_where_the_data_do_not_fit(data):
+    model = mlp((4, 5, 3), batch_norm=True).double()
+    model(data[0] + 1)
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with pytest.raises(RuntimeError):
+        reestimate_batch_norm(model, (data[0][:, :3], data[1]))
+    assert all(torch.equal(before[name], buffer) for name, buffer in model.named_buffers())
+
+
+def test_a_frozen_network_gets_statistics(data):
+    model = mlp((4, 5, 3), batch_norm=True).double().requires_grad_(False)
+    reestimate_batch_norm(model, data)
+    torch.testing.assert_close(model[2].running_mean, model[1](data[0]).mean(0))
+
+
 def test_what_cannot_be_re_estimated_is_refused(data):
     X, y = data
     with pytest.raises(ValueError, match="no batch-norm layer.*nothing to re-estimate"):

@@ -1,0 +1,43 @@
+"""``evaluate`` of any module, and what ``fit`` records beside its own columns."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from flatlab.evaluation import evaluate
+from flatlab.models import mlp
+from flatlab.sweeps import Run, sweep
+from flatlab.training import fit
+
+X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+Y = torch.arange(6) % 3
+
+
+def test_a_frozen_network_is_evaluated_and_not_trained():
+    model = mlp((4, 8, 3)).requires_grad_(False)
+    assert evaluate(model, cross_entropy, (X, Y)).loss == pytest.approx(
+        cross_entropy(model(X), Y).item(), rel=1e-6
+    )
+    with pytest.raises(ValueError, match="nothing to train"):
+        fit(model, cross_entropy, (X, Y), learning_rate=0.1, steps=1)
+    with pytest.raises(ValueError, match="nothing to train"):
+        sweep(lambda g: mlp((4, 3), generator=g).requires_grad_(False), cross_entropy, (X, Y), [Run()], steps=1)  # fmt: skip
+
+
+def test_a_module_without_parameters_is_evaluated():
+    log_probabilities = nn.LogSoftmax(1)
+    expected = cross_entropy(X[:, :3], Y).item()
+    got = evaluate(nn.Sequential(nn.Identity(), log_probabilities), nn.NLLLoss(), (X[:, :3], Y))
+    assert got.loss == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_metric_cannot_take_the_name_of_a_column():
+    model = mlp((4, 3))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    settings = {"steps": 2, "progress": False, "metrics": {"test_accuracy": lambda model: 1.0}}
+    with pytest.raises(ValueError, match="metrics names test_accuracy, which every history has"):
+        fit(model, cross_entropy, (X, Y), learning_rate=0.1, **settings)
+    with pytest.raises(ValueError, match="metrics names test_accuracy"):
+        sweep(lambda g: mlp((4, 3), generator=g), cross_entropy, (X, Y), [Run()], **settings)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
