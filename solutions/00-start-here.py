@@ -192,7 +192,9 @@ if ready(gradient_step):
 #    fail and the open questions without an answer.
 #    Without the extension, `flatlab check 00` in a terminal does the same; in Colab,
 #    `import flatlab; flatlab.student.check()` in a cell of your own at the end.
-# 2. Hand in the `.ipynb` file itself, in the way your course says.
+# 2. `flatlab submit 00` in a terminal says what is done and writes the zip to hand in; in Colab,
+#    `flatlab.student.submit()`. Hand it in the way your course says; the `.ipynb` file itself
+#    will do as well.
 #
 # **What the grader sees.** Your notebook runs again at `quick` scale. A check cell earns its points
 # when its visible and its hidden checks pass, else none. Cells marked as locked are put back to
