@@ -57,7 +57,7 @@ CLAIMS = (
     ),
     Claim(
         "descent-zero-risk", f"{SLIDE} (b)", "The predictors to the right of the interpolation threshold have zero training risk.", "0",
-        FOURIER | RELU, partial(judge.zero_risk, N), note="Zero is judged as 1e-8. In two of the seeds the first 1000 ReLU features have rank 999: one meets no image, or they are dependent otherwise.",
+        FOURIER | RELU, partial(judge.zero_risk, N), note="Zero is judged as 1e-8. In two of five seeds the first 1000 ReLU features have rank 999: one meets no image, or they are dependent otherwise.",
     ),
     Claim(
         "descent-second-valley", f"{SLIDE} (b)", "Far beyond the threshold the test risk is lower than in the classical valley.", NO,
