@@ -1,6 +1,6 @@
-"""A notebook in JupyterLab, driven as a student drives it: menus, keys, the toolbar.
+"""A notebook in JupyterLab or Notebook 7, driven as a student drives it: menus, keys, the toolbar.
 
-Only what the page shows is read, never the application's own objects. Text is read as
+Both pages are made of the same parts under the same names. Only what the page shows is read, never the application's own objects. Text is read as
 ``textContent``, because JupyterLab leaves cells outside the view unrendered.
 """
 
@@ -23,6 +23,13 @@ RAN = """before => {
 }"""
 
 
+POINTED = """
+    window.pointed = [];
+    for (const kind of ['pointerdown', 'mousedown', 'pointermove', 'wheel', 'touchstart'])
+        addEventListener(kind, event => window.pointed.push(kind), true);
+"""
+
+
 class Notebook:
     """One open notebook; cells are named by the ids that the build gives them."""
 
@@ -32,17 +39,17 @@ class Notebook:
         self.cells = [cell.id for cell in self.saved().cells]
         self.complaints: list[str] = []  # errors in the browser's console
         self._pictures = pictures
+        page.add_init_script(POINTED)
         page.on("console", self._on_console)
-        page.on("pageerror", lambda error: self.complaints.append(f"uncaught: {error}"))
+        page.on("pageerror", lambda error: self.complaints.append(f"uncaught: {error.stack}"))
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type == "error":
             self.complaints.append(f"{message.text} ({message.location.get('url', '')})")
 
-    def open(self, address: str, token: str) -> None:
-        """Open it in a fresh workspace and wait until every cell and the kernel are there."""
-        name = self.path.stem
-        self.page.goto(f"{address}/lab/tree/{name}/{name}.ipynb?token={token}&reset")
+    def open(self, address: str) -> None:
+        """Open its page and wait until every cell and the kernel are there."""
+        self.page.goto(address)
         cells = self.page.locator(".jp-Notebook .jp-Cell")
         expect(cells).to_have_count(len(self.cells), timeout=OPEN_MS)
         self._wait_until_idle(OPEN_MS)
@@ -76,14 +83,24 @@ class Notebook:
         return self.output(name)
 
     def rewrite(self, name: str, old: str, new: str) -> None:
-        """Put ``new`` in place of the one line ``old`` of a cell, key by key."""
+        """Put ``new`` in place of the one line ``old`` of a cell, key by key.
+
+        ``new`` may be several lines, indented as they shall stand; the first keeps the indentation
+        that ``old`` has.
+        """
         line = self.cell(name).locator(".cm-line", has_text=old)
         expect(line).to_have_count(1)
         line.click()
         self.page.keyboard.press("End")
         self.page.keyboard.press("Shift+Home")
-        self.page.keyboard.type(new)
-        expect(self.cell(name).locator(".cm-line", has_text=new)).to_have_count(1)
+        first, *others = new.split("\n")
+        self.page.keyboard.type(first.strip())
+        for line in others:
+            self.page.keyboard.press("Enter")
+            self.page.keyboard.press("Shift+Home")  # JupyterLab's own indentation
+            self.page.keyboard.type(line)
+        for line in (first, *others):
+            expect(self.cell(name).locator(".cm-line", has_text=line.strip())).not_to_have_count(0)
 
     def answer(self, name: str, old: str, new: str) -> None:
         """The same in a text cell: double-click, rewrite, Shift+Enter."""
@@ -108,13 +125,29 @@ class Notebook:
     def validate(self) -> str:
         """Press nbgrader's Validate; what its dialog answers."""
         self.page.get_by_role("button", name="Validate").click()
+        return self.validation()
+
+    def validation(self) -> str:
+        """What nbgrader's dialog answers, once it has validated."""
         dialog = self.page.locator(".jp-Dialog", has_text="Validation Results")
         expect(dialog).to_be_visible(timeout=VALIDATE_MS)
         return dialog.text_content()
 
+    def close_dialog(self) -> None:
+        """Answer the open dialog with Ok."""
+        self.page.locator(".jp-Dialog").get_by_role("button", name="Ok").click()
+
+    def pointed(self) -> list[str]:
+        """The events of a mouse or a finger that the page has seen since it was opened."""
+        return self.page.evaluate("window.pointed")
+
     def picture(self, title: str) -> None:
         """Keep a picture of the page as it stands."""
         self.page.screenshot(path=self._file(title))
+
+    def picture_of(self, name: str) -> None:
+        """Keep a picture of one cell."""
+        self.cell(name).screenshot(path=self._file(name))
 
     def picture_of_all(self, title: str) -> None:
         """Keep a picture of the notebook from its first to its last cell."""
@@ -138,8 +171,8 @@ class Notebook:
         self._wait_until_idle(RUN_MS)
 
     def _wait_until_idle(self, timeout: float) -> None:
-        status = self.page.locator("#jp-main-statusbar").get_by_text(re.compile(r"\| Idle$"))
-        expect(status).to_be_visible(timeout=timeout)
+        status = self.page.locator(".jp-Notebook-ExecutionIndicator")
+        expect(status).to_have_attribute("data-status", "idle", timeout=timeout)
 
     def _height(self) -> int:
         """Pixels from the top of the first cell to the bottom of the last."""

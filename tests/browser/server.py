@@ -1,8 +1,8 @@
-"""A course of its own, served by `make lab`.
+"""A course of its own, served by `make lab`, or by `jupyter notebook`.
 
 The Makefile's own recipe runs, in a folder that holds a copy of the student notebooks, so that a
 change to the recipe is tested and no generated file of the checkout is edited. Home and Jupyter's
-folders are empty ones: JupyterLab looks as it does to a student who opens it for the first time.
+folders are empty ones: the page looks as it does to a student who opens it for the first time.
 """
 
 import json
@@ -28,14 +28,20 @@ from flatlab.course.release import make_release
 from flatlab.course.source import read_chapter
 
 START_S = 120
+# What students open notebooks in -> the address of a chapter's notebook, below the server's.
+PAGES = {
+    "JupyterLab": "/lab/tree/{0}/{0}.ipynb?reset&token={1}",  # reset: a fresh workspace
+    "Notebook": "/notebooks/{0}/{0}.ipynb?token={1}",
+}
 # The question whether to show Jupyter news would lie over the notebook's last lines.
 NO_NEWS = {"fetchNews": "false", "checkForUpdates": False}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Server:
-    """A running JupyterLab."""
+    """A running JupyterLab or Notebook."""
 
+    application: str  # one of PAGES
     address: str  # http://localhost:PORT
     token: str
     notebooks: Path  # its root folder, with NN-name/NN-name.ipynb
@@ -43,11 +49,27 @@ class Server:
     releases: dict[str, str]  # chapter -> the text of its release
 
     def restore(self, chapter: str) -> Path:
-        """Put the untouched release of ``chapter`` in place; the notebook's path."""
+        """Put the untouched release of ``chapter`` in place, and nothing else; the notebook's path."""
         path = self.notebooks / chapter / f"{chapter}.ipynb"
-        path.parent.mkdir(exist_ok=True)
+        shutil.rmtree(path.parent, ignore_errors=True)
+        path.parent.mkdir()
         path.write_text(self.releases[chapter], encoding="utf-8")
         return path
+
+    def page(self, chapter: str) -> str:
+        """The address at which a student opens the chapter."""
+        return self.address + PAGES[self.application].format(chapter, self.token)
+
+    def command(self, *words: str) -> subprocess.CompletedProcess:
+        """`flatlab` in the course's folder, as a student has it: no solutions, no checkout."""
+        return subprocess.run(
+            [sys.executable, "-m", "flatlab", *words],
+            cwd=self.notebooks.parent,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
 
     def end_kernels(self) -> None:
         """Shut down every kernel, so that the next test does not share its cores with them."""
@@ -71,14 +93,15 @@ def release_text(layout: Layout, chapter: str) -> str:
 
 
 @contextmanager
-def serve(repository: Path, folder: Path) -> Iterator[Server]:
-    """`make lab` on a copy of the course in ``folder``, at quick scale, until the block ends."""
+def serve(repository: Path, folder: Path, application: str = "JupyterLab") -> Iterator[Server]:
+    """An application on a copy of the course in ``folder``, at quick scale, until the block ends."""
     layout = Layout(repository)
     course = folder / "course"
     (course / "notebooks").mkdir(parents=True)
     shutil.copy(repository / "nbgrader_config.py", course)
     address, port = _free_port()
     server = Server(
+        application=application,
         address=address,
         token=secrets.token_hex(16),
         notebooks=course / "notebooks",
@@ -89,7 +112,7 @@ def serve(repository: Path, folder: Path) -> Iterator[Server]:
         server.restore(chapter)
     with server.log.open("w") as log:
         process = subprocess.Popen(
-            _make_lab(repository, port, server.token),
+            _start(repository, server, port),
             cwd=course,
             env=_first_time_environment(folder / "home"),
             stdin=subprocess.DEVNULL,
@@ -104,10 +127,12 @@ def serve(repository: Path, folder: Path) -> Iterator[Server]:
         _end(process)
 
 
-def _make_lab(repository: Path, port: int, token: str) -> list[str]:
-    """`make lab` with this environment's packages, taken as installed."""
+def _start(repository: Path, server: Server, port: int) -> list[str]:
+    """`make lab` with this environment's packages, taken as installed; or `jupyter notebook`."""
     options = ["--no-browser", "--allow-root", f"--port={port}", "--ServerApp.port_retries=0"]
-    options.append(f"--IdentityProvider.token={token}")
+    options.append(f"--IdentityProvider.token={server.token}")
+    if server.application == "Notebook":
+        return [f"{sys.prefix}/bin/jupyter", "notebook", str(server.notebooks), *options]
     make = ["make", "--no-print-directory", "-f", str(repository / "Makefile")]
     installed = f"{sys.prefix}/.course"
     return [*make, "-o", installed, f"VENV={sys.prefix}", f"LAB_ARGS={shlex.join(options)}", "lab"]
@@ -150,7 +175,7 @@ def _wait_until_ready(server: Server, process: subprocess.Popen) -> None:
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
     why = "ended" if process.poll() is not None else f"did not answer in {START_S} s"
-    raise RuntimeError(f"`make lab` {why}:\n{server.log.read_text()[-4000:]}")
+    raise RuntimeError(f"{server.application} {why}:\n{server.log.read_text()[-4000:]}")
 
 
 def _end(process: subprocess.Popen) -> None:

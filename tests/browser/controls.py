@@ -1,0 +1,69 @@
+"""A widget's sliders and menus, moved as a student moves them: by keys and by the mouse."""
+
+from dataclasses import dataclass
+
+from lab import Notebook
+from playwright.sync_api import Locator, expect
+
+REDRAW_MS = 60_000
+
+
+@dataclass(frozen=True)
+class Move:
+    """A control in a new place, and what had been there before."""
+
+    control: str  # its label
+    before: str  # its value
+    value: str
+    words: str  # what then stood below the picture
+
+
+def move_all(notebook: Notebook, name: str) -> list[Move]:
+    """Bring each control of the widget ``name`` to both ends and to its middle.
+
+    Each new value must draw another picture and say something else below it; a control that
+    already stands in the place where it is sent is no move. Raises ``AssertionError``.
+    """
+    cell = notebook.cell(name)
+    controls = cell.locator(".widget-slider, .widget-dropdown")
+    expect(controls.first).to_be_visible()
+    moves = []
+    for place in range(controls.count()):
+        control = controls.nth(place)
+        for send in _sends(control):
+            moves += _moved(cell, control, send)
+    return moves
+
+
+def _sends(control: Locator) -> list:
+    """Functions that send a control to its first, last and middle value."""
+    if control.locator("select").count():
+        menu = control.locator("select")
+        last = menu.locator("option").count() - 1
+        # No arrow keys: the notebook takes them to go from cell to cell.
+        return [lambda to=to: menu.select_option(index=to) for to in (last, 0, last // 2)]
+    slider = control.get_by_role("slider")
+    track = control.locator(".noUi-base")
+    return [lambda: slider.press("Home"), lambda: slider.press("End"), track.click]
+
+
+def _value(control: Locator) -> str:
+    menu = control.locator("select")
+    if menu.count():
+        return menu.evaluate("menu => menu.options[menu.selectedIndex].text")
+    return control.locator(".widget-readout").text_content().strip()
+
+
+def _moved(cell: Locator, control: Locator, send) -> list[Move]:
+    picture, words = cell.locator("img"), cell.locator("p[aria-live]")
+    before, drawn, said = _value(control), picture.get_attribute("src"), words.text_content()
+    send()
+    value = _value(control)
+    if value == before:
+        return []
+    label = control.locator(".widget-label").first.text_content()
+    what = f"{label} from {before} to {value}"
+    expect(picture, what).not_to_have_attribute("src", drawn, timeout=REDRAW_MS)
+    expect(words, what).not_to_have_text(said)
+    assert picture.get_attribute("alt") == words.text_content()
+    return [Move(label, before, value, words.text_content())]
