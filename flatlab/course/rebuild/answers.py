@@ -70,7 +70,8 @@ def _by_place(slot: Slot, pieces: list[Piece], release: Release, seen: bool) -> 
     return [
         i
         for i, piece in enumerate(pieces)
-        if piece.own and piece.kind != "markdown" and not code.parses(piece.text)
+        if piece.own and piece.kind != "markdown"
+        if not code.parses(piece.text) and not code.foreign(piece.text)
         if not release.resembles(piece.text) and not (seen and shared[piece.cell] > 1)
         if stands_at(slot, i, pieces)
     ]

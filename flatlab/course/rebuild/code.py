@@ -15,6 +15,7 @@ from functools import lru_cache
 MOST_CHARACTERS = 300_000
 _MOST_BLOCKS = 40
 _MAGIC = re.compile(r"(?m)^([ \t]*)(?:[%!?].*|[\w.]+\?+[ \t]*)$")
+_FOREIGN = re.compile(r"\s*%%(?!(?:time|timeit|capture|prun)\b)\w")
 _SHELL = re.compile(r"(?m)^([ \t]*)([\w, \t]+?)=[ \t]*[!%].*$")
 ENDS = re.compile(r"(?m)^\s*(return|raise)\b")  # of a function
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "get_ipython", "display", "In", "Out", "_"}
@@ -42,6 +43,11 @@ def _python(text: str) -> tuple[str, ast.Module] | None:
 def parses(text: str) -> bool:
     """Is ``text`` Python? Empty text is."""
     return _python(text) is not None
+
+
+def foreign(text: str) -> bool:
+    """Is ``text`` a cell that Jupyter hands to another program than Python, such as ``%%bash``?"""
+    return _FOREIGN.match(text) is not None
 
 
 def begins(text: str) -> bool:

@@ -237,6 +237,13 @@ def test_cell_magic_above_the_marker_stays_on_top(handed, release):
     assert again(handed, release).notebook == handed
 
 
+def test_a_cell_for_the_shell_is_no_answer(release):
+    other = copy.deepcopy(release.notebook)
+    other.cells.insert(place(other, "gradient_step") + 1, new_code_cell("%%bash\necho mine"))
+    found = told(again(other, release), "gradient_step")
+    assert found["outcome"] == "blank"
+
+
 def test_a_cut_answer_is_a_case_with_what_is_left(handed, release):
     text = nbformat.writes(handed)
     text = text[: text.index("return w - learning_rate * gradient") + 12]
