@@ -102,10 +102,13 @@ def basin_ratio(
     a parabola (Jastrzebski et al., 2017, eq. 9). Computed in logarithms; inf or 0 only where the ratio itself
     leaves float64. A change of variables theta = f(phi) multiplies H by the Jacobian on both sides; applied to
     both minima alike it leaves the ratio as it is. Raises ValueError unless both Hessians are
-    symmetric, of one shape and positive definite, sigma > 0 and n > 0.
+    symmetric up to 1e-5 of their largest entry, of one shape and positive definite, both losses are finite,
+    sigma > 0 and n > 0.
     """
     checked_positive("sigma", sigma)
     checked_positive("n", n)
+    if not (math.isfinite(loss_a) and math.isfinite(loss_b)):
+        raise ValueError(f"the losses are {float(loss_a)} and {float(loss_b)}: they must be finite")
     logs = [_log_det(name, h) for name, h in (("hessian_a", hessian_a), ("hessian_b", hessian_b))]
     if hessian_a.shape != hessian_b.shape:
         raise ValueError(
@@ -117,8 +120,13 @@ def basin_ratio(
 
 def _log_det(name: str, hessian: Tensor) -> float:
     h = torch.atleast_2d(torch.as_tensor(hessian)).detach().to("cpu", torch.float64)
-    if h.ndim != 2 or h.shape[0] != h.shape[1] or not torch.allclose(h, h.T, rtol=1e-5, atol=0):
+    if h.ndim != 2 or h.shape[0] != h.shape[1] or not len(h):
         raise ValueError(f"{name} has shape {tuple(h.shape)}: give a symmetric matrix (d, d)")
+    if not (h - h.T).abs().max() <= 1e-5 * h.abs().max():  # also where an entry is NaN
+        raise ValueError(
+            f"{name} is not symmetric, or not finite: a Hessian is; symmetrize it as (A + A.T) / 2 if "
+            "this is rounding"
+        )
     values = torch.linalg.eigvalsh(h)
     if not values[0] > 0:
         raise ValueError(

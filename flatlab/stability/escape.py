@@ -85,6 +85,7 @@ class EscapeSystem:
                 x = x - learning_rate * each.gather(0, i)[0]
             else:
                 x = x - learning_rate * each.mean(0)
+            x = torch.where(path[-1].isinf(), path[-1], x)  # there inf - inf is no number
             path.append(x)
         return torch.stack(path)
 

@@ -113,7 +113,10 @@ def is_linearly_stable(
         tol = 1e-9 if torch.is_tensor(hessians) else 1e-3
     if not 0 <= tol < 1:
         raise ValueError(f"tol must lie between 0 and 1, not {tol}")
-    settings = {} if torch.is_tensor(hessians) else {"tol": max(tol, 1e-6)}
+    settings = {}
+    if not torch.is_tensor(hessians):  # no finer than Lanczos can certify in the operators' dtype
+        finest = 64 * torch.finfo(_checked_pair(hessians)[0].dtype).eps
+        settings = {"tol": max(tol, 1e-6, finest)}
     value = mean_square_multiplier(
         hessians, learning_rate, batch_size, generator=generator, **settings
     )

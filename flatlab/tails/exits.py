@@ -25,7 +25,7 @@ def levy_step(
 
     The Euler step of dw = -grad dt + sigma dL^alpha (Simsekli et al., 2019, eq. 8). alpha = 2 is Brownian
     noise: S is N(0, 2) then, so the variance is 2 eta sigma^2 a step. Raises ValueError unless eta > 0,
-    0 < alpha <= 2, sigma >= 0 and the shapes agree.
+    0 < alpha <= 2, sigma >= 0, the shapes agree and w holds real floating-point numbers.
     """
     check_alpha(alpha)
     checked_positive("learning_rate", learning_rate)
@@ -34,6 +34,8 @@ def levy_step(
         raise ValueError(
             f"w has shape {tuple(w.shape)} and grad {tuple(grad.shape)}: they must be the same"
         )
+    if not w.is_floating_point():
+        raise ValueError(f"w is {w.dtype}, in which the noise would be rounded: give w.double()")
     noise = sample_stable(alpha, w.shape, generator).to(w)
     return w - learning_rate * grad + learning_rate ** (1 / alpha) * sigma * noise
 

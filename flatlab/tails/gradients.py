@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from flatlab.arguments import checked_count
-from flatlab.evaluation import Batch, LossFn, as_tensors, scalar
+from flatlab.evaluation import Batch, LossFn, as_tensors, scalar, trained_parameters
 
 
 def batch_gradients(
@@ -22,20 +23,26 @@ def batch_gradients(
     """Gradient of the mean loss of each of `count` consecutive minibatches of the data: (count, p).
 
     Columns follow ``model.parameters()``, those that require no gradient left out. `count` is by default
-    as many full batches as the data hold; a rest that fills no batch is not used. The model stays in
-    its mode, and so do its gradients. Raises ValueError for less than two minibatches or more than there are.
+    as many full batches as the data hold; a rest that fills no batch is not used. Parameters that do not
+    enter the loss have zeros. The model is taken in its mode, with dropout if that is training; it, its buffers and
+    gradients and the global random state stay as they are. Raises ValueError for less than two
+    minibatches or more than there are, and for a model without parameters that require a gradient.
     """
+    parameters = trained_parameters(model)
     X, y = as_tensors(data, model)
     checked_count("batch_size", batch_size, len(X) // 2)
     count = len(X) // batch_size if count is None else count
     if checked_count("count", count, len(X) // batch_size) < 2:
         raise ValueError("count is 1: the noise needs at least two minibatches")
-    parameters = [p for p in model.parameters() if p.requires_grad]
     rows = torch.empty(count, sum(p.numel() for p in parameters)).to(parameters[0])
-    for k, row in enumerate(rows):
-        part = slice(k * batch_size, (k + 1) * batch_size)
-        loss = scalar(loss_fn(model(X[part]), y[part]))
-        torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)], out=row)
+    cuda = [X.device] if X.is_cuda else []
+    with torch.enable_grad(), torch.random.fork_rng(devices=cuda):
+        for k, row in enumerate(rows):
+            part = slice(k * batch_size, (k + 1) * batch_size)
+            buffers = {name: b.clone() for name, b in model.named_buffers()}
+            loss = scalar(loss_fn(functional_call(model, buffers, (X[part],)), y[part]))
+            grads = torch.autograd.grad(loss, parameters, materialize_grads=True)
+            row.copy_(torch.cat([g.flatten() for g in grads]))
     return rows
 
 

@@ -99,6 +99,16 @@ def test_basin_ratio_keeps_under_reparametrization_and_far_from_overflow():
     assert basin_ratio(0.0, h[0], 1e6, h[0], 1e-3, 1.0) == math.inf
 
 
+def test_basin_ratio_takes_a_hessian_with_the_rounding_of_float32():
+    x = torch.randn(50, 6, generator=generator())
+    h = x.T @ x / 50 + torch.eye(6)
+    h[0, 1], h[1, 0] = 1e-9, 2e-9  # zeros that rounding has made two
+    expected = math.exp(
+        0.5 * float(torch.linalg.slogdet(2 * h.double())[1] - torch.linalg.slogdet(h.double())[1])
+    )
+    assert basin_ratio(0.1, h, 0.1, 2 * h, 1.0, 1.0) == pytest.approx(expected, rel=1e-6)
+
+
 def test_rescaling_keeps_eta_over_s():
     assert rescale_schedule([0.1, 0.2], [10, 4], 2.5) == ([0.25, 0.5], [25, 10])
     assert rescale_schedule([1.0, 1.0], [100, 300], 0.29)[1] == [29, 87]  # floats miss by a hair
@@ -156,6 +166,12 @@ def test_cycles():
             "hessian_b.*eigenvalue 0",
         ),
         (lambda: basin_ratio(0, torch.eye(2), 0, torch.eye(3), 1, 1), "shapes"),
+        (
+            lambda: basin_ratio(math.nan, torch.eye(2), 0, torch.eye(2), 1, 1),
+            "losses are nan and 0",
+        ),
+        (lambda: basin_ratio(0, torch.ones(2, 2).triu(), 0, torch.eye(2), 1, 1), "not symmetric"),
+        (lambda: basin_ratio(0, torch.eye(2) * math.nan, 0, torch.eye(2), 1, 1), "not finite"),
         (lambda: basin_ratio(0, torch.eye(2), 0, torch.eye(2), 0, 1), "n is 0"),
         (lambda: corrupt_labels(torch.zeros(3, dtype=int), 1.2, 2), "fraction is 1.2"),
         (lambda: corrupt_labels(torch.zeros(3), 0.5, 2), "integer classes"),

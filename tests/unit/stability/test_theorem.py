@@ -1,5 +1,6 @@
 """Theorem 1 against definitions written out, simulations, and dense matrices of small networks."""
 
+import copy
 import itertools
 import math
 
@@ -259,3 +260,10 @@ def test_bad_pairs(network):
         is_linearly_stable((hessian, variance), 0.1, 13)
     with pytest.raises(ValueError, match="tol"):
         is_linearly_stable((hessian, variance), 0.1, 1, tol=-1)
+
+
+def test_a_tolerance_finer_than_float32_is_taken(network):
+    model, loss_fn, (X, y) = network
+    network = copy.deepcopy(model).float(), loss_fn, (X.float(), y.float())
+    pair = Hessian(*network), HessianVariance(*network)
+    assert not is_linearly_stable(pair, 50.0, 2, tol=0)

@@ -88,6 +88,11 @@ def test_bad_arguments_are_refused(change, message):
         first_exits(flat, -1, 1, **(good | change))
 
 
+def test_whole_numbers_cannot_take_the_noise():
+    with pytest.raises(ValueError, match="int64, in which the noise would be rounded"):
+        levy_step(torch.tensor([0, 0]), torch.tensor([0, 0]), 0.1, 1.5, 1.0)
+
+
 def test_a_step_needs_a_gradient_of_the_same_shape():
     with pytest.raises(ValueError, match="must be the same"):
         levy_step(torch.ones(2), torch.ones(3), 0.1, 1.5, 1.0)

@@ -38,6 +38,28 @@ def test_the_model_comes_back_as_it_was(problem):
     assert not model.training and model.bias.grad is None
 
 
+def test_buffers_and_the_global_seed_stay_in_training_mode(problem):
+    _, X, y = problem
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 1))
+    model = model.double().train()
+    buffers, state = [b.clone() for b in model.buffers()], torch.get_rng_state()
+    rows = batch_gradients(model, half_square, (X, y), 5)
+    assert all(map(torch.equal, buffers, model.buffers()))
+    assert torch.equal(state, torch.get_rng_state())
+    half_square(model(X[:5]), y[:5]).backward()  # the same draws, in the same mode
+    torch.testing.assert_close(rows[0], torch.cat([p.grad.flatten() for p in model.parameters()]))
+
+
+def test_parameters_that_do_not_enter_have_zeros_and_gradients_may_be_off(problem):
+    model, X, y = problem
+    parts = nn.ModuleDict({"idle": nn.Linear(2, 2), "used": model}).double()
+    parts.forward = lambda x: model(x)
+    with torch.no_grad():
+        rows = batch_gradients(parts, half_square, (X, y), 3)
+    assert torch.equal(rows[:, 6:], batch_gradients(model, half_square, (X, y), 3))
+    assert not rows[:, :6].any()
+
+
 @pytest.mark.parametrize(
     ("batch_size", "count", "message"),
     [(6, None, "batch_size"), (0, None, "batch_size"), (3, 4, "count"), (3, 1, "two minibatches")],
