@@ -66,11 +66,11 @@ def test_divergence_goes_on_to_infinity():
 @pytest.mark.parametrize("stochastic", [True, False])
 def test_infinity_is_kept(stochastic):
     path = EscapeSystem().trajectory(
-        torch.tensor([1.1]), 4.0, 900, torch.Generator().manual_seed(0), stochastic
+        torch.tensor([1.1]), 20.0, 900, torch.Generator().manual_seed(0), stochastic
     )
     assert not path.isnan().any() and path[-1].isinf()
     first = int(path.isinf().flatten().nonzero()[0])
-    assert path[first:].isinf().all() and first > 100
+    assert path[first:].isinf().all() and first > 50
 
 
 def test_bad_input():
