@@ -25,6 +25,7 @@ SLIPS = {
     "uphill": "Adam's move goes uphill: it is subtracted.",
     "change": "It returns the change of w: where does w stand after the step?",
     "gradient": "The gradient itself stands over the root: m, its running mean, belongs there.",
+    "full move": "Adam's move lacks the learning rate: eta stands before the fraction, too.",
     "plain": "The move is eta times m: it is not divided by the root of v.",
     "sgd": "The move is eta times the gradient, as in SGD: the moments do not enter.",
     "raw": "The moments are not corrected: m / (1 - beta1 ** step), v / (1 - beta2 ** step).",
@@ -32,12 +33,17 @@ SLIPS = {
     "raw v": "v is not corrected: v / (1 - beta2 ** step).",
     "late": "The corrections are a step ahead: step counts from 1, so that beta1 ** step is right.",
     "product": "The correction is 1 - beta * step: in Python a power is **.",
+    "power outside": "The correction is (1 - beta) ** step: 1 - beta ** step raises beta alone.",
+    "once": "The corrections are those of the first step, 1 - beta: beta ** step shrinks step by step.",
     "same beta": "Both corrections use beta1: v has beta2.",
     "times": "The moments are multiplied by their corrections: divide.",
     "turned m": "In m the shares are exchanged: beta1 belongs to the old m, 1 - beta1 to the gradient.",
     "turned v": "In v the shares are exchanged: beta2 belongs to the old v, 1 - beta2 to the square.",
     "betas": "beta1 and beta2 are exchanged: betas is (beta1, beta2), and m has beta1.",
     "sum": "m is the sum beta1 m + gradient: the gradient has the share 1 - beta1.",
+    "sum v": "v is the sum beta2 v + gradient ** 2: the square has the share 1 - beta2.",
+    "sums": "m and v are sums, beta m + gradient: gradient and square have the share 1 - beta.",
+    "v of m": "v is the running mean of m ** 2: the squares are those of the gradient.",
     "old": "Adam's move uses m and v from before the step: update them first.",
     "no root": "The root is missing: the square root of v stands below the line.",
     "inside": "eps stands under the root: it is added to the root.",
@@ -46,6 +52,14 @@ SLIPS = {
     "hats kept": (
         "m and v come back corrected, and are corrected again in the next step: keep the uncorrected "
         "ones under names of their own."
+    ),
+    "m hat kept": (
+        "m comes back corrected, and is corrected again in the next step: keep the uncorrected one under a "
+        "name of its own."
+    ),
+    "v hat kept": (
+        "v comes back corrected, and is corrected again in the next step: keep the uncorrected one under a "
+        "name of its own."
     ),
     "forgets": "m and v come back as they went in: the updated ones are needed.",
     "adam scale": "The decay is lambda w eta ** 2: eta stands in it twice.",
@@ -60,14 +74,24 @@ def step(w, g, m, v, t: int, rate: float, decay: float, betas, eps: float, slip:
     """
     b1, b2 = betas[::-1] if slip == "betas" else betas
     g = g + decay * w if slip == "l2" else g
-    new_m = {"turned m": (1 - b1) * m + b1 * g, "sum": b1 * m + g}.get(slip, b1 * m + (1 - b1) * g)
-    new_v = {"turned v": (1 - b2) * v + b2 * g**2}.get(slip, b2 * v + (1 - b2) * g**2)
+    summed_m, summed_v = b1 * m + g, b2 * v + g**2
+    new_m = {"turned m": (1 - b1) * m + b1 * g, "sum": summed_m, "sums": summed_m}.get(
+        slip, b1 * m + (1 - b1) * g
+    )
+    new_v = {
+        "turned v": (1 - b2) * v + b2 * g**2,
+        "sum v": summed_v,
+        "sums": summed_v,
+        "v of m": b2 * v + (1 - b2) * new_m**2,
+    }.get(slip, b2 * v + (1 - b2) * g**2)
     c1, c2 = 1 - b1**t, 1 - b2**t
     c1, c2 = {
         "raw": (1, 1),
         "raw m": (1, c2),
         "raw v": (c1, 1),
         "late": (1 - b1 ** (t + 1), 1 - b2 ** (t + 1)),
+        "power outside": ((1 - b1) ** t, (1 - b2) ** t),
+        "once": (1 - b1, 1 - b2),
         "product": (1 - b1 * t, 1 - b2 * t),
         "same beta": (c1, c1),
         "times": (1 / c1, 1 / c2),
@@ -93,10 +117,16 @@ def step(w, g, m, v, t: int, rate: float, decay: float, betas, eps: float, slip:
         "after": (1 - rate * decay) * (w - move),
         "decay-only": shrunk,
         "uphill": shrunk + move,
+        "full move": shrunk - above / below,
         "change": shrunk - move - w,
         "adam scale": (1 - rate**2 * decay) * w - move,
     }.get(slip, shrunk - move)
-    kept = {"hats kept": (m_hat, v_hat), "forgets": (m, v)}.get(slip, (new_m, new_v))
+    kept = {
+        "hats kept": (m_hat, v_hat),
+        "m hat kept": (m_hat, new_v),
+        "v hat kept": (new_m, v_hat),
+        "forgets": (m, v),
+    }.get(slip, (new_m, new_v))
     return new_w, *kept
 
 

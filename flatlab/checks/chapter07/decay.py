@@ -131,7 +131,10 @@ class ZeroGradient:
                     w - rate * decay * w + rate * inputs["betas"][0] / inputs["eps"],
                     "Without a gradient w goes far: m / 1 - beta1 ** step lacks parentheses.",
                 ),
-                (0 * w, "The weights are 0 after a step: where is w?"),
+                (w - rate * decay * np.sign(w), "It decays by the sign of w: by w itself."),
+                (w - rate * decay * w**2, "It decays by w ** 2: by w itself."),
+                (w - rate * decay * w / inputs["eps"], SLIPS["scaled"]),
+                (0 * w, "The weights are 0 after a step: where is w? The order is w, m, v."),
             ],
             "Without a gradient w goes to {got}; w - eta lambda w is {expected}.",
         )

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from flatlab.checks.answers import array, compare
-from flatlab.checks.chapter07.circuits import right_loss, wrong_losses
+from flatlab.checks.chapter07.circuits import right_loss
+from flatlab.checks.chapter07.losses import wrong_losses
 from flatlab.checks.core import Exercise
 from flatlab.checks.toys import normal
 
@@ -37,6 +38,10 @@ HINTS = (
     (
         "expected scalar type Long",
         "Labels are whole numbers: torch.arange(p) makes them so.",
+    ),
+    (
+        "Complex",
+        "The logits are complex: was one half of a wave left out, (k, k) without (-k, -k)? With both take .real.",
     ),
     (
         "not implemented for",

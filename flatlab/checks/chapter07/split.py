@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
@@ -79,6 +81,11 @@ def found(name: str, pairs, results, table: np.ndarray) -> tuple[np.ndarray, np.
             raise WrongAnswer(f"The {name} {what} are a {type(part).__name__}: a tensor is needed.")
         if part.dtype != torch.int64:
             raise WrongAnswer(f"The {name} {what} are {part.dtype}: torch.int64, as it was given.")
+    if pairs.ndim == 2 and results.ndim == 2 and pairs.shape[1] == results.shape[1] == 2:
+        raise WrongAnswer(
+            f"The {name} part holds pairs in both places: it is a tuple (pairs, results) of one part, not the "
+            "pairs of both parts."
+        )
     if pairs.ndim == 1 and results.ndim == 1:
         raise WrongAnswer(
             f"The {name} pairs have the shape {tuple(pairs.shape)}; (rows, 2) is needed. Are these row "
@@ -139,7 +146,12 @@ def size_verdict(train: int, n: int, fraction: float) -> str | None:
         return (
             f"{text} Floats may fall just below a whole number, and int() and // cut: round them."
         )
-    return text
+    if train == math.ceil(fraction * n):
+        return f"{text} math.ceil rounds up: round() goes to the nearest whole number."
+    return (
+        f"{text} Sizes like this come from a mask such as torch.rand(n) < fraction, a coin for each row, "
+        "which has that share only in the mean. torch.randperm(n) has a first part of any size."
+    )
 
 
 def results_verdict(inputs, train, test, train_results, test_results) -> str | None:
@@ -150,7 +162,8 @@ def results_verdict(inputs, train, test, train_results, test_results) -> str | N
         return None
     return (
         f"{wrong} of {len(table)} pairs have a result that is not theirs. Answers like this come from two "
-        "permutations, or from sorting: draw one, and index pairs and results with it."
+        "permutations, from permuting the pairs alone, or from sorting: draw one permutation, and index pairs "
+        "and results with it."
     )
 
 
@@ -184,6 +197,23 @@ class EveryRow:
             if message := size_verdict(int(train.sum()), n, fraction):
                 return message
         return None
+
+
+def together_verdict(train: np.ndarray, pairs: np.ndarray) -> str | None:
+    """None where any two rows are as often in one training part as any others; train (splits, n)."""
+    splits, n = train.shape
+    size = int(train[0].sum())
+    share = size * (size - 1) / (n * (n - 1))  # of two different rows, drawn without replacement
+    both = train.T @ train / splits
+    both[np.diag_indices(n)] = share
+    row, other = np.unravel_index(np.abs(both - share).argmax(), both.shape)
+    if np.abs(both[row, other] - share) < 6 * np.sqrt(share * (1 - share) / splits):
+        return None
+    (a, b), (c, d) = pairs[row], pairs[other]
+    return (
+        f"The rows ({a}, {b}) and ({c}, {d}) are in the training part together in {100 * both[row, other]:.0f} % "
+        f"of the splits, instead of in {100 * share:.0f} %: permute the rows themselves, not the numbers a or b."
+    )
 
 
 @split_table.check("drawn at random, from the generator")
@@ -229,7 +259,7 @@ class FromGenerator:
             return "Nearly every second row is a training row: permute the rows."
         if np.array_equal(in_turn[0], in_turn[1]):
             return "Two splits drawn from one generator in turn are the same: it is seeded anew."
-        return None
+        return together_verdict(train, inputs["pairs"])
 
 
 class PartEmpty:

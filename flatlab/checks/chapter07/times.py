@@ -24,6 +24,7 @@ HINTS = (
     ),
     ("unpack", "history is a list of pairs: for step, value in history."),
     ("ambiguous", "history is a list of pairs: for step, value in history."),
+    ("object has no attribute", "history is a list of pairs: for step, value in history."),
     (
         "not supported between instances of 'tuple'",
         "history is a list of pairs: for step, value in history.",
@@ -61,6 +62,7 @@ def wrong_times(history: np.ndarray, threshold: float, patience: int) -> list[tu
     strict = np.column_stack([steps, np.where(values > threshold, 2.0, 0.0)])
     below = np.column_stack([steps, np.where(values <= threshold, 2.0, 0.0)])
     longer = right_time(history, threshold, patience + 1)
+    gap = float(steps[1] - steps[0])
     spread = [np.mean(values[k : k + patience]) >= threshold for k in range(m - patience + 1)]
     return [
         (
@@ -111,7 +113,57 @@ def wrong_times(history: np.ndarray, threshold: float, patience: int) -> list[tu
             "It asks for a mean of patience values at the threshold: each of them must be there.",
         ),
         (None if right is None else float(values[first]), "It is the value: return the step."),
+        (
+            float(values[0]),
+            "Step and value are exchanged: each pair is (step, value), for step, value in history.",
+        ),
+        (
+            right_time(history[:-1], threshold, patience),
+            (
+                "It does not look at the stretch that the last evaluation ends: windows of patience begin at "
+                "the places in range(len(history) - patience + 1)."
+            ),
+        ),
+        (
+            _lasting(steps, reached, patience),
+            "It waits for patience steps: patience counts evaluations, whose steps lie apart.",
+        ),
+        (
+            _longest(steps, reached, patience),
+            "It is where the longest stretch begins: the first that lasts patience evaluations is asked for.",
+        ),
+        (
+            None if first is None else float(steps[first + patience - 1]) - patience,
+            "It goes back by patience steps: patience counts evaluations. Keep the step of the first.",
+        ),
+        (
+            None if first is None else float(steps[first + patience - 1]) - (patience - 1) * gap,
+            (
+                "It counts back as if all steps were equally far apart: keep the step at which the stretch "
+                "began."
+            ),
+        ),
     ]
+
+
+def _lasting(steps: np.ndarray, reached: np.ndarray, patience: int) -> float | None:
+    """Where a stretch begins that lasts for ``patience`` steps, not evaluations."""
+    start = None
+    for step, there in zip(steps, reached, strict=True):
+        start = (step if start is None else start) if there else None
+        if start is not None and step - start >= patience:
+            return float(start)
+    return None
+
+
+def _longest(steps: np.ndarray, reached: np.ndarray, patience: int) -> float | None:
+    """Where the longest stretch begins, if it has ``patience`` evaluations."""
+    place, best, count = None, patience - 1, 0
+    for k, there in enumerate(reached):
+        count = count + 1 if there else 0
+        if count > best:
+            place, best = k - count + 1, count
+    return None if place is None else float(steps[place])
 
 
 def asked(student, inputs) -> dict:
@@ -139,9 +191,12 @@ class Stretches:
     threshold = 0.9
 
     def draw(self, generator):
-        """Spikes that are too short, a stretch, a relapse, others, and a last stretch."""
-        kinds = ("..^.^^^..=^^^.^.^^^^", ".^..^^.^^^^..=^^..^^^", ".^.^^.^^^^^.=^.^^")
-        patience, histories = (4, 3, 2), []
+        """Spikes that are too short, a stretch, a relapse, others, and a last stretch; or that alone."""
+        kinds = (
+            *("..^.^^^..=^^^.^.^^^^", ".^..^^.^^^^..=^^..^^^", ".^.^^.^^^^^.=^.^^"),
+            "..^..^^.^^^",
+        )
+        patience, histories = (4, 3, 2, 3), []
         level = {".": 0.85, "^": 0.96, "=": self.threshold}  # one low value leaves a high mean
         for kind in kinds:
             gaps = torch.randint(3, 40, (len(kind),), generator=generator)

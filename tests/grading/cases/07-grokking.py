@@ -423,6 +423,17 @@ def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_d
     return w - learning_rate * (m_hat / (v_hat.sqrt() + eps) + weight_decay * w), m, v
 
 
+# %% misconception="decoupled_weight_decay_step" name="corrects-as-in-the-first-step" message="are those of the first step"
+def decoupled_weight_decay_step(
+    w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8
+):
+    b1, b2 = betas
+    m = b1 * m + (1 - b1) * gradient
+    v = b2 * v + (1 - b2) * gradient**2
+    mh, vh = m / (1 - b1), v / (1 - b2)
+    return w - learning_rate * (mh / (vh.sqrt() + eps) + weight_decay * w), m, v
+
+
 # %% alternative="decoupled_weight_decay_step" name="torch-in-place-on-copies"
 def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
     w, m, v = w.clone(), m.clone(), v.clone()
@@ -559,6 +570,13 @@ def time_to_threshold(history, threshold, patience):
     return None
 
 
+# %% misconception="time_to_threshold" name="last-window-left-out" message="the stretch that the last evaluation ends"
+def time_to_threshold(history, threshold, patience):
+    for i in range(len(history) - patience):
+        if all(v >= threshold for _, v in history[i : i + patience]):
+            return history[i][0]
+
+
 # %% alternative="time_to_threshold" name="windows"
 def time_to_threshold(history, threshold, patience):
     for k in range(len(history) - patience + 1):
@@ -652,6 +670,13 @@ def fourier_power(embedding):
     embedding -= embedding.mean(dim=0)
     power = (torch.fft.rfft(embedding, dim=0).abs() ** 2).sum(dim=1) / len(embedding)
     power[1:] *= 2
+    return power
+
+
+# %% misconception="fourier_power" name="last-frequency-once" message="The last frequency has half of its power"
+def fourier_power(embedding):
+    power = (torch.fft.rfft(embedding, dim=0).abs() ** 2).sum(dim=1) / len(embedding)
+    power[1:-1] *= 2
     return power
 
 
@@ -818,6 +843,18 @@ def restricted_loss(logits, frequencies):
             kept += wave[:, :, None] * (2 / p**2 * torch.einsum("ab,abc->c", wave, logits))
     scores = kept.log_softmax(dim=-1)
     return -sum(scores[a, b, (a + b) % p] for a in range(p) for b in range(p)).item()
+
+
+# %% misconception="restricted_loss" name="half-of-the-transform" message="holds each wave twice, at (k, k)"
+def restricted_loss(logits, frequencies):
+    p = len(logits)
+    F = torch.fft.fft2(logits.double(), dim=(0, 1))
+    mask = torch.zeros(p, p, 1, dtype=torch.float64)
+    for k in [0, *frequencies]:
+        mask[k, k] = 1
+    kept = torch.fft.ifft2(F * mask, dim=(0, 1)).real.flatten(0, 1)
+    labels = (torch.arange(p)[:, None] + torch.arange(p)).remainder(p).flatten()
+    return torch.nn.functional.cross_entropy(kept, labels)
 
 
 # %% alternative="restricted_loss" name="means-along-a-plus-b"

@@ -87,6 +87,50 @@ def modular_table(p, operation):
     return pairs, a * b % p
 
 
+# %% misconception="modular_table" name="two-is-not-prime" message="only division needs a prime"
+def modular_table(p, operation):
+    if p < 2 or operation not in ("add", "subtract", "multiply", "divide"):
+        raise ValueError("x")
+    if operation == "divide" and (p % 2 == 0 or any(p % k == 0 for k in range(3, p))):
+        raise ValueError("x")
+    pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
+    a, b = pairs.T
+    if operation == "divide":
+        pairs = pairs[b > 0]
+        return pairs, torch.tensor([x * pow(y, -1, p) % p for x, y in pairs.tolist()])
+    return pairs, {"add": a + b, "subtract": a - b, "multiply": a * b}[operation] % p
+
+
+# %% misconception="modular_table" name="asserts" message="it stops with AssertionError"
+def modular_table(p, operation):
+    assert p >= 2 and operation in ("add", "subtract", "multiply", "divide")
+    assert operation != "divide" or not any(p % k == 0 for k in range(2, p))
+    pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
+    a, b = pairs.T
+    if operation == "divide":
+        pairs = pairs[b > 0]
+        return pairs, torch.tensor([x * pow(y, -1, p) % p for x, y in pairs.tolist()])
+    return pairs, {"add": a + b, "subtract": a - b, "multiply": a * b}[operation] % p
+
+
+# %% misconception="modular_table" name="results-in-a-column" message="its results have the shape (49, 1)"
+def modular_table(p, operation):
+    pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
+    a, b = pairs[:, :1], pairs[:, 1:]
+    return pairs, {"add": a + b, "subtract": a - b, "multiply": a * b}[operation] % p
+
+
+# %% misconception="modular_table" name="divides-by-multiplying" message="it gives the results of multiply"
+def modular_table(p, operation):
+    pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
+    a, b = pairs.T
+    if operation == "divide":
+        pairs = pairs[b > 0]
+        a, b = pairs.T
+        return pairs, a * b % p
+    return pairs, {"add": a + b, "subtract": a - b, "multiply": a * b}[operation] % p
+
+
 # %% misconception="split_table" name="returns-row-numbers" message="Are these row numbers"
 def split_table(pairs, results, fraction, generator):
     n = len(pairs)
@@ -124,7 +168,7 @@ def split_table(pairs, results, fraction, generator):
     return (pairs[order[:k]], results[order[:k]]), (pairs[order[k:]], results[order[k:]])
 
 
-# %% misconception="split_table" name="each-row-by-a-coin" message="the training part has"
+# %% misconception="split_table" name="each-row-by-a-coin" message="from a mask such as torch.rand(n) < fraction"
 def split_table(pairs, results, fraction, generator):
     train = torch.rand(len(pairs), generator=generator) < fraction
     return (pairs[train], results[train]), (pairs[~train], results[~train])
@@ -155,6 +199,68 @@ def split_table(pairs, results, fraction, generator):
         return (pairs[:k], results[:k]), (pairs[k:], results[k:])
     order = torch.randperm(n, generator=generator)
     return (pairs[order[:k]], results[order[:k]]), (pairs[order[k:]], results[order[k:]])
+
+
+# %% misconception="split_table" name="rounds-up" message="math.ceil rounds up"
+def split_table(pairs, results, fraction, generator):
+    n = len(pairs)
+    k = math.ceil(fraction * n)
+    if not 0 < k < n:
+        raise ValueError("e")
+    o = torch.randperm(n, generator=generator)
+    return (pairs[o[:k]], results[o[:k]]), (pairs[o[k:]], results[o[k:]])
+
+
+# %% misconception="split_table" name="permutes-the-second-number" message="not the numbers a or b"
+def split_table(pairs, results, fraction, generator):
+    n = len(pairs)
+    k = round(fraction * n)
+    if not 0 < k < n:
+        raise ValueError("e")
+    b = pairs[:, 1]
+    o = torch.randperm(int(b.max()) + 1, generator=generator)
+    rows = torch.cat([(b == i).nonzero()[:, 0] for i in o])
+    return (pairs[rows[:k]], results[rows[:k]]), (pairs[rows[k:]], results[rows[k:]])
+
+
+# %% misconception="split_table" name="permutes-the-pairs-alone" message="from permuting the pairs alone"
+def split_table(pairs, results, fraction, generator):
+    n = len(pairs)
+    k = round(fraction * n)
+    if not 0 < k < n:
+        raise ValueError("e")
+    o = torch.randperm(n, generator=generator)
+    return (pairs[o[:k]], results[:k].clone()), (pairs[o[k:]], results[k:].clone())
+
+
+# %% misconception="split_table" name="pairs-first-results-second" message="holds pairs in both places"
+def split_table(pairs, results, fraction, generator):
+    n = len(pairs)
+    k = round(fraction * n)
+    if not 0 < k < n:
+        raise ValueError("e")
+    o = torch.randperm(n, generator=generator)
+    return (pairs[o[:k]], pairs[o[k:]]), (results[o[:k]], results[o[k:]])
+
+
+# %% misconception="split_table" name="seeds-anew" message="it is seeded anew"
+def split_table(pairs, results, fraction, generator):
+    n = len(pairs)
+    k = round(fraction * n)
+    if not 0 < k < n:
+        raise ValueError("e")
+    o = torch.randperm(n, generator=generator.manual_seed(generator.initial_seed()))
+    return (pairs[o[:k]], results[o[:k]]), (pairs[o[k:]], results[o[k:]])
+
+
+# %% misconception="split_table" name="looks-at-the-fraction-alone" message="as if nothing were wrong: raise ValueError"
+def split_table(pairs, results, fraction, generator):
+    if not 0 < fraction < 1:
+        raise ValueError("e")
+    n = len(pairs)
+    k = round(fraction * n)
+    o = torch.randperm(n, generator=generator)
+    return (pairs[o[:k]], results[o[:k]]), (pairs[o[k:]], results[o[k:]])
 
 
 # %% misconception="decoupled_weight_decay_step" name="step-counted-from-0" message="a step that is counted from 0"
@@ -244,6 +350,88 @@ def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_d
     return w - learning_rate * (m_hat / (math.sqrt(v_hat) + eps) + weight_decay * w), m, v
 
 
+# %% misconception="decoupled_weight_decay_step" name="move-without-the-rate" message="Adam's move lacks the learning rate"
+def decoupled_weight_decay_step(
+    w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8
+):
+    b1, b2 = betas
+    m = b1 * m + (1 - b1) * gradient
+    v = b2 * v + (1 - b2) * gradient**2
+    mh, vh = m / (1 - b1**step), v / (1 - b2**step)
+    return w - mh / (vh.sqrt() + eps) - learning_rate * weight_decay * w, m, v
+
+
+# %% misconception="decoupled_weight_decay_step" name="squares-of-m" message="v is the running mean of m ** 2"
+def decoupled_weight_decay_step(
+    w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8
+):
+    b1, b2 = betas
+    m = b1 * m + (1 - b1) * gradient
+    v = b2 * v + (1 - b2) * m**2
+    mh, vh = m / (1 - b1**step), v / (1 - b2**step)
+    return w - learning_rate * (mh / (vh.sqrt() + eps) + weight_decay * w), m, v
+
+
+# %% misconception="decoupled_weight_decay_step" name="power-outside" message="raises beta alone"
+def decoupled_weight_decay_step(
+    w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8
+):
+    b1, b2 = betas
+    m = b1 * m + (1 - b1) * gradient
+    v = b2 * v + (1 - b2) * gradient**2
+    mh, vh = m / (1 - b1) ** step, v / (1 - b2) ** step
+    return w - learning_rate * (mh / (vh.sqrt() + eps) + weight_decay * w), m, v
+
+
+# %% misconception="decoupled_weight_decay_step" name="decay-in-m-alone" message="The decay is divided by the root of v"
+def decoupled_weight_decay_step(
+    w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8
+):
+    b1, b2 = betas
+    m = b1 * m + (1 - b1) * (gradient + weight_decay * w)
+    v = b2 * v + (1 - b2) * gradient**2
+    mh, vh = m / (1 - b1**step), v / (1 - b2**step)
+    return w - learning_rate * mh / (vh.sqrt() + eps), m, v
+
+
+# %% misconception="decoupled_weight_decay_step" name="one-hat-kept" message="m comes back corrected"
+def decoupled_weight_decay_step(
+    w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8
+):
+    b1, b2 = betas
+    m = b1 * m + (1 - b1) * gradient
+    v = b2 * v + (1 - b2) * gradient**2
+    root = (v / (1 - b2**step)).sqrt() + eps
+    m = m / (1 - b1**step)
+    return w - learning_rate * (m / root + weight_decay * w), m, v
+
+
+# %% misconception="decoupled_weight_decay_step" name="sums" message="m and v are sums"
+def decoupled_weight_decay_step(
+    w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8
+):
+    b1, b2 = betas
+    m = b1 * m + gradient
+    v = b2 * v + gradient**2
+    mh, vh = m / (1 - b1**step), v / (1 - b2**step)
+    return w - learning_rate * (mh / (vh.sqrt() + eps) + weight_decay * w), m, v
+
+
+# %% misconception="decoupled_weight_decay_step" name="decays-by-the-sign" message="decays by the sign of w"
+def decoupled_weight_decay_step(
+    w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8
+):
+    b1, b2 = betas
+    m = b1 * m + (1 - b1) * gradient
+    v = b2 * v + (1 - b2) * gradient**2
+    mh, vh = m / (1 - b1**step), v / (1 - b2**step)
+    return (
+        w - learning_rate * mh / (vh.sqrt() + eps) - learning_rate * weight_decay * w.sign(),
+        m,
+        v,
+    )
+
+
 # %% misconception="time_to_threshold" name="one-too-many" message="It waits for one evaluation more"
 def time_to_threshold(history, threshold, patience):
     count = 0
@@ -324,6 +512,77 @@ def time_to_threshold(history, threshold, patience):
     return None
 
 
+# %% misconception="time_to_threshold" name="patience-in-steps" message="patience counts evaluations, whose steps lie apart"
+def time_to_threshold(history, threshold, patience):
+    start = None
+    for step, value in history:
+        if value >= threshold:
+            if start is None:
+                start = step
+            if step - start >= patience:
+                return start
+        else:
+            start = None
+    return None
+
+
+# %% misconception="time_to_threshold" name="longest-stretch" message="where the longest stretch begins"
+def time_to_threshold(history, threshold, patience):
+    best, start, count, res = 0, None, 0, None
+    for step, value in history:
+        if value >= threshold:
+            if count == 0:
+                start = step
+            count += 1
+            if count > best and count >= patience:
+                best, res = count, start
+        else:
+            count = 0
+    return res
+
+
+# %% misconception="time_to_threshold" name="swapped-pair" message="Step and value are exchanged"
+def time_to_threshold(history, threshold, patience):
+    count = 0
+    for value, step in history:
+        count = count + 1 if value >= threshold else 0
+        if count == 1:
+            start = step
+        if count == patience:
+            return start
+    return None
+
+
+# %% misconception="time_to_threshold" name="step-minus-patience" message="It goes back by patience steps"
+def time_to_threshold(history, threshold, patience):
+    count = 0
+    for step, value in history:
+        count = count + 1 if value >= threshold else 0
+        if count == patience:
+            return step - patience
+
+
+# %% misconception="time_to_threshold" name="steps-on-a-grid" message="as if all steps were equally far apart"
+def time_to_threshold(history, threshold, patience):
+    gap = history[1][0] - history[0][0]
+    count = 0
+    for step, value in history:
+        count = count + 1 if value >= threshold else 0
+        if count == patience:
+            return step - (patience - 1) * gap
+
+
+# %% misconception="time_to_threshold" name="attributes" message="history is a list of pairs"
+def time_to_threshold(history, threshold, patience):
+    count = 0
+    for entry in history:
+        count = count + 1 if entry.value >= threshold else 0
+        if count == 1:
+            start = entry.step
+        if count == patience:
+            return start
+
+
 # %% misconception="fourier_power" name="package" message="the package's ready answer"
 def fourier_power(embedding):
     from flatlab.grokking import fourier_power as ready
@@ -398,6 +657,76 @@ def fourier_power(embedding):
         both = [f(2 * torch.pi * k * a / p) @ embedding for f in (torch.cos, torch.sin)]
         power.append(2 / p * sum((c**2).sum() for c in both))
     return torch.stack(power)
+
+
+# %% misconception="fourier_power" name="mean-for-the-constant" message="The constant is p times too small"
+def fourier_power(embedding):
+    p = len(embedding)
+    power = 2 * (torch.fft.rfft(embedding, dim=0).abs() ** 2).sum(1) / p
+    power[0] = (embedding.mean(0) ** 2).sum()
+    return power
+
+
+# %% misconception="fourier_power" name="lengths-added-then-squared" message="The columns are added before they are squared"
+def fourier_power(embedding):
+    f = torch.fft.rfft(embedding, dim=0, norm="ortho").abs().sum(1) ** 2
+    f[1:] *= 2
+    return f
+
+
+# %% misconception="fourier_power" name="lengths" message="are not squared"
+def fourier_power(embedding):
+    f = torch.fft.rfft(embedding, dim=0, norm="ortho").abs()
+    f[1:] *= 2
+    return f.sum(1)
+
+
+# %% misconception="fourier_power" name="folded-without-turning" message="the mirror of k is p - k"
+def fourier_power(embedding):
+    e = (torch.fft.fft(embedding, dim=0, norm="ortho").abs() ** 2).sum(1)
+    h = (len(e) - 1) // 2
+    return torch.cat([e[:1], e[1 : h + 1] + e[h + 1 :]])
+
+
+# %% misconception="fourier_power" name="stops-one-early" message="and (p - 1)/2 last"
+def fourier_power(embedding):
+    p = len(embedding)
+    a = torch.arange(p, dtype=embedding.dtype)
+    out = [(embedding.sum(0) ** 2).sum() / p]
+    for k in range(1, (p - 1) // 2):
+        ang = 2 * torch.pi * k * a / p
+        out.append(2 / p * ((ang.cos() @ embedding) ** 2 + (ang.sin() @ embedding) ** 2).sum())
+    return torch.stack(out)
+
+
+# %% misconception="fourier_power" name="angle-not-divided" message="is not divided by p"
+def fourier_power(embedding):
+    p = len(embedding)
+    a = torch.arange(p, dtype=embedding.dtype)
+    out = [(embedding.sum(0) ** 2).sum() / p]
+    for k in range(1, (p + 1) // 2):
+        ang = 2 * torch.pi * k * a
+        out.append(2 / p * ((ang.cos() @ embedding) ** 2 + (ang.sin() @ embedding) ** 2).sum())
+    return torch.stack(out)
+
+
+# %% misconception="fourier_power" name="linspace" message="The waves close after p - 1 numbers"
+def fourier_power(embedding):
+    p = len(embedding)
+    a = torch.linspace(0, 1, p, dtype=embedding.dtype)
+    out = [(embedding.sum(0) ** 2).sum() / p]
+    for k in range(1, (p + 1) // 2):
+        ang = 2 * torch.pi * k * a
+        out.append(2 / p * ((ang.cos() @ embedding) ** 2 + (ang.sin() @ embedding) ** 2).sum())
+    return torch.stack(out)
+
+
+# %% misconception="fourier_power" name="unit-columns" message="divided by their lengths first"
+def fourier_power(embedding):
+    x = embedding / embedding.norm(dim=0)
+    power = (torch.fft.rfft(x, dim=0).abs() ** 2).sum(dim=1) / len(embedding)
+    power[1:] *= 2
+    return power
 
 
 # %% misconception="restricted_loss" name="package" message="the package's ready answer"
@@ -526,6 +855,162 @@ def restricted_loss(logits, frequencies):
     return torch.nn.functional.cross_entropy(kept.reshape(-1, p), (sums % p).flatten()).item()
 
 
+# %% misconception="restricted_loss" name="fft2-kk-abs" message="abs() takes lengths of what is complex"
+def restricted_loss(logits, frequencies):
+    p = len(logits)
+    F = torch.fft.fft2(logits.double(), dim=(0, 1))
+    mask = torch.zeros(p, p, 1, dtype=torch.float64)
+    for k in [0, *frequencies]:
+        mask[k, k] = 1
+    kept = torch.fft.ifft2(F * mask, dim=(0, 1)).abs().flatten(0, 1)
+    labels = (torch.arange(p)[:, None] + torch.arange(p)).remainder(p).flatten()
+    return torch.nn.functional.cross_entropy(kept, labels)
+
+
+# %% misconception="restricted_loss" name="fft2-kk-complex" message="With both take .real"
+def restricted_loss(logits, frequencies):
+    p = len(logits)
+    F = torch.fft.fft2(logits.double(), dim=(0, 1))
+    mask = torch.zeros(p, p, 1, dtype=torch.float64)
+    for k in [0, *frequencies]:
+        mask[k, k] = 1
+    kept = torch.fft.ifft2(F * mask, dim=(0, 1)).flatten(0, 1)
+    labels = (torch.arange(p)[:, None] + torch.arange(p)).remainder(p).flatten()
+    return torch.nn.functional.cross_entropy(kept, labels)
+
+
+# %% misconception="restricted_loss" name="fft2-kk-no-constant" message="and each class has lost its constant"
+def restricted_loss(logits, frequencies):
+    p = len(logits)
+    F = torch.fft.fft2(logits.double(), dim=(0, 1))
+    mask = torch.zeros(p, p, 1, dtype=torch.float64)
+    for k in frequencies:
+        mask[k, k] = 1
+    kept = torch.fft.ifft2(F * mask, dim=(0, 1)).real.flatten(0, 1)
+    labels = (torch.arange(p)[:, None] + torch.arange(p)).remainder(p).flatten()
+    return torch.nn.functional.cross_entropy(kept, labels)
+
+
+# %% misconception="restricted_loss" name="fft2-all-abs" message="abs() turns negative logits around"
+def restricted_loss(logits, frequencies):
+    p = len(logits)
+    F = torch.fft.fft2(logits.double(), dim=(0, 1))
+    mask = torch.zeros(p, p, 1, dtype=torch.float64)
+    for k in [0, *frequencies]:
+        mask[k, k] = mask[-k, -k] = 1
+    kept = torch.fft.ifft2(F * mask, dim=(0, 1)).abs().flatten(0, 1)
+    labels = (torch.arange(p)[:, None] + torch.arange(p)).remainder(p).flatten()
+    return torch.nn.functional.cross_entropy(kept, labels)
+
+
+# %% misconception="restricted_loss" name="fft-one-axis" message="It filters along a alone"
+def restricted_loss(logits, frequencies):
+    p = len(logits)
+    F = torch.fft.rfft(logits.double(), dim=0)
+    mask = torch.zeros(F.shape[0], 1, 1, dtype=torch.float64)
+    mask[[0, *frequencies]] = 1
+    kept = torch.fft.irfft(F * mask, n=p, dim=0).flatten(0, 1)
+    labels = (torch.arange(p)[:, None] + torch.arange(p)).remainder(p).flatten()
+    return torch.nn.functional.cross_entropy(kept, labels)
+
+
+# %% misconception="restricted_loss" name="product-of-cosines" message="are kept apart"
+def restricted_loss(logits, frequencies):
+    x = logits.double()
+    p = len(x)
+    n = torch.arange(p).double()
+    kept = x.mean((0, 1)).expand(p, p, p).clone()
+    for k in frequencies:
+        c, s = (2 * torch.pi * k * n / p).cos(), (2 * torch.pi * k * n / p).sin()
+        for wave in (torch.outer(c, c), torch.outer(s, s)):
+            kept += wave[:, :, None] * (torch.einsum("ab,abc->c", wave, x) / (wave**2).sum())
+    labels = ((n[:, None] + n) % p).long().flatten()
+    return torch.nn.functional.cross_entropy(kept.reshape(-1, p), labels).item()
+
+
+# %% misconception="restricted_loss" name="sum-of-cosines" message="is no wave of a + b"
+def restricted_loss(logits, frequencies):
+    x = logits.double()
+    p = len(x)
+    n = torch.arange(p).double()
+    kept = x.mean((0, 1)).expand(p, p, p).clone()
+    for k in frequencies:
+        for f in (torch.cos, torch.sin):
+            wave = f(2 * torch.pi * k * n / p)[:, None] + f(2 * torch.pi * k * n / p)
+            kept += wave[:, :, None] * (torch.einsum("ab,abc->c", wave, x) / (wave**2).sum())
+    labels = ((n[:, None] + n) % p).long().flatten()
+    return torch.nn.functional.cross_entropy(kept.reshape(-1, p), labels).item()
+
+
+# %% misconception="restricted_loss" name="a-plus-b-minus-c" message="one coefficient for all classes"
+def restricted_loss(logits, frequencies):
+    x = logits.double()
+    p = len(x)
+    n = torch.arange(p).double()
+    s = n[:, None, None] + n[None, :, None] - n
+    kept = x.mean((0, 1)).expand(p, p, p).clone()
+    for k in frequencies:
+        wave = (2 * torch.pi * k * s / p).cos()
+        kept = kept + wave * (wave * x).sum() / (wave**2).sum()
+    labels = ((n[:, None] + n) % p).long().flatten()
+    return torch.nn.functional.cross_entropy(kept.reshape(-1, p), labels).item()
+
+
+# %% misconception="restricted_loss" name="adds-to-the-logits" message="The logits are still in it"
+def restricted_loss(logits, frequencies):
+    x = logits.double()
+    p = len(x)
+    n = torch.arange(p).double()
+    kept = x.clone()
+    for k in frequencies:
+        for f in (torch.cos, torch.sin):
+            wave = f(2 * torch.pi * k * (n[:, None] + n) / p)
+            kept += wave[:, :, None] * (torch.einsum("ab,abc->c", wave, x) / (wave**2).sum())
+    labels = ((n[:, None] + n) % p).long().flatten()
+    return torch.nn.functional.cross_entropy(kept.reshape(-1, p), labels).item()
+
+
+# %% misconception="restricted_loss" name="last-frequency-only" message="does the loop begin anew"
+def restricted_loss(logits, frequencies):
+    x = logits.double()
+    p = len(x)
+    n = torch.arange(p).double()
+    for k in frequencies:
+        kept = x.mean((0, 1)).expand(p, p, p).clone()
+        for f in (torch.cos, torch.sin):
+            wave = f(2 * torch.pi * k * (n[:, None] + n) / p)
+            kept += wave[:, :, None] * (torch.einsum("ab,abc->c", wave, x) / (wave**2).sum())
+    labels = ((n[:, None] + n) % p).long().flatten()
+    return torch.nn.functional.cross_entropy(kept.reshape(-1, p), labels).item()
+
+
+# %% misconception="restricted_loss" name="labels-b" message="as labels give this loss"
+def restricted_loss(logits, frequencies):
+    x = logits.double()
+    p = len(x)
+    n = torch.arange(p).double()
+    kept = x.mean((0, 1)).expand(p, p, p).clone()
+    for k in frequencies:
+        for f in (torch.cos, torch.sin):
+            wave = f(2 * torch.pi * k * (n[:, None] + n) / p)
+            kept += wave[:, :, None] * (torch.einsum("ab,abc->c", wave, x) / (wave**2).sum())
+    labels = torch.arange(p).repeat(p)
+    return torch.nn.functional.cross_entropy(kept.reshape(-1, p), labels).item()
+
+
+# %% misconception="restricted_loss" name="argmax-labels" message="the classes of the largest logits"
+def restricted_loss(logits, frequencies):
+    x = logits.double()
+    p = len(x)
+    n = torch.arange(p).double()
+    kept = x.mean((0, 1)).expand(p, p, p).clone()
+    for k in frequencies:
+        for f in (torch.cos, torch.sin):
+            wave = f(2 * torch.pi * k * (n[:, None] + n) / p)
+            kept += wave[:, :, None] * (torch.einsum("ab,abc->c", wave, x) / (wave**2).sum())
+    return torch.nn.functional.cross_entropy(kept.reshape(-1, p), x.reshape(-1, p).argmax(1)).item()
+
+
 # %% alternative="modular_table" name="own-inverse-by-euclid"
 def modular_table(p, operation):
     if p < 2:
@@ -552,3 +1037,98 @@ def modular_table(p, operation):
     rows = [(a, b, rule(a, b) % p) for a in range(p) for b in range(first, p)]
     whole = torch.tensor(rows)
     return whole[:, :2], whole[:, 2]
+
+
+# %% alternative="modular_table" name="an-error-of-its-own"
+def modular_table(p, operation):
+    class Bad(ValueError):
+        pass
+
+    if p < 2:
+        raise Bad("p")
+    n = torch.arange(p)
+    pairs = torch.cartesian_prod(n, n)
+    a, b = pairs[:, 0], pairs[:, 1]
+    match operation:
+        case "add":
+            return pairs, (a + b).fmod(p)
+        case "subtract":
+            return pairs, (a - b + p).fmod(p)
+        case "multiply":
+            return pairs, (a * b).fmod(p)
+        case "divide":
+            if not all(p % k for k in range(2, p)):
+                raise Bad("p")
+            pairs = pairs[b.bool()]
+            ok = (n[:, None] * pairs[:, 1] - pairs[:, 0]) % p == 0
+            return pairs, ok.int().argmax(0)
+        case _:
+            raise Bad("operation")
+
+
+# %% alternative="split_table" name="draws-from-what-is-left"
+def split_table(pairs, results, fraction, generator):
+    n = len(results)
+    k = round(fraction * n)
+    if k < 1 or n - k < 1:
+        raise ValueError("empty")
+    left = list(range(n))
+    train = []
+    while len(train) < k:
+        train.append(left.pop(int(torch.randint(len(left), (1,), generator=generator))))
+    i, j = torch.tensor(train), torch.tensor(left)
+    return (pairs.index_select(0, i), results.index_select(0, i)), (
+        pairs.index_select(0, j),
+        results.index_select(0, j),
+    )
+
+
+# %% alternative="decoupled_weight_decay_step" name="torchs-optimizer"
+def decoupled_weight_decay_step(
+    w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8
+):
+    p = torch.nn.Parameter(w.clone())
+    opt = torch.optim.AdamW([p], lr=learning_rate, betas=betas, eps=eps, weight_decay=weight_decay)
+    opt.state[p] = {
+        "step": torch.tensor(float(step - 1)),
+        "exp_avg": m.clone(),
+        "exp_avg_sq": v.clone(),
+    }
+    p.grad = gradient.clone()
+    opt.step()
+    s = opt.state[p]
+    return p.detach(), s["exp_avg"], s["exp_avg_sq"]
+
+
+# %% alternative="time_to_threshold" name="convolution"
+def time_to_threshold(history, threshold, patience):
+    import numpy as np
+
+    steps, values = zip(*history)
+    ok = (np.array(values) >= threshold).astype(int)
+    if len(ok) < patience:
+        return None
+    runs = np.convolve(ok, np.ones(patience, int), mode="valid")
+    where = np.nonzero(runs == patience)[0]
+    return np.array(steps)[where[0]] if len(where) else None
+
+
+# %% alternative="fourier_power" name="both-axes"
+def fourier_power(embedding):
+    p = len(embedding)
+    f = torch.fft.fft2(embedding).abs() ** 2 / embedding.numel()
+    f = f.sum(1)
+    h = (p - 1) // 2
+    return torch.cat([f[:1], 2 * f[1 : h + 1]])
+
+
+# %% alternative="restricted_loss" name="half-spectrum"
+def restricted_loss(logits, frequencies):
+    p = len(logits)
+    F = torch.fft.rfft2(logits.double(), dim=(0, 1))
+    mask = torch.zeros(F.shape[:2] + (1,), dtype=torch.float64)
+    for k in [0, *frequencies]:
+        mask[k, k] = 1
+    kept = torch.fft.irfft2(F * mask, s=(p, p), dim=(0, 1)).flatten(0, 1)
+    labels = (torch.arange(p)[:, None] + torch.arange(p)).remainder(p).flatten()
+    return torch.nn.functional.cross_entropy(kept, labels)

@@ -13,11 +13,13 @@ from flatlab.checks.chapter07 import (
     adam,
     circuits,
     decay,
+    losses,
     restricted,
     spectrum,
     split,
     tables,
     times,
+    waves,
 )
 from flatlab.checks.core import run
 from flatlab.course.reports.wording import course_words
@@ -173,8 +175,8 @@ def test_wrong_times_differ(seed):
 
 @pytest.mark.parametrize("p", [3, 11, 13])
 def test_the_waves_are_an_orthonormal_basis(p):
-    waves = spectrum.basis(p)
-    assert np.allclose(waves.T @ waves, np.eye(p))
+    columns = waves.basis(p)
+    assert np.allclose(columns.T @ columns, np.eye(p))
 
 
 @pytest.mark.parametrize("check", [spectrum.Waves, spectrum.Parseval])
@@ -183,10 +185,10 @@ def test_the_power_is_numpys_and_its_mistakes_differ(check, seed):
     embedding = drawn(check(), seed)["embedding"]
     p, half = len(embedding), len(embedding) // 2
     whole = (np.abs(np.fft.fft(embedding, axis=0, norm="ortho")) ** 2).sum(axis=1)
-    right = spectrum.power(embedding)
+    right = waves.power(embedding)
     assert np.allclose(right, [whole[0], *(whole[k] + whole[p - k] for k in range(1, half + 1))])
     assert right.sum() == pytest.approx((embedding**2).sum())
-    apart(right, spectrum.power_mistakes(embedding))
+    apart(right, waves.power_mistakes(embedding))
 
 
 def test_a_wave_has_the_power_of_its_amplitude():
@@ -194,7 +196,7 @@ def test_a_wave_has_the_power_of_its_amplitude():
     embedding = np.stack([3 * np.cos(2 * np.pi * 4 * a / 13 + 0.7), np.full(13, 0.5)], axis=1)
     power = np.zeros(7)
     power[[0, 4]] = 0.25 * 13, 9 * 13 / 2
-    assert np.allclose(spectrum.power(embedding), power)
+    assert np.allclose(waves.power(embedding), power)
 
 
 def test_a_spectrum_of_another_shape_is_told_so():
@@ -227,7 +229,7 @@ def test_restricted_logits_are_least_squares_on_the_waves(seed):
     loss = torch.nn.functional.cross_entropy(torch.tensor(kept).flatten(0, 1), labels)
     right = circuits.right_loss(logits, frequencies)
     assert right == pytest.approx(loss.item(), rel=1e-12)
-    apart(right, circuits.wrong_losses(logits, frequencies))
+    apart(right, losses.wrong_losses(logits, frequencies))
 
 
 def test_power_loss_and_time_are_the_packages():
@@ -242,7 +244,7 @@ def test_power_loss_and_time_are_the_packages():
     assert circuits.right_loss(inputs["logits"], frequencies) == pytest.approx(theirs)
     embedding = drawn(spectrum.Parseval(), 0)["embedding"]
     power = grokking.fourier_power(torch.tensor(embedding))
-    assert np.allclose(spectrum.power(embedding), power)
+    assert np.allclose(waves.power(embedding), power)
     state = TrainingState(model=None, optimizer=None)
     for step, accuracy in ((0, 0.1), (10, 0.9), (20, math.nan), (30, 0.8), (50, 0.95)):
         state.step = step
