@@ -122,15 +122,15 @@ class Notebook:
         """The notebook as it stands on disk."""
         return nbformat.read(self.path, as_version=4)
 
-    def validate(self) -> str:
+    def validate(self, timeout: float = VALIDATE_MS) -> str:
         """Press nbgrader's Validate; what its dialog answers."""
         self.page.get_by_role("button", name="Validate").click()
-        return self.validation()
+        return self.validation(timeout)
 
-    def validation(self) -> str:
+    def validation(self, timeout: float = VALIDATE_MS) -> str:
         """What nbgrader's dialog answers, once it has validated."""
         dialog = self.page.locator(".jp-Dialog", has_text="Validation Results")
-        expect(dialog).to_be_visible(timeout=VALIDATE_MS)
+        expect(dialog).to_be_visible(timeout=timeout)
         return dialog.text_content()
 
     def close_dialog(self) -> None:

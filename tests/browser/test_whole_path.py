@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from controls import move_all
+from lab import RUN_MS
 from sheets import STUB, UNANSWERED, errors, nearly_solved
 
 from flatlab.course.layout import Layout
@@ -62,7 +63,7 @@ def test_whole_path(open_chapter, servers, record_property, tmp_path, applicatio
     typed = {cell.id: cell for cell in saved.cells}[sheet.left].source
     assert sheet.solution in typed and STUB not in typed
 
-    assert "Success! Your notebook passes all the tests." in notebook.validate()
+    assert "Success! Your notebook passes all the tests." in notebook.validate(RUN_MS)
     notebook.close_dialog()
     notebook.save()
 
