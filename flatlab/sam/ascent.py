@@ -11,6 +11,8 @@ from torch import Tensor
 
 from flatlab.arguments import checked_not_negative
 
+HALF = (torch.float16, torch.bfloat16)
+
 
 def dual_norm_ascent(
     grads: Sequence[Tensor],
@@ -61,6 +63,8 @@ class Measure(NamedTuple):
 
     def unit(self, s: Tensor) -> Tensor:
         """The part for one tensor s of argmax e's over |e|_p <= 1; zeros where s = 0 everywhere."""
+        if s.dtype in HALF:
+            return self.unit(_wide(s)).to(s.dtype)
         if self.largest == 0:
             return torch.zeros_like(s)
         if math.isinf(self.p):
@@ -87,8 +91,13 @@ def measured(scaled: Callable[[], Iterable[Tensor]], p: float) -> Measure:
     if p == 1:
         parts = [(s.abs() == largest).sum() for s in scaled()]
     else:
-        parts = [_power(s / largest, p / (p - 1)).sum() for s in scaled()]
+        parts = [_power(_wide(s) / largest, p / (p - 1)).sum() for s in scaled()]
     return Measure(p, largest, gathered(parts).sum())
+
+
+def _wide(s: Tensor) -> Tensor:
+    """Half precision as float32: a sum of 65,520 ones is inf in float16."""
+    return s.float() if s.dtype in HALF else s
 
 
 def _power(r: Tensor, exponent: float) -> Tensor:

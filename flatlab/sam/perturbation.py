@@ -19,12 +19,11 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from flatlab.sam.ascent import Measure, gathered, measured
+from flatlab.sam.ascent import HALF, Measure, gathered, measured
 
 # Outside, squares of float32 numbers overflow or lose digits, and the gradient is divided by its
 # largest entry first.
 _SQUARES_FIT = (1e-12, 1e18)
-_HALF = (torch.float16, torch.bfloat16)
 
 
 @dataclass
@@ -195,7 +194,7 @@ def _by_rho(moved: list[Moved]) -> Iterator[tuple[float, list, list, list]]:
 
 def _norm(tensors: list[Tensor]) -> float:
     """The 2-norm of all together."""
-    half = any(t.dtype in _HALF for t in tensors)
+    half = any(t.dtype in HALF for t in tensors)
     norms = torch._foreach_norm(tensors, 2, dtype=torch.float32 if half else None)
     length = float(torch.linalg.vector_norm(gathered(norms)))
     return 0.0 if math.isnan(length) else length

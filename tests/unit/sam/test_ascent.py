@@ -34,6 +34,16 @@ def test_it_is_the_formula(p):
     np.testing.assert_allclose(flat(steps), by_formula(flat(grads), 0.3, p), rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("p", EXPONENTS)
+def test_half_precision_sums_what_it_cannot_hold(p, dtype):
+    """100,000 ones have a sum beyond float16's 65,504; e is rho / 100,000^(1/p) in each entry."""
+    (step,) = dual_norm_ascent([torch.ones(100_000, dtype=dtype)], 100.0, p)
+    assert step.dtype == dtype
+    expected = torch.full((100_000,), 100 / 100_000 ** (1 / p))
+    torch.testing.assert_close(step.float(), expected, rtol=2 * torch.finfo(dtype).eps, atol=1e-5)
+
+
 def test_the_ends_p_1_and_infinity():
     grads = [torch.tensor([1.0, -3.0]), torch.tensor([[0.0, 2.0]])]
     first, second = dual_norm_ascent(grads, 0.5, 1)
