@@ -160,6 +160,8 @@ def _stages(network: nn.Module) -> list[_Stage]:
     maps = False  # whether the units at this place are channels of maps
     for layer in layers[weighted[0] : weighted[-1] + 1]:
         if type(layer) is nn.Linear and not (stages and maps):
+            if stages and type(stages[-1].layer) is nn.Linear:
+                _check_rows(stages[-1].layer, layer)
             stages.append(_Stage(layer, []))
         elif type(layer) in _CONVOLUTIONS and layer.groups == 1 and (maps or not stages):
             stages.append(_Stage(layer, []))
@@ -175,6 +177,15 @@ def _stages(network: nn.Module) -> list[_Stage]:
                 "batch norm, common activations, pooling of maps, and Flatten before a Linear"
             )
     return stages
+
+
+def _check_rows(before: nn.Linear, layer: nn.Linear) -> None:
+    """Refuses what a Flatten has joined of several positions, where a unit's entries lie apart."""
+    if layer.in_features != before.out_features:
+        raise TypeError(
+            f"{layer} reads several positions of the {before.out_features} units of {before}, joined by "
+            "Flatten: align takes Linear layers that read each unit once"
+        )
 
 
 def _leaves(network: Any) -> Iterator[nn.Module]:

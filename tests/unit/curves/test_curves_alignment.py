@@ -186,6 +186,10 @@ class Residual(nn.Module):
             "Conv2d.*groups=2.*after Conv2d",
         ),
         (lambda: [nn.Conv2d(4, 4, 1), nn.ReLU(), nn.Linear(4, 2)], "Linear.*after Conv2d"),
+        (
+            lambda: [nn.Linear(3, 4), nn.Flatten(), nn.Linear(20, 2)],
+            "several positions of the 4 units",
+        ),
         (lambda: [nn.Linear(3, 4), nn.PReLU(4), nn.Linear(4, 2)], "PReLU"),
         (lambda: [nn.Linear(3, 3), Residual(), nn.Linear(3, 2)], "Residual is no nn.Sequential"),
         (lambda: 2 * [nn.Linear(3, 3)], "share their weights"),
