@@ -72,13 +72,17 @@ class RandomFeatures:
     def __call__(self, X: Tensor, count: int | None = None) -> Tensor:
         """The first ``count`` features (all by default) of X (n, ...), whose samples are flattened: (n, count).
 
-        In X's dtype, scaled by sqrt(2 / count). Raises ValueError for more features than were drawn, or samples
-        of another size.
+        In X's dtype, scaled by sqrt(2 / count). Raises ValueError for more features than were drawn, samples
+        of another size, or whole numbers, in which the features would be rounded.
         """
         count = self.most if count is None else checked_count("count", count)
         if count > self.most:
             raise ValueError(
                 f"{count} features are asked for and {self.most} were drawn: draw more, most={count}"
+            )
+        if not X.is_floating_point():
+            raise ValueError(
+                f"X is {X.dtype}: give floating-point samples, such as X.float() / 255"
             )
         X = X.flatten(1)
         directions = self.directions[:, :count].to(X)

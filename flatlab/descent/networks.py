@@ -70,7 +70,7 @@ def along_training(
     """
     if not outcomes:
         raise ValueError("there are no outcomes: give those of a sweep")
-    longest = max((outcome.history for outcome in outcomes), key=len)
+    longest = max((outcome.history for outcome in outcomes), key=lambda h: (h.step[-1], len(h)))
     values = np.full((len(outcomes), len(longest)), np.nan)
     for row, outcome in zip(values, outcomes, strict=True):
         columns = outcome.history.as_dict()

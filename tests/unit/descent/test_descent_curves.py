@@ -149,6 +149,8 @@ TEST = (X_TEST, Y_TEST)
         (lambda: feature_curve(DRAWN, (X, Y[:5]), TEST, [5]), "of the same samples"),
         (lambda: feature_curve(DRAWN, (X, Y[:, :2]), TEST, [5]), "only n may differ"),
         (lambda: feature_curve(DRAWN, (X, Y.argmax(1)), TEST, [5]), "give one-hot rows"),
+        (lambda: DRAWN((255 * X).byte()), "uint8: give floating-point samples"),
+        (lambda: feature_curve(DRAWN, (X.long(), Y), TEST, [5]), "int64: give floating-point"),
         (lambda: feature_curve(DRAWN, (X * math.nan, Y), TEST, [5]), "X holds NaN"),
     ],
 )

@@ -9,7 +9,8 @@ from torch.nn.functional import mse_loss, one_hot
 
 from flatlab import fit, models
 from flatlab.descent import along_training, bias_variance, interpolation_threshold, width_curve
-from flatlab.sweeps import Run, grid, sweep
+from flatlab.history import COLUMNS, History
+from flatlab.sweeps import Outcome, Run, grid, sweep
 
 G = torch.Generator().manual_seed(0)
 
@@ -98,6 +99,19 @@ def test_a_width_curve_is_its_single_runs():
                 progress=False, test_data=DATA,
             )  # fmt: skip
             assert losses[w, seed] == pytest.approx(record.test_loss[-1], rel=1e-4)
+
+
+def test_a_run_that_ends_between_evaluations_hides_no_later_one():
+    """Of equal numbers of evaluations the run that went further says where the curve is."""
+
+    def outcome(steps):
+        steps = np.array(steps, dtype=float)
+        columns = {name: steps for name in COLUMNS}
+        return Outcome(Run(), History(**columns, metrics={}, stopped="", last_finite_step=0), {})
+
+    epochs, values = along_training([outcome([0, 10, 15]), outcome([0, 10, 20])], "test_loss")
+    assert epochs.tolist() == [0, 10, 20]
+    np.testing.assert_array_equal(values, [[0, 10, np.nan], [0, 10, 20]])
 
 
 def test_epoch_wise_curves_lie_over_the_same_epochs():
