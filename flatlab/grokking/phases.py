@@ -60,6 +60,7 @@ def phase_diagram(
     build: Callable[[torch.Generator], nn.Module] | None = None,
     loss_fn: Callable[[Tensor, Tensor], Tensor] = one_hot_mse,
     learning_rate: float = 1e-2,
+    betas: tuple[float, float] = (0.9, 0.999),
     steps: int = 1000,
     evaluate_every: int = 25,
     threshold: float = 0.95,
@@ -77,6 +78,8 @@ def phase_diagram(
     Args:
         build: makes the network from a generator; None for ``OneHotMLP(table.p)``.
         loss_fn: ``loss_fn(logits, results)``, a mean over samples.
+        betas: of AdamW. The default is torch's; those who found and explained grokking take (0.9, 0.98)
+            (Power et al., 2022, appendix A.1.2; Nanda et al., 2023), with which v forgets sooner.
         folder, engine, progress: as for ``sweep``.
 
     Raises ValueError for what ``sweep`` and ``Run`` refuse: an empty axis, a fraction that leaves an
@@ -90,7 +93,7 @@ def phase_diagram(
 
     axes = {"weight_decay": weight_decays, "train_fraction": fractions, "seed": seeds}
     axes = {name: tuple(values) for name, values in axes.items()}
-    runs = grid(Run(learning_rate=learning_rate, optimizer="adamw"), **axes)
+    runs = grid(Run(learning_rate=learning_rate, optimizer="adamw", betas=betas), **axes)
     outcomes = sweep(
         build, loss_fn, table.data(), runs, steps=steps, stop_when=stop_when,
         evaluate_every=evaluate_every, folder=folder, engine=engine, most_together=TOGETHER,
@@ -103,6 +106,5 @@ def phase_diagram(
         found = [time_to_threshold(o.history, threshold, wait, column) for o in outcomes]
         times[column] = np.array([math.nan if t is None else t for t in found]).reshape(shape)
     return PhaseDiagram(
-        tuple(weight_decays), tuple(fractions), tuple(seeds), times["train_accuracy"], times["test_accuracy"],
-        steps,
+        *axes.values(), times["train_accuracy"], times["test_accuracy"], steps,
     )  # fmt: skip

@@ -122,7 +122,11 @@ def test_measures_go_along_with_a_run():
 def test_the_phase_diagram_is_that_of_single_runs():
     table = modular_table(11)
     arguments = {"steps": 120, "evaluate_every": 20, "patience": 2, "learning_rate": 0.02}
-    diagram = phase_diagram(table, [0.0, 1.0], [0.3, 0.8], [0, 1], progress=False, **arguments)
+    arguments["betas"] = (0.9, 0.98)
+    diagram = phase_diagram(
+        table, iter([0.0, 1.0]), [0.3, 0.8], [0, 1], progress=False, **arguments
+    )
+    assert diagram.weight_decays == (0.0, 1.0) and diagram.seeds == (0, 1)
     assert diagram.fitted.shape == diagram.generalised.shape == (2, 2, 2)
     for w, decay in enumerate(diagram.weight_decays):
         for f, fraction in enumerate(diagram.fractions):
@@ -130,7 +134,9 @@ def test_the_phase_diagram_is_that_of_single_runs():
                 g = torch.Generator().manual_seed(seed)
                 train, test = split_table(table, fraction, torch.Generator().manual_seed(seed))
                 model = OneHotMLP(11, generator=g)
-                optimizer = torch.optim.AdamW(model.parameters(), lr=0.02, weight_decay=decay)
+                optimizer = torch.optim.AdamW(
+                    model.parameters(), lr=0.02, weight_decay=decay, betas=(0.9, 0.98)
+                )
                 record = fit(
                     model, one_hot_mse, table.data(train), optimizer=optimizer, steps=120,
                     evaluate_every=20, test_data=table.data(test), progress=False,
