@@ -1,5 +1,6 @@
 """The sections of docs/performance.md behind those on curvature, one for each recorded table."""
 
+import functools
 import json
 import statistics
 from collections.abc import Iterator
@@ -11,9 +12,10 @@ def all_of(results: Path) -> Iterator[str]:
     sweep = {"cpu-1": "1 thread", "cpu-2": "2 threads", "cuda": "GPU"}
     devices = {"cpu": "CPU", "cuda": "GPU"}
     tables = [("chapter01-engine", chapter01), ("curvature-notes", None)]
-    tables += [(f"sweep-{kind}", lambda r, k=kind: sweeps(sweep[k], k, r)) for kind in sweep]
+    part = functools.partial
+    tables += [(f"sweep-{kind}", part(sweeps, title, kind)) for kind, title in sweep.items()]
     tables += [("sweep-notes", None)]
-    tables += [(f"sam-{kind}", lambda r, k=kind: sam(devices[k], k, r)) for kind in devices]
+    tables += [(f"sam-{kind}", part(sam, title, kind)) for kind, title in devices.items()]
     tables += [("descent-cpu", descent), ("grokking-cpu", grokking), ("import-time", import_time)]
     for name, section in tables:
         path = results / (f"{name}.json" if section else f"{name}.md")
