@@ -36,7 +36,7 @@ def test_cells_that_say_something_else_are_told(bench):
     assert (row["cells"], row["checks"], row["error"]) == (2, 1, "")
     assert row["differ"] == {"other": ["- 0", "+ 5"]}
     table = bench.table([{"chapter": "77-x", "variant": 5, **row}])
-    assert "| 77-x | 2 | 1 agree |" in table and "77-x, variant 5, other:\n- 0\n+ 5" in table
+    assert "| 77-x | 5 | 1 of 2 | 0 of 0 |" in table and "other:\n- 0\n+ 5" in table
 
 
 def test_a_chapter_that_stops_is_no_agreement(bench):
@@ -44,3 +44,25 @@ def test_a_chapter_that_stops_is_no_agreement(bench):
     row = bench.compared(writes(new_notebook(cells=cells)), "77-x", 5)
     assert "AssertionError" in row["error"]
     assert "stopped by an error" in bench.table([{"chapter": "77-x", "variant": 5, **row}])
+
+
+def test_orders_are_those_of_a_column_that_differ_by_more_than_a_fifth(bench):
+    stored = ["     loss  λ", "SGD  0.5  10", "SAM  1.0  4.5", "SWA  0.55  4", "all: 3 runs"]
+    assert bench.orders(stored, stored) == {"of": 4, "kept": 4, "lost": []}
+    now = ["     loss  λ", "SGD  0.7  10", "SAM  0.6  12", "SWA  0.5  4", "all: 3 runs"]
+    assert bench.orders(stored, now) == {
+        "of": 4,
+        "kept": 2,
+        "lost": ["column 1: 0.5, 1 -> 0.7, 0.6", "column 2: 10, 4.5 -> 10, 12"],
+    }
+
+
+def test_a_table_with_a_line_less_has_no_orders_any_more(bench):
+    found = bench.orders(["at 1: 5", "at 2: 7"], ["at 1: 5"])
+    assert (found["of"], found["kept"]) == (2, 0)
+    assert found["lost"][0] == "column 1: 1, 2 -> gone"
+
+
+def test_minus_signs_exponents_and_thousands_are_numbers(bench):
+    lines = ["a −1.5", "b 2e-3", "c 12,000", "d x1"]
+    assert bench._tables(lines) == {(1, ()): [[-1.5], [0.002], [12000.0]]}
