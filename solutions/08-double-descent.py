@@ -495,10 +495,10 @@ for kind in ("fourier", "relu"):
 
 # %% [markdown]
 # The peak is at N = n each time; how high it is there is chance, 13 to 68 with waves and 87 to 729 with ReLU features
-# (three other draws of waves have 34,400 in the mean, `docs/reproduction.md`). That the second valley is the lower one is **no** law. With waves
+# (over five other draws the medians are 55 and 66, `docs/reproduction.md`). That the second valley is the lower one is **no** law. With waves
 # it is, 0.034 against 0.053; with ReLU features the right end has the higher risk, by a little, 0.049 against 0.048.
-# All draws here have the same images. Where each of three has its own (`docs/reproduction.md`), waves go from 0.053 to
-# 0.033, in each of them, and ReLU features from 0.048 to 0.047, lower in one of three. Counted in wrong classes the
+# All draws here have the same images. Where each of five has its own (`docs/reproduction.md`), waves go from 0.053 to
+# 0.033, in each of them, and ReLU features from 0.049 to 0.046, lower in three of five. Counted in wrong classes the
 # right end is better for both (19 % against 26 %, 22 % against 23 %). So the slides' drawing shows one of the possible
 # outcomes.
 
@@ -629,8 +629,8 @@ if ready(random_fourier_features, minimum_norm_fit, bias_variance):
 # *falls*, to 0.009 at ten times more features than samples, far below the squared bias of 0.034. So of the two halves
 # of the classical argument one holds, the bias falls, and the other does not: the variance rises up to the threshold
 # and falls beyond it. (The bump of the squared bias around the peak is not the bias's own: the mean of ten fits still
-# carries a tenth of the variance of one. With that taken off it is 0.072, 0.053, 0.037 and 0.034 at N = 0.1, 0.4, 2
-# and 10 n, over three seeds, `docs/reproduction.md`.)
+# carries a tenth of the variance of one. With that taken off it is 0.073, 0.053, 0.037 and 0.034 at N = 0.1, 0.4, 2
+# and 10 n, over five seeds, `docs/reproduction.md`.)
 #
 # Why there? The right panel shows the smallest singular value of Φ. A fit divides by the singular values, so whatever
 # part of the targets lies along the smallest one, noise above all, is multiplied by its reciprocal. A square random
@@ -815,7 +815,7 @@ if ready(random_fourier_features, minimum_norm_fit, ridge_fit):
 
 # %% [markdown]
 # Beside the peak, at 450 features, the risk is 0.33 with clean labels and 0.43, 0.53 and 0.75 with 10, 20 and 40 %
-# wrong ones (over three seeds, with images of their own, 0.36, 0.52, 0.68 and 0.86, rising in each,
+# wrong ones (over five seeds, with images of their own, 0.37, 0.53, 0.68 and 0.89, rising in each,
 # `docs/reproduction.md`). On the peak itself one singular value decides, and one draw says little: 13, 15, 21 and 24.
 # And there *is* a peak without any wrong label. What the features cannot express of the labels acts as noise.
 #
@@ -963,7 +963,7 @@ if ready(random_fourier_features, minimum_norm_fit, ridge_fit, optimal_ridge):
 
 # %% [markdown]
 # The penalty that the training set chooses is right within a step or two of the grid, and its risk is at most 3 %
-# above the best one (over three seeds of `docs/reproduction.md` 5 % with 20 % wrong labels, 8 % with 40 %, at the
+# above the best one (over five seeds of `docs/reproduction.md` 5.5 % with 20 % wrong labels, 7.5 % with 40 %, at the
 # worst N). There is no peak: the risk falls from 0.083 at 10 features to 0.043 at 5000. Below the threshold, too, the
 # rise of section 1 is gone: it was a fit without a penalty, not a model with many features, that overfitted. Nakkiran
 # et al. (2021) prove it for a simpler case, normally distributed features of equal scale: with the best penalty the
@@ -1180,9 +1180,9 @@ if ready(interpolation_threshold):
 # is there at the end, and had the training stopped there, the curve over the width would fall all the way. Early
 # stopping does what the penalty did.
 # Along the training the risk falls and rises, and at width 512 it levels off at 0.09. The second descent *in time* of
-# Nakkiran et al. (2020), for large networks and many more epochs, is not to be seen in these 2000 steps. Three seeds
-# with images of their own (`docs/reproduction.md`), and widths up to 2048, say the same: 0.085 at width 16, 0.122 at
-# 64 and 128, 0.092 at 2048, and no second descent in time.
+# Nakkiran et al. (2020), for large networks and many more epochs, is not to be seen in these 2000 steps. Five seeds
+# with images of their own (`docs/reproduction.md`), and widths up to 2048, say the same: in the median 0.09 at width
+# 16, 0.12 at 64 and at 128, 0.09 at 2048, and no second descent in time.
 #
 # How much of that is the wrong labels' work? Three of the widths, with clean ones:
 
@@ -1194,7 +1194,7 @@ for width, value, error in zip(clean.widths, clean_test, clean_error):
 
 # %% [markdown]
 # Without wrong labels the peak is hardly one (0.064, 0.068 and 0.052), and the right end is the lowest; the same
-# holds in `docs/reproduction.md`, 0.050 at width 2048 against 0.063 left of the peak. So label noise makes the peak of
+# holds in `docs/reproduction.md`, 0.050 at width 2048 against 0.065 left of the peak. So label noise makes the peak of
 # networks, too, and whether the second valley is lower than the first depends on it.
 #
 # Last, this course's question. Is the peak a place of **sharp** minima?
@@ -1265,8 +1265,8 @@ if ready(random_fourier_features, minimum_norm_fit, interpolation_threshold):
 # nowhere. λ_max rises and falls: 8.5 at width 8, 18.7 and 18.6 at 32 and 64, 6.9 at 512, with its peak a little to the
 # left of the risk's. So the widest networks end in the flattest places, as the lecture would have it. But each width
 # is a different space with a different training risk, and width 8 has nearly as small a λ_max and the most wrong
-# classes of all. Over the seven widths of `docs/reproduction.md` the rank correlation of λ_max and test risk is 0.26 ±
-# 0.11. Which of the two numbers goes with the test risk depends on the model; neither is a law.
+# classes of all. Over the seven widths of `docs/reproduction.md` the rank correlation of λ_max and test risk is 0.38 ±
+# 0.18. Which of the two numbers goes with the test risk depends on the model; neither is a law.
 
 # %% [markdown]
 # ## 8 · What is left of the claims   (≈ 14 min)
