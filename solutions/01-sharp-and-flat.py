@@ -1268,19 +1268,19 @@ if ready(second_derivative, hvp, power_iteration, frobenius_norm, epsilon_sharpn
 # From this start the small-batch minimum is flatter by $\lambda_{\max}$, the Frobenius norm and ε-sharpness. The
 # difference in test accuracy is about one standard error of an accuracy on 10,000 images, 0.4 points, and even
 # the order of floating-point operations moves a run's accuracy by as much as 0.2. Over
-# three seeds (mean ± standard deviation):
+# five seeds (mean ± standard deviation):
 #
 # | | $\lambda_{\max}$ | Frobenius norm | ε-sharpness (0.2) | test accuracy |
 # |---|---|---|---|---|
-# | full batch | 3.75 ± 0.12 | 9.7 ± 0.4 | 0.224 ± 0.007 | 80.7 ± 0.2 % |
-# | batches of 10 | 1.10 ± 0.05 | 3.4 ± 0.15 | 0.063 ± 0.008 | 81.0 ± 0.3 % |
+# | full batch | 3.70 ± 0.11 | 9.3 ± 0.6 | 0.225 ± 0.006 | 80.6 ± 0.2 % |
+# | batches of 10 | 1.11 ± 0.05 | 3.3 ± 0.1 | 0.061 ± 0.006 | 81.0 ± 0.2 % |
 #
 # (`docs/reproduction.md`; the norm there from other probes, ε-sharpness from several ascents.)
-# From the same start the small batch is better by 0.3 points on average (standard error 0.1), in each of
-# the three seeds.
+# From the same start the small batch is better by 0.4 points on average (standard error 0.1), in each of
+# the five seeds.
 #
 # The slides say that flat minima generalize better. What we measured is weaker: with the same start and
-# learning rate, smaller batches led to a minimum with $\lambda_{\max}$ 3.4 times smaller, and to a test accuracy that is
+# learning rate, smaller batches led to a minimum with $\lambda_{\max}$ 3.3 times smaller, and to a test accuracy that is
 # higher by a fraction of a point. This does not show that flatness is the cause: the runs differ in more
 # than their sharpness, and section 7 changes the sharpness without changing any prediction.
 #
