@@ -1,4 +1,4 @@
-"""The reproduction ledger: page and CSV files agree, runs resume, the command."""
+"""The reproduction ledger: page and CSV files agree, runs resume."""
 
 import csv
 
@@ -259,33 +259,3 @@ def test_training_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
     assert (trained.steps, trained.stopped) == (10, "steps")
     for mine, theirs in zip(trained.model.parameters(), whole.parameters(), strict=True):
         assert torch.equal(mine, theirs)
-
-
-# The command
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["no-such-claim"], "no claim no-such-claim; there are flatter"),
-        (["--seeds", "0"], "give at least 1"),
-        (["--checkpoint", "nothing"], "there is no checkpoint nothing; the recipes are gd-0.1"),
-    ],
-)
-def test_bad_arguments_are_refused_before_anything_runs(arguments, message, capsys):
-    import reproduce
-
-    with pytest.raises(SystemExit):
-        reproduce.main(arguments)
-    assert message in capsys.readouterr().err
-
-
-def test_report_writes_the_page_and_runs_nothing(tmp_path, monkeypatch, capsys):
-    import reproduce
-    from ledger import page
-
-    stored = page.PAGE.read_text(encoding="utf-8")
-    monkeypatch.setattr(page, "PAGE", tmp_path / "reproduction.md")
-    monkeypatch.setattr(reproduce, "run_claim", lambda *_: pytest.fail("a run was started"))
-    reproduce.main(["--report"])
-    assert (tmp_path / "reproduction.md").read_text(encoding="utf-8") == stored
