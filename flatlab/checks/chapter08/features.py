@@ -28,7 +28,10 @@ HINTS = (
     ),
     (
         "must match the size of tensor",
-        "phases has one entry for each feature, that is for each column of an (n, N) matrix.",
+        (
+            "x @ frequencies, the matrix product, has the shape (n, N). phases has one entry for each of its "
+            "columns."
+        ),
     ),
     (
         "must be Tensor, not float",
@@ -98,6 +101,27 @@ def feature_mistakes(x: np.ndarray, frequencies: np.ndarray, phases: np.ndarray)
             "The product is multiplied by 2 pi: x @ frequencies is an angle already.",
         ),
         (
+            factor * np.cos(2 * np.pi * (product + phases)),
+            "The angle is multiplied by 2 pi: x @ frequencies + phases is an angle already.",
+        ),
+        (
+            factor * np.cos(np.radians(product + phases)),
+            "The angle is turned from degrees to radians: it is in radians already.",
+        ),
+        (
+            math.sqrt(2 / (d * count)) * waves,
+            "Under the root stands d N, all entries of frequencies: N alone.",
+        ),
+        (factor**2 * waves**2, "The features are squared: the kernel is a product of two of them."),
+        (
+            waves / np.linalg.norm(waves, axis=1, keepdims=True),
+            "Each row is divided by its own length: the factor is sqrt(2/N), the same for all rows.",
+        ),
+        (
+            factor * np.maximum(product + phases, 0),
+            "These are ReLU features: the ones here are cosines.",
+        ),
+        (
             np.cos(factor * (product + phases)),
             "The factor stands inside the cosine: it multiplies the feature.",
         ),
@@ -131,6 +155,11 @@ class Features:
         given = [torch.tensor(inputs[name]) for name in NAMES]
         n, count = len(given[0]), len(given[2])
         features = read_tensor(student(*given))
+        if np.shape(features) == (n, 2 * count):
+            raise WrongAnswer(
+                f"It returned shape ({n}, {2 * count}): with the phases each frequency has one feature, its "
+                "cosine, and no sine besides."
+            )
         if n != count and np.shape(features) == (count, n):
             raise WrongAnswer(
                 f"It returned shape ({count}, {n}): it is transposed. A row for each point and a column "

@@ -78,8 +78,8 @@ def coefficients(result: object, features: torch.Tensor, targets: torch.Tensor) 
     got = None if result is None else tuple(result.shape)
     if got == fitted != shape:
         raise WrongAnswer(
-            f"It returned shape {got}, that of the targets: are these the fitted values? The "
-            f"coefficients are asked for, of shape {shape}."
+            f"It returned shape {got}, that of the targets: are these the fitted values? Or is features.T @ "
+            f"missing before a solution of n equations? The coefficients are asked for, of shape {shape}."
         )
     return array(result, shape)
 
@@ -97,6 +97,13 @@ def penalty_of(features: np.ndarray, targets: np.ndarray, b: np.ndarray) -> floa
 
 def centered(x: np.ndarray) -> np.ndarray:
     return x - x.mean(axis=0)
+
+
+def scaled_columns(features: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The minimum-norm fit on columns of length 1, in the coefficients of the features as they are."""
+    lengths = np.linalg.norm(features, axis=0)
+    lengths[lengths == 0] = 1
+    return (minimum_norm(features / lengths, targets).T / lengths).T
 
 
 def fit_mistakes(features: np.ndarray, targets: np.ndarray) -> list[tuple]:
@@ -137,6 +144,16 @@ def fit_mistakes(features: np.ndarray, targets: np.ndarray) -> list[tuple]:
         (right / n, "It is divided by n: a mean of squares has its minimum where the sum has it."),
         (right / count, "It is divided by N."),
     ]
+    if not close(scaled := scaled_columns(features, targets), right, 1e-3):
+        wrong.append(
+            (
+                scaled,
+                (
+                    "Each feature is divided by its length first: then another norm is the smallest, in which "
+                    "the coefficients of long features count more."
+                ),
+            )
+        )
     u, s, vh = np.linalg.svd(features, full_matrices=False)
     values = s[s > ZERO * s.max()]
     if len(values) == count:
@@ -203,10 +220,15 @@ def _by_norm(features: np.ndarray, targets: np.ndarray, got: np.ndarray, right: 
             f"The sum of the squared residuals is {left:.3g}; the least is {least:.3g}, with coefficients "
             f"of norm {shortest:.3g}. features.T @ features has no inverse here: is one used?"
         )
-    return (
+    text = (
         f"The sum of the squared residuals is {left:.3g}; the least is {least:.3g}, with coefficients "
         f"of norm {shortest:.3g}, and yours have {norm:.3g}."
     )
+    if n > count and left > 2 * float((targets**2).sum()):
+        return f"{text} features @ features.T has no inverse where samples outnumber features: is one used?"
+    if norm < shortest:
+        return f"{text} Was a descent stopped too early?"
+    return text
 
 
 class Fitted:

@@ -56,6 +56,7 @@ def score_mistakes(features: np.ndarray, targets: np.ndarray, penalties: np.ndar
     columns = targets.reshape(n, -1)
     u, values, _ = np.linalg.svd(features, full_matrices=False)
     outside = float(((columns - u @ (u.T @ columns)) ** 2).sum())
+    filters = values**2 / (values**2 + penalties[:, None])
 
     def of(score: Callable, hat_of: Callable = hat) -> np.ndarray:
         return scores(features, columns, penalties, score, hat_of)
@@ -125,6 +126,17 @@ def score_mistakes(features: np.ndarray, targets: np.ndarray, penalties: np.ndar
                 "divides by their mean."
             ),
         ),
+        (
+            np.array([_with_penalty(features, columns, p) for p in penalties]),
+            "The penalty's own term is in the numerator: only the squared residuals belong there.",
+        ),
+        (
+            of(lambda left, h, n: left / n)
+            / (1 - (1 / (values**2 + penalties[:, None])).sum(1) / n) ** 2,
+            (
+                "It takes the trace of the inverse alone: H is features times the inverse times features.T."
+            ),
+        ),
         (of(lambda left, h, n: right(left, h, n) ** 0.5), "The root of the score is taken."),
         (
             of(lambda left, h, n: (left / n) ** 0.5 / (1 - trace(h) / n) ** 2),
@@ -160,7 +172,36 @@ def score_mistakes(features: np.ndarray, targets: np.ndarray, penalties: np.ndar
             "The factors are penalty / (s^2 + penalty), those of what is left over: H has 1 minus them.",
         ),
     ]
+    if columns.shape[1] > 1:
+        wrong.append(
+            (
+                of(lambda left, h, n: right(left, h, n) / columns.shape[1]),
+                (
+                    "The squares are averaged over the outputs too, as .mean() does: the squares of all k are "
+                    "added up, and divided by n."
+                ),
+            )
+        )
     if outside > 1e-6 * float((columns**2).sum()):
+        wrong.append(
+            (
+                of(lambda left, h, n: left / n) / ((1 - filters).sum(1) / n) ** 2,
+                (
+                    "In the denominator the directions that no feature reaches are missing: tr(1 - H) has a 1 for "
+                    "each of the n - N, 1 - tr H / n counts them."
+                ),
+            )
+        )
+        inside = (((1 - filters) ** 2) @ ((u.T @ columns) ** 2).sum(1)) / n
+        wrong.append(
+            (
+                inside / (1 - filters).mean(1) ** 2,
+                (
+                    "What no feature reaches is missing, above and below the line: there the residuals are the "
+                    "targets, and 1 - H is 1."
+                ),
+            )
+        )
         wrong.append(
             (
                 of(lambda left, h, n: (left - outside) / n / (1 - trace(h) / n) ** 2),
@@ -171,6 +212,15 @@ def score_mistakes(features: np.ndarray, targets: np.ndarray, penalties: np.ndar
             )
         )
     return wrong
+
+
+def _with_penalty(features: np.ndarray, columns: np.ndarray, penalty: float) -> float:
+    """The score with the whole of what ridge minimizes in the numerator."""
+    n, h = len(features), hat(features, penalty)
+    left = float(((columns - h @ columns) ** 2).sum())
+    gram = features.T @ features + penalty * np.eye(features.shape[1])
+    b = np.linalg.solve(gram, features.T @ columns)
+    return (left + penalty * float((b**2).sum())) / n / (1 - trace(h) / n) ** 2
 
 
 def _leave_one_out(h: np.ndarray, columns: np.ndarray) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
@@ -36,11 +38,20 @@ def parts(predictions: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
     return float(((mean - targets) ** 2).mean()), float(((predictions - mean) ** 2).mean())
 
 
+def over_outputs(right: float, predictions: np.ndarray) -> list[tuple]:
+    """The same added up over the outputs, where there are some."""
+    if predictions.ndim < 3:
+        return []
+    return [
+        (right * predictions.shape[2], "It adds up over the outputs: take the mean of them, too.")
+    ]
+
+
 def bias_mistakes(predictions: np.ndarray, targets: np.ndarray) -> list[tuple]:
     """What wrong squared biases equal, and what was done."""
     p, y = predictions.reshape(len(predictions), -1), targets.reshape(-1)
     gap = p.mean(axis=0) - y
-    wrong = [
+    wrong = over_outputs((gap**2).mean(), predictions) + [
         (
             ((p - y) ** 2).mean(),
             "This is the whole risk: average over the fits first, and square what is left.",
@@ -55,6 +66,8 @@ def bias_mistakes(predictions: np.ndarray, targets: np.ndarray) -> list[tuple]:
         (gap.mean(), "The differences are not squared, so that they cancel."),
         (np.abs(gap).mean(), "It takes absolute values: the squared bias is asked for."),
         ((gap**2).sum(), "It adds up over the points: take the mean."),
+        (np.linalg.norm(gap), "This is a norm: it is neither squared nor a mean."),
+        ((gap**2).mean() ** 2, "The squared bias is squared once more."),
         ((gap**2).mean() ** 0.5, "This is a root: the squared bias is asked for."),
         (((p.mean() - y) ** 2).mean(), "One mean is taken over fits and points together."),
         (
@@ -96,12 +109,30 @@ def variance_mistakes(predictions: np.ndarray, targets: np.ndarray) -> list[tupl
         "It is the spread of all predictions around one number. They differ from point to point for "
         "another reason: take the variance at each point, over the fits."
     )
-    wrong = [
+    wrong = over_outputs(right, predictions) + [
         (
             ((p - y) ** 2).mean(),
             "It measures from the targets: from the mean of the fits is asked for.",
         ),
         (np.abs(p - mean).mean(), "It takes absolute values: squares are asked for."),
+        (
+            -right,
+            "Its sign is turned: the mean of the squares comes first, the square of the mean after.",
+        ),
+        (np.linalg.norm(p - mean), "This is a norm: it is neither squared nor a mean."),
+        (right**2, "The variance is squared once more."),
+        (
+            ((p - y) ** 2).mean(axis=1).var(),
+            "It is how the errors of the fits differ: the variance is that of the predictions.",
+        ),
+        (
+            (p - y).var(),
+            (
+                "It is the spread of all errors around their mean. The mean of the fits at each point belongs "
+                "there, in which the errors of the points differ."
+            ),
+        ),
+        (y.var(), "It is how the targets vary from point to point: they do not enter."),
         (
             ((p - mean) ** 2).mean(axis=1).sum(),
             "It adds up over the fits: take the mean.",
@@ -179,11 +210,20 @@ def read_pair(value: object) -> list[float]:
                 f"It returned one tensor of shape {tuple(value.shape)}: two numbers are needed, squared "
                 "bias and variance."
             )
-    elif not isinstance(value, list | tuple) or len(value) != 2:
+    elif isinstance(value, list | tuple) and len(value) != 2:
+        raise WrongAnswer(
+            f"It returned {len(value)} things: two numbers are needed, squared bias and variance."
+        )
+    elif not isinstance(value, list | tuple):
         raise WrongAnswer(
             f"It returned a {type(value).__name__}: two numbers are needed, squared bias and variance."
         )
     first, second = value
+    if math.prod(np.shape(first)) > 1:
+        raise WrongAnswer(
+            f"The first has the shape {tuple(np.shape(first))}: it has a value for each point, and the mean "
+            "over all points is asked for."
+        )
     return [float(array(first, (), "The first")), float(array(second, (), "The second"))]
 
 

@@ -14,6 +14,7 @@ from flatlab.checks.chapter08.fits import (
     HINTS,
     TURNED,
     Fitted,
+    centered,
     coefficients,
     fit_verdict,
     matrix,
@@ -140,6 +141,17 @@ def ridge_mistakes(features: np.ndarray, targets: np.ndarray, penalty: float) ->
             "This is features.T @ targets / penalty: features.T @ features is missing beside the penalty.",
         ),
         (-right, "The sign of every coefficient is turned."),
+        (
+            ridge(centered(features), targets, penalty),
+            (
+                "The mean of each feature is subtracted. There is no intercept here: features and targets are "
+                "taken as they are."
+            ),
+        ),
+        (
+            ridge(features, centered(targets), penalty),
+            "The mean of the targets is subtracted. There is no intercept here.",
+        ),
     ]
     for factors, message in (
         (s / (s**2 - penalty), "The penalty is subtracted from the matrix: it is added."),

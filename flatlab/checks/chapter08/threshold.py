@@ -100,6 +100,12 @@ def threshold_mistakes(counts: np.ndarray, risks: np.ndarray, tolerance: float) 
         )
     )
     if right is not None:
+        wrong.append(
+            (
+                risks[counts == right][0],
+                "This is a training risk: return the count that it belongs to.",
+            )
+        )
         for place in (int(np.flatnonzero(c == right)[0]), int(np.flatnonzero(counts == right)[0])):
             wrong.append(
                 (place, "This is the place in the list: return the count that stands there.")
@@ -140,10 +146,10 @@ def _never(counts: np.ndarray, got: float | str) -> str | None:
         return None
     if np.isnan(got):
         return "Where the curve never gets there it returned NaN: return None."
-    if got == -1:
+    if got in (-1, 0):
         return (
-            "Where the curve never gets there it returned -1, with which one can go on computing as if it "
-            "were a count: return None."
+            f"Where the curve never gets there it returned {got:g}, with which one can go on computing as if "
+            "it were a count: return None."
         )
     if np.isinf(got):
         return "Where the curve never gets there it returned an infinite number: return None."
@@ -211,7 +217,7 @@ class ComesDown(Curve):
 
 @interpolation_threshold.check("a curve that dips too early")
 class Dips(Curve):
-    risks = (1.31, 0.003, 0.62, 0.2, 0.006, 0.001, 0.002)
+    risks = (1.31, 0.008, 0.62, 0.2, 0.006, 0.001, 0.002)
 
 
 @interpolation_threshold.check("a curve that never gets there")

@@ -29,6 +29,7 @@ GCV_HINTS = (
             "penalties[:, None] makes a row for each penalty."
         ),
     ),
+    ("out of bounds", "Each score is one number: for k outputs the squares of all are added up."),
     *HINTS,
     ("ValueError", "All these penalties are positive: only others are refused."),
 )
