@@ -125,7 +125,8 @@ def _joined(data: Any) -> Batch:
     wanted = "data must be a pair of tensors (X, y) or an iterable of such pairs"
     if isinstance(data, Tensor) or not isinstance(data, Iterable):
         raise TypeError(f"{wanted}, not {type(data).__name__}")
-    batches = list(data)
+    with torch.random.fork_rng(devices=[]):  # iterating a DataLoader draws from the global state
+        batches = list(data)
     if not batches:
         raise ValueError("the data are empty: there is no batch")
     for batch in batches:

@@ -157,15 +157,10 @@ class EmpiricalLoss:
             )
         return loss
 
-    def mean_of_parts(self, prediction: Any, y: Any) -> float | None:
-        """None if loss_fn is a mean over samples, else what the mean over two parts would be."""
-        n = len(prediction)
-        if n < 2:
-            return None
-        h = max(n // 3, 1)
-        first = self.scalar_loss(prediction[:h], y[:h])
-        rest = self.scalar_loss(prediction[h:], y[h:])
-        mean = (h * first + (n - h) * rest) / n
+    def mean_of_samples(self, prediction: Any, y: Any) -> float | None:
+        """None if loss_fn is the mean of the samples' losses, else what that would be; for a few samples."""
+        pairs = zip(prediction.split(1), y.split(1), strict=True)
+        mean = torch.stack([self.scalar_loss(f, target) for f, target in pairs]).mean()
         whole = self.scalar_loss(prediction, y)
         return None if torch.isclose(mean, whole, rtol=1e-3, atol=1e-30) else float(mean)
 
@@ -204,7 +199,11 @@ class EmpiricalLoss:
                 f"batch {index} has X of {X.dtype} but the parameters are {self.dtype}: "
                 "convert one of them"
             )
-        return X.to(self.device), y.to(self.device) if torch.is_tensor(y) else y
+        return self._own(X), self._own(y) if torch.is_tensor(y) else y
+
+    def _own(self, t: Tensor) -> Tensor:
+        """On the model's device; what was made in inference mode takes no part in a graph, a copy does."""
+        return (t.clone() if t.is_inference() else t).to(self.device)
 
 
 def require_finite(x: Tensor, what: str) -> Tensor:

@@ -44,6 +44,7 @@ class SpectralDensity:
     width: float
 
 
+@torch.no_grad()
 def trace(
     op,
     probes: int = 30,
@@ -67,6 +68,7 @@ def trace(
     return Estimate(*_mean_and_error(samples))
 
 
+@torch.no_grad()
 def frobenius_norm(op, probes: int = 30, generator: torch.Generator | None = None) -> Estimate:
     """|A|_F = sqrt(sum_ij A_ij^2) = sqrt(E |Az|^2) over Rademacher probes z.
 
@@ -80,6 +82,7 @@ def frobenius_norm(op, probes: int = 30, generator: torch.Generator | None = Non
     return Estimate(value, error / (2 * value) if value > 0 else error)
 
 
+@torch.no_grad()
 def spectral_density(
     op,
     steps: int = 100,

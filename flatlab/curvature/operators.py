@@ -76,7 +76,8 @@ class CurvatureOperator:
     def n_samples(self) -> int:
         """n, the number of samples in the data; counted in one pass if no product was made yet."""
         if self.objective.n_samples is None:
-            self.objective.n_samples = sum(len(X) for X, _ in self.objective.batches())
+            with self.objective.undisturbed():
+                self.objective.n_samples = sum(len(X) for X, _ in self.objective.batches())
         return self.objective.n_samples
 
     def gradient(self) -> Tensor:

@@ -46,7 +46,7 @@ class EpsilonSharpness:
     converged: bool  # the best ascent ended at a stationary point of the ball
     loss: float  # L(w)
     perturbation: Tensor  # (p,) the maximizing d
-    perturbation_norm: float  # |d|, at most epsilon
+    perturbation_norm: float  # |d|, at most epsilon up to rounding
     start_values: dict[str, float] = field(default_factory=dict)  # value reached from each start
     gradients: int = 0  # gradient evaluations
 
@@ -73,13 +73,13 @@ def epsilon_sharpness(
 
     At a minimum and for small epsilon it is about epsilon^2 lambda_max / (2 (1 + L)).
     `generator=None` means a new one seeded 0. Raises ValueError if epsilon <= 0, steps < 1 or
-    random_starts < 0, FloatingPointError if a loss or gradient in the ball is not finite.
+    random_starts is no whole number of at least 0, FloatingPointError if a loss or gradient in the ball is not finite.
     """
     if not 0 < epsilon < float("inf"):
         raise ValueError(f"epsilon is the radius of a ball and must be positive, not {epsilon}")
     check_count("steps", steps)
-    if random_starts < 0:
-        raise ValueError(f"random_starts must be at least 0, not {random_starts}")
+    if not isinstance(random_starts, int) or random_starts < 0:
+        raise ValueError(f"random_starts must be a whole number of at least 0, not {random_starts}")
     hessian = Hessian(model, loss_fn, data)
     ball = _Ball(hessian.objective, epsilon)
     starts = _starting_directions(hessian, ball, random_starts, seeded(generator, hessian.device))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from flatlab.curvature.empirical_loss import EmpiricalLoss, require_finite
+from flatlab.curvature.graphs import keeps_samples_apart, spread
 from flatlab.curvature.layer import Layer, Tangent
 from flatlab.curvature.layers import LinearLayer, layer_kind
 from flatlab.curvature.pullback import Pullback
@@ -108,7 +109,7 @@ class LayeredBatch:
         loss = require_finite(self.objective.scalar_loss(prediction, y), "the loss")
         self.objective.refuse_direct_use(loss)
         if self.is_per_sample:
-            self._check_mean(prediction, y, loss)
+            check_samples(self.objective, X, y, prediction)
         self._check_strays([loss, *(layer.inlet for layer in self.layers)], weights)
         return loss
 
@@ -212,18 +213,6 @@ class LayeredBatch:
         if len(args[0]) != self.n or len(output) != self.n:
             raise unsupported(label, f"gets {len(args[0])} rows for {self.n} samples")
 
-    def _check_mean(self, prediction: Any, y: Any, loss: Tensor) -> None:
-        """H_i is only defined if the batch's loss is the mean over samples: try it on two parts."""
-        if not torch.is_tensor(prediction) or not torch.is_tensor(y):
-            return
-        with torch.no_grad():
-            mean = self.objective.mean_of_parts(prediction, y)
-        if mean is not None:
-            raise ValueError(
-                f"loss_fn gives {loss.item():.6g} on a batch but {mean:.6g} as the mean over its two "
-                "parts: it must average over samples (reduction='mean', no class weights)"
-            )
-
     def _check_strays(self, outputs: list[Tensor], weights: list[Tensor]) -> None:
         outputs = [x.sum() for x in outputs if x.requires_grad]
         if not outputs:
@@ -232,6 +221,27 @@ class LayeredBatch:
         for name, grad in zip(self.objective.names, grads, strict=True):
             if grad is not None:
                 raise unsupported(f"parameter '{name}'", "is used outside its module's own call")
+
+
+@torch.no_grad()
+def check_samples(objective: EmpiricalLoss, X: Tensor, y: Any, prediction: Any) -> None:
+    """H_i is only defined if sample i has a prediction of its own, and the loss is the mean over samples."""
+    if not torch.is_tensor(prediction) or not torch.is_tensor(y):
+        return
+    if not keeps_samples_apart(objective, X, prediction):
+        raise ValueError(
+            "the prediction for a sample depends on the others in its batch (is a mean or a norm taken "
+            "over dimension 0?), so that no sample has a Hessian of its own: let the model treat each "
+            "row by itself"
+        )
+    prediction, y = spread(prediction), spread(y)
+    mean = objective.mean_of_samples(prediction, y)
+    if mean is not None:
+        raise ValueError(
+            f"loss_fn gives {float(objective.scalar_loss(prediction, y)):.6g} on {len(y)} samples but "
+            f"{mean:.6g} as the mean of their losses: it must average over samples (reduction='mean', no "
+            "class weights)"
+        )
 
 
 def _rooms(layer: Layer) -> tuple[Tensor | None, Tensor | None]:

@@ -8,7 +8,8 @@ keeps digits that the difference of two large products would lose.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -20,14 +21,14 @@ from flatlab.curvature.empirical_loss import (
     require_finite,
     uses_batch_statistics,
 )
-from flatlab.curvature.graphs import MEMORY
+from flatlab.curvature.graphs import MEMORY, spread
 from flatlab.curvature.interface import check_count
 from flatlab.curvature.lanczos import require_converged, top_eigenpairs
 from flatlab.curvature.layer import Tangent
 from flatlab.curvature.layers import working_bytes
 from flatlab.curvature.operators import CurvatureOperator
 from flatlab.curvature.sample_directions import SampleDirections
-from flatlab.curvature.tangents import Architecture, LayeredBatch
+from flatlab.curvature.tangents import Architecture, LayeredBatch, check_samples
 
 
 class HessianVariance(CurvatureOperator):
@@ -71,6 +72,13 @@ class HessianVariance(CurvatureOperator):
                 raise ValueError(
                     "method='layers' takes whole parameters; use method='vmap' for rows"
                 )
+
+    @contextlib.contextmanager
+    def steady(self) -> Iterator[None]:
+        """As `CurvatureOperator.steady`; the rounding is told anew from the products inside."""
+        self.rounding_scale = 0.0
+        with super().steady():
+            yield
 
     def _product(self, v: Tensor, out: Tensor | None = None) -> Tensor:
         mean = self._mean(lambda graph: graph.mean_product(v))
@@ -144,6 +152,9 @@ class MappedVariance:
             raise TypeError(f"method='vmap' needs targets in a tensor, not {type(y).__name__}")
         self.op, self.objective, self.X, self.y = op, op.objective, X, y
         self.weights = tuple(p.detach() for p in self.objective.parameters)
+        with torch.no_grad():
+            X, y = spread(X), spread(y)
+            check_samples(self.objective, X, y, self.objective.forward(None, X))
 
     def mean_product(self, v: Tensor) -> Tensor:
         """(1/n) sum_i H_i v."""

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, TensorDataset
 
 from flatlab.evaluation import evaluate
 from flatlab.models import mlp
@@ -30,6 +31,14 @@ def test_a_module_without_parameters_is_evaluated():
     expected = cross_entropy(X[:, :3], Y).item()
     got = evaluate(nn.Sequential(nn.Identity(), log_probabilities), nn.NLLLoss(), (X[:, :3], Y))
     assert got.loss == pytest.approx(expected, rel=1e-6)
+
+
+def test_reading_a_loader_keeps_the_global_seed():
+    loader = DataLoader(TensorDataset(X, Y), batch_size=2, shuffle=True)
+    before = torch.get_rng_state()
+    evaluate(mlp((4, 3)), cross_entropy, loader)
+    fit(mlp((4, 3)), cross_entropy, loader, learning_rate=0.1, steps=2, progress=False)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_metric_cannot_take_the_name_of_a_column():

@@ -163,8 +163,9 @@ def test_bad_steps_starts_and_losses():
     model, X, y = network("mlp-tanh")
     with pytest.raises(ValueError, match="steps"):
         epsilon_sharpness(model, nn.CrossEntropyLoss(), (X, y), 0.1, steps=0)
-    with pytest.raises(ValueError, match="random_starts"):
-        epsilon_sharpness(model, nn.CrossEntropyLoss(), (X, y), 0.1, random_starts=-1)
+    for wrong in (-1, 1.5):
+        with pytest.raises(ValueError, match="random_starts"):
+            epsilon_sharpness(model, nn.CrossEntropyLoss(), (X, y), 0.1, random_starts=wrong)
     with pytest.raises(FloatingPointError, match="the loss is not finite"):
         epsilon_sharpness(model, lambda f, t: f.sum() * float("nan"), (X, y), 0.1)
     with pytest.raises(ValueError, match="scalar"):
