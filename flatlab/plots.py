@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito (2008); their yellow is left out, it is too pale for lines on white.
+# Okabe and Ito (2008), but for the last two before black: theirs are too pale for lines on white.
 COLORS = {
     "blue": "#0072B2",
     "orange": "#D55E00",
     "green": "#009E73",
     "purple": "#CC79A7",
-    "sky": "#56B4E9",
-    "amber": "#E69F00",
+    "sky": "#5C8AFF",
+    "brown": "#804D1A",
     "black": "#000000",
 }
 # Color is never alone: the n-th curve has its own dashes too.
@@ -137,8 +137,8 @@ def contours(
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
 
-    # The palest quarter of cividis is left out: it cannot be read on white.
-    shades = ListedColormap(colormaps["cividis_r"](np.linspace(0.3, 1.0, 256)))
+    # The palest part of cividis is left out: it cannot be read on white.
+    shades = ListedColormap(colormaps["cividis_r"](np.linspace(0.38, 1.0, 256)))
     drawn = ax.contour(
         np.asarray(xs, dtype=float),
         np.asarray(ys, dtype=float),
@@ -147,7 +147,7 @@ def contours(
         cmap=shades,
         linewidths=1.2,
     )
-    ax.clabel(drawn, fontsize=8, fmt="%.3g")
+    ax.clabel(drawn, fontsize=8, fmt="%.3g", colors="black")
     if origin:
         ax.plot(0, 0, marker="*", color=COLORS["orange"], markersize=10, linestyle="none")
     ax.set_aspect("equal", adjustable="box")

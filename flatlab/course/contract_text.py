@@ -29,22 +29,33 @@ def problems(chapter: Percent) -> list[str]:
     """What is wrong with the chapter's text."""
     headings = list(_headings(chapter))
     found = _opening(chapter) + _closing(chapter)
-    found += _levels(chapter, headings) + _sections(chapter, headings)
+    found += _levels(chapter.name, headings) + _sections(chapter, headings)
     found += _exercises(chapter) + _predictions(chapter, headings) + _lines(chapter)
     return found
 
 
+def heading_problems(name: str, text: str) -> list[str]:
+    """What is wrong with the headings of a page of Markdown: one title, and no level left out."""
+    headings = [Heading(level, words, 0, line) for level, words, line in _headings_in(text)]
+    return _levels(name, headings) if headings else [f"{name}: no title."]
+
+
 def _headings(chapter: Percent):
-    """The headings of all text cells; code fences hold none."""
+    """The headings of all text cells."""
     for place, cell in enumerate(chapter.cells):
-        if cell.kind not in TEXT_KINDS:
-            continue
-        fenced = False
-        for number, line in enumerate(cell.text.split("\n"), 1):
-            if line.lstrip().startswith("```"):
-                fenced = not fenced
-            elif not fenced and (match := HEADING.match(line)):
-                yield Heading(len(match[1]), match[2], place, cell.line + number)
+        if cell.kind in TEXT_KINDS:
+            for level, words, line in _headings_in(cell.text):
+                yield Heading(level, words, place, cell.line + line)
+
+
+def _headings_in(text: str):
+    """Level, words and line of each heading; code fences hold none."""
+    fenced = False
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        elif not fenced and (match := HEADING.match(line)):
+            yield len(match[1]), match[2], number
 
 
 def _opening(chapter: Percent) -> list[str]:
@@ -90,17 +101,17 @@ def _closing(chapter: Percent) -> list[str]:
     return found
 
 
-def _levels(chapter: Percent, headings: list[Heading]) -> list[str]:
+def _levels(name: str, headings: list[Heading]) -> list[str]:
     """One title, and no level left out on the way down."""
     found, level = [], 0
     for heading in headings:
         if heading.level > level + 1:
             found.append(
-                f"{chapter.name}, line {heading.line}: heading {heading.text!r} has level "
+                f"{name}, line {heading.line}: heading {heading.text!r} has level "
                 f"{heading.level} under level {level}; use {'#' * (level + 1)}."
             )
         if heading.level == 1 and level > 0:
-            found.append(f"{chapter.name}, line {heading.line}: a second title {heading.text!r}.")
+            found.append(f"{name}, line {heading.line}: a second title {heading.text!r}.")
         level = heading.level
     return found
 

@@ -17,7 +17,7 @@ FILLS = {
     "none": (COLORS["orange"], "M0 0 L8 8"),
     "unwritten": ("#d0d0d0", ""),
     "by hand": ("#ffffff", "M0 4 H8"),
-    "unscored": (COLORS["amber"], "M4 0 V8"),
+    "unscored": (COLORS["purple"], "M4 0 V8"),
 }
 _WIDTH, _BAR = 420, 24
 
