@@ -35,7 +35,7 @@ Cells say what was driven and the seconds it took, beside other work on 2 cores;
 TAIL = """
 Validate is nbgrader's, and its button is in the toolbar of both applications. By the keyboard alone: Shift+Enter from cell to
 cell, Enter to write, Shift+Tab to the toolbar, arrows along it, Enter on Validate; the page saw no event of a mouse.
-A widget's menu takes no arrow keys in a notebook, which uses them to go from cell to cell; its sliders take ←, →, Home and End.
+A widget's sliders are reached by Tab and take the arrows, Home and End.
 """
 
 

@@ -16,7 +16,7 @@ Controls = Mapping[str, tuple[float, float, float, float] | list]
 
 
 def explore(draw: Callable[..., Figure], alt: Callable[..., str], controls: Controls) -> None:
-    """Show ``draw(**values)`` with a slider or a menu for each of ``controls``.
+    """Show ``draw(**values)`` with a slider for each of ``controls``.
 
     draw, alt: called with the controls' names as keywords; the figure, and what it shows in words.
     The words stand under the picture and follow the sliders. The output also holds the picture at
@@ -68,20 +68,17 @@ def starting_value(name: str, control: tuple | list) -> Any:
 
 
 def control_widget(ipywidgets: Any, name: str, control: tuple | list) -> Any:
-    """A menu for a list, a slider for a range; both redraw on release, not on every pixel."""
-    style = {"description_width": "11em"}
-    layout = ipywidgets.Layout(width="30em")
-    label = name.replace("_", " ")
+    """A slider, over a list's choices or a range; it redraws on release, not on every pixel.
+
+    No menu for a list: Jupyter takes its arrow keys to go from cell to cell.
+    """
+    common = {
+        "description": name.replace("_", " "),
+        "style": {"description_width": "11em"},
+        "layout": ipywidgets.Layout(width="30em"),
+        "continuous_update": False,
+    }
     if isinstance(control, list):
-        return ipywidgets.Dropdown(options=control, description=label, style=style, layout=layout)
+        return ipywidgets.SelectionSlider(options=control, **common)
     low, high, start, step = control
-    return ipywidgets.FloatSlider(
-        value=start,
-        min=low,
-        max=high,
-        step=step,
-        description=label,
-        style=style,
-        layout=layout,
-        continuous_update=False,
-    )
+    return ipywidgets.FloatSlider(value=start, min=low, max=high, step=step, **common)

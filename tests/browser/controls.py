@@ -1,4 +1,4 @@
-"""A widget's sliders and menus, moved as a student moves them: by keys and by the mouse."""
+"""A widget's sliders, moved as a student moves them: by keys and by the mouse."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ def move_all(notebook: Notebook, name: str) -> list[Move]:
     already stands in the place where it is sent is no move. Raises ``AssertionError``.
     """
     cell = notebook.cell(name)
-    controls = cell.locator(".widget-slider, .widget-dropdown")
+    controls = cell.locator(".widget-slider")
     expect(controls.first).to_be_visible()
     moves = []
     for place in range(controls.count()):
@@ -41,20 +41,12 @@ def move_all(notebook: Notebook, name: str) -> list[Move]:
 
 def _sends(control: Locator) -> list[Callable]:
     """Functions that send a control to its first, last and middle value."""
-    if control.locator("select").count():
-        menu = control.locator("select")
-        last = menu.locator("option").count() - 1
-        # No arrow keys: the notebook takes them to go from cell to cell.
-        return [lambda to=to: menu.select_option(index=to) for to in (last, 0, last // 2)]
     slider = control.get_by_role("slider")
     track = control.locator(".noUi-base")
     return [lambda: slider.press("Home"), lambda: slider.press("End"), track.click]
 
 
 def _value(control: Locator) -> str:
-    menu = control.locator("select")
-    if menu.count():
-        return menu.evaluate("menu => menu.options[menu.selectedIndex].text")
     return control.locator(".widget-readout").text_content().strip()
 
 

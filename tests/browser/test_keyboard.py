@@ -53,6 +53,7 @@ def focus_validate(notebook: Notebook) -> None:
 )
 def test_keyboard_alone(open_chapter, application):
     notebook = open_chapter("00-start-here", application=application)
+    notebook.page.wait_for_function("document.activeElement.closest('.jp-Notebook')")
     go_on_to(notebook, "gradient_step")
     write_last_line(notebook, SOLUTION)
     go_on_to(notebook, "experiment-two-rates")
