@@ -333,7 +333,7 @@ def say_quadratic(largest_curvature, smallest_curvature, angle, learning_rate):
     else:
         fate = f"the path grows by {factor:.2f} a step along the sharp direction and leaves"
     return (
-        f"Ellipses of a quadratic with curvatures {top:g} and {min(largest_curvature, smallest_curvature):g}; "
+        f"Ellipses of a quadratic in the plane of w₁ and w₂, with curvatures {top:g} and {min(largest_curvature, smallest_curvature):g}; "
         f"gradient descent with learning rate {learning_rate:g}: {fate}. 2/curvature is {2 / top:.3f}."
     )
 
@@ -1047,7 +1047,8 @@ axes[0].set_ylabel("training loss")
 axes[0].legend()
 plots.show(
     fig,
-    alt="Training loss within 0.6 of both minima along three directions; first and third panel share the "
+    alt="Training loss within 0.6 of both minima along three directions, by distance or, filter-normalized, by the "
+    "fraction of each neuron's weights; first and third panel share the "
     "loss axis. Highest loss: "
     + "; ".join(
         f"{what}, " + " and ".join(f"{n} {heights[n, ax]:.3f}" for n in networks)

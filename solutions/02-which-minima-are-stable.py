@@ -223,7 +223,7 @@ if ready(escape_trajectory):
     right.legend(fontsize=8)
     plots.show(
         fig,
-        alt="Left: f₁, f₂ and their mean f, which touches 0 at x = 0 and x = 1. Right: x against "
+        alt="Left: the losses f₁, f₂ and their mean f, which touches 0 at x = 0 and x = 1. Right: x against "
         "the iteration, "
         f"started at 1.00001 with learning rate {rate}: gradient descent ends at x = "
         f"{descent[-1]:.3f}; {len(left_at)} of "
@@ -502,16 +502,20 @@ if ready(mean_square_multiplier, sharpness_bound, non_uniformity_bound):
 
 # %% experiment="ellipse"
 fig, axes = plots.figure(columns=2, width=8.6, height=3.4)
+both = {"x = 1": (2.0, 1.8), "x = 0": (2.0, 0.0)}  # sharpness, non-uniformity
+words = []
 for ax, rate_ in zip(axes, (0.4, 0.7)):
-    flatlab.plot_stability_region(rate_, 1, 2, {"x = 1": (2.0, 1.8), "x = 0": (2.0, 0.0)}, ax)
+    flatlab.plot_stability_region(rate_, 1, 2, both, ax)
     ax.set(xlim=(0, 5.5), ylim=(-0.05, 2.75))
+    for name, (a, spread) in both.items():
+        grows = (1 - rate_ * a) ** 2 + (rate_ * spread) ** 2
+        place = "inside the ellipse" if grows <= 1 else "outside it"
+        words.append(f"at η = {rate_} {name} lies {place}, with multiplier {grows:.2f}")
 plots.show(
     fig,
     alt="Sharpness-non-uniformity diagrams for batch size 1 of 2: a shaded rectangle from 0 to 2/η "
     "and 0 to 1/η, and inside "
-    "it half an ellipse, the exact border. At η = 0.4 both minima of the example lie inside the "
-    "ellipse; at η = 0.7 x = 0 does, and x = 1 lies "
-    "above the rectangle.",
+    "it half an ellipse, the exact border. The minima of the example: " + "; ".join(words) + ".",
 )
 
 # %% [markdown]
@@ -1071,10 +1075,10 @@ if ready(sharpness_bound, non_uniformity_bound):
         if last:
             minima[f"gradient descent, η = {rate_:g}"] = model, history, rate_, len(X)
         times = [rate_ * step for step in tracker.steps]
-        (line,) = left.plot(times, tracker.sharpness, label=f"η = {rate_:g}; dotted: 2/η")
-        left.axhline(
-            float(sharpness_bound(rate_)), color=line.get_color(), linestyle=":", linewidth=1
-        )
+        (line,) = left.plot(times, tracker.sharpness, label=f"η = {rate_:g}")
+        limit = float(sharpness_bound(rate_))
+        left.axhline(limit, color=plots.COLORS["black"], linestyle=":", linewidth=1)
+        left.text(0, limit, f"2/η = {limit:g}", fontsize=8, va="bottom")
         right.plot(
             rate_ * history.step,
             history.train_loss,
@@ -1272,6 +1276,9 @@ if ready(sharpness_bound, non_uniformity_bound, region_contains):
                 color=colors[k],
                 linestyle=":",
                 linewidth=1,
+                marker="osD^vP"[k % 6],
+                markerfacecolor="none",
+                markevery=[1],
                 label=f"its bound on s, {most:.1f}",
             )
         inside = bool(region_contains(a, spread, rate_, batch_size, len(X)))
@@ -1293,7 +1300,13 @@ if ready(sharpness_bound, non_uniformity_bound, region_contains):
     by_size = {place[3]: place for place in here.values()}
     right.plot(sizes, [by_size[b][0] for b in sizes], marker="o", label="a")
     right.plot(sizes, [by_size[b][1] for b in sizes], marker="s", label="s")
-    right.axhline(float(sharpness_bound(rate_)), color=colors[0], linestyle=":", label="bound on a")
+    right.axhline(
+        float(sharpness_bound(rate_)),
+        color=plots.COLORS["black"],
+        linestyle="--",
+        linewidth=1,
+        label="bound on a",
+    )
     limits = [b for b in sizes if b < len(X)]
     right.plot(
         limits,
@@ -1382,7 +1395,7 @@ def say_region(**sliders):
         f"η = {rate_:.3g}, batch size {batch_size} of {n}: sharpness up to {most_a:.3g}, "
         f"non-uniformity up to {most_s:.3g}. "
         f"Measured solutions within both bounds: {', '.join(inside) or 'none'}. In the example of "
-        f"section 1 {fate}."
+        f"section 1, x by iteration: {fate}."
     )
 
 

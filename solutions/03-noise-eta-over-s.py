@@ -313,8 +313,8 @@ if ready(noise_covariance):
         fig,
         alt="Left: mean square distance of a batch's gradient from the full one against the batch "
         "size, on logarithmic axes. With replacement it falls as 1/S; without, it bends down and is "
-        "0 for a batch of all samples. Drawn batches lie on both lines. Right: eigenvalues of C in "
-        f"falling order, over several powers of ten; the largest is {ratio_of_top:.0f} times the mean.",
+        "0 for a batch of all samples. Drawn batches lie on both lines. Right: eigenvalues of C, the "
+        f"variances in their directions, in falling order, over several powers of ten; the largest is {ratio_of_top:.0f} times the mean.",
     )
     worst = max(abs(means[key] / traces[key] - 1) for key in traces if traces[key] > 1e-9)
     print(f"drawn against computed: off by at most {worst:.1%}")
@@ -595,7 +595,7 @@ if ready(langevin_step, gibbs_density):
         ax.set(ylabel="density, per unit of x")
     plots.show(
         fig,
-        alt=f"Four histograms of {len(half_and_half)} runs on the double well with the same η/S, each "
+        alt=f"Four histograms of {len(half_and_half)} runs on the double well over x with the same η/S, each "
         "under the same Gibbs density, which has a high peak at -0.6 and a broad one at 0.6. The "
         "diffusion and SGD with the smallest learning rate fill it; at the largest learning rate "
         "the narrow well is almost empty. Distance from the density: "
@@ -828,7 +828,7 @@ def say_wells(**sliders):
     at_top = int(loss[(grid > -0.6) & (grid < 0.6)].argmax() + (grid <= -0.6).sum())
     inside = float(torch.trapezoid(density[: at_top + 1], grid[: at_top + 1]))
     return (
-        f"The wide well lies {sliders['depth_gap']:.2f} higher, the narrow one has curvature "
+        f"Loss and density over x. The wide well lies {sliders['depth_gap']:.2f} higher, the narrow one has curvature "
         f"{sliders['narrow_curvature']:.3g}, η/S = 0.016/{round(sliders['batch_size'])}. The Gibbs density puts "
         f"{inside:.0%} into the narrow well, and {float((x < grid[at_top]).double().mean()):.0%} of the SGD "
         "runs are there."
@@ -908,15 +908,18 @@ fig, (left, right) = plots.figure(columns=2, width=9.6, height=3.6)
 curve = torch.linspace(0.2, 5, 400)
 left.plot(curve, 1 / curve, color=plots.COLORS["black"], linestyle="-", label="minima")
 ended = {}
+looks = dict(zip(starts, zip(("blue", "orange", "green", "purple"), plots.DASHES[1:], "osD^")))
 for alpha, (first, second) in starts.items():
+    color, dashes, marker = looks[alpha]
     path = [(first, second)]
     for _ in range(4000):
         error = first * second - 1
         first, second = first - 0.01 * error * second, second - 0.01 * error * first
         path.append((first, second))
     ended[alpha] = first**2 + second**2
-    left.plot(*zip(*path), label=f"start rescaled by {alpha:g}")
-    left.plot(*path[-1], marker="o", color=plots.COLORS["black"], markersize=4)
+    look = {"color": plots.COLORS[color], "linestyle": dashes}
+    left.plot(*zip(*path), label=f"start rescaled by {alpha:g}", **look)
+    left.plot(*path[-1], marker=marker, color=plots.COLORS["black"], markersize=4)
     print(
         f"start ({path[0][0]:.3f}, {path[0][1]:.3f}), the same function: ends at ({first:.3f}, {second:.3f}), "
         f"sharpness {ended[alpha]:.2f}; θ₁² - θ₂² {path[0][0] ** 2 - path[0][1] ** 2:+.3f} at the start, "
@@ -927,14 +930,20 @@ left.legend(fontsize=8)
 right.plot(curve, curve**2 + 1 / curve**2, color=plots.COLORS["black"], label="on the minima")
 for alpha, sharp in ended.items():
     at = math.sqrt(0.5 * (sharp + math.sqrt(sharp**2 - 4)))
+    color, _, marker = looks[alpha]
     right.plot(
-        at if alpha >= 1 else 1 / at, sharp, marker="o", linestyle="none", label=f"from {alpha:g}"
+        at if alpha >= 1 else 1 / at,
+        sharp,
+        marker=marker,
+        color=plots.COLORS[color],
+        linestyle="none",
+        label=f"from {alpha:g}",
     )
 right.set(xlabel="θ₁ at the minimum", ylabel="sharpness", yscale="log")
 right.legend(fontsize=8)
 plots.show(
     fig,
-    alt="Left: the hyperbola of minima, and paths of gradient descent from four starts that compute "
+    alt="Left, θ₂ against θ₁: the hyperbola of minima, and paths of gradient descent from four starts that compute "
     "the same function; each path ends at another point of it. Right: sharpness along the hyperbola, "
     "smallest at θ₁ = 1, with the four ends: "
     + ", ".join(
@@ -1096,7 +1105,7 @@ right.set(xlabel="η/S", ylabel="validation accuracy", xscale="log")
 left.legend(fontsize=8)
 plots.show(
     fig,
-    alt="Left: Hessian norm against η/S, both logarithmic, one marker for each batch size; the points "
+    alt="Left: Hessian norm ‖H‖_F against η/S, both logarithmic, one marker for each batch size; the points "
     f"of all sizes fall together, with correlation {width_r[0]:.2f}. Right: validation accuracy "
     "against η/S: level over a wide range; at the largest value only the smallest batches stay up. Means: "
     + ", ".join(f"{sum(v) / len(v):.1%} at {noise:g}" for noise, v in by_noise.items())
@@ -1181,7 +1190,7 @@ deep_test = {
 }
 plots.show(
     fig,
-    alt="Hessian norm (left) and validation accuracy (right) of the 20-layer network against η/S. From "
+    alt="Hessian norm ‖H‖_F (left) and validation accuracy (right) of the 20-layer network against η/S. From "
     "the good initialization the norm falls with η/S; from the bad one runs with small η/S are near 10 % "
     "accuracy with a tiny Hessian. Accuracies: "
     + "; ".join(
@@ -1472,7 +1481,10 @@ if ready(rescale_schedule):
         )
         color = list(plots.COLORS.values())[k]
         middle.axhline(
-            two_seeds[n_train], color=color, linestyle=":", label=f"two seeds, {n_train} images"
+            two_seeds[n_train],
+            color=color,
+            linestyle=plots.DASHES[3 + k],
+            label=f"two seeds, {n_train} images",
         )
     middle.set(xlabel="c", ylabel="mean factor between the loss curves", xscale="log")
     middle.legend(fontsize=8)
@@ -1482,9 +1494,12 @@ if ready(rescale_schedule):
     plots.show(
         fig,
         alt=f"Left: training loss against epochs for η and S times c, {largest} images: small c fall on "
-        "one curve, large c lie above it. Right: mean factor between the curve and that of c = 1 against "
-        "c, for both sizes of the training set: "
-        + "; ".join(f"{n} images, c = {c}: {math.exp(g):.2f}" for (n, c), g in gaps.items())
+        "one curve, large c lie above it. Middle: mean factor between the curve and that of c = 1 against "
+        "c, for both sizes of the training set; right: validation accuracy in the last quarter. "
+        + "; ".join(
+            f"{n} images, c = {c}: {math.exp(g):.2f} and {sum(ends[n, c]) / len(ends[n, c]):.1%}"
+            for (n, c), g in gaps.items()
+        )
         + f"; between two seeds: {' and '.join(f'{v:.2f}' for v in two_seeds.values())}.",
     )
 

@@ -1085,7 +1085,7 @@ if ready(sample_stable, levy_step):
     )
     plots.show(
         fig,
-        alt="Left: a loss with a narrow, deep well around -0.5, with bottom -1, and a wide, shallow well around 2, with bottom "
+        alt="Left: a loss over w with a narrow, deep well around -0.5, with bottom -1, and a wide, shallow well around 2, with bottom "
         "0; between them, at 0, the loss is 1. Right: one path for each tail index. " + said + ".",
     )
     print(said.replace("; ", "\n"))
@@ -1150,7 +1150,7 @@ def say_double_well(alpha, barrier):
         step = path.diff().abs().max()
         said.append(f"{name}: {crossings(path)} crossings, largest step {step:.1f}")
     return (
-        f"A double well with a barrier of {barrier:g} between -1 and 1, and two paths in it over 80 units of time. "
+        f"The loss over w, a double well with a barrier of {barrier:g} between -1 and 1, and two paths in it over 80 units of time. "
         + "; ".join(said)
         + "."
     )

@@ -665,26 +665,26 @@ def draw_step(rho, one_over_p):
     for ax, box in ((left, (-1.5, 0.6, -0.6, 1.5)), (right, (-1.0, 3.0, -1.5, 1.5))):
         xs, ys = torch.linspace(*box[:2], 120), torch.linspace(*box[2:], 120)
         grid = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), -1)
-        ax.contour(xs, ys, valley(grid), levels=14, colors="0.7", linewidths=0.8)
+        ax.contour(xs, ys, valley(grid), levels=14, colors="0.55", linewidths=0.8)
         ax.set(xlabel="w₁", ylabel="w₂", xlim=box[:2], ylim=box[2:])
         ax.set_aspect("equal", adjustable="box")
         ax.locator_params(nbins=5)
     turn = torch.linspace(0, 2 * math.pi, 361)
     circle = torch.stack([turn.cos(), turn.sin()], 1)
     edge = w + rho * circle / torch.linalg.vector_norm(circle, p, dim=1, keepdim=True)
-    left.plot(*edge.T, color=plots.COLORS["black"], linestyle=":", linewidth=1)
-    arrow = {"arrowstyle": "->", "linewidth": 1.8}
-    for tip, tail, name, color in (
-        (plain_end, w, "plain step", "blue"),
-        (w + e, w, "ε̂", "purple"),
-        (w + e + sam_end - w, w + e, "gradient there", "green"),
-        (sam_end, w, "SAM's step", "orange"),
+    left.plot(*edge.T, color=plots.COLORS["black"], linestyle=plots.DASHES[4], linewidth=1)
+    for tip, tail, name, color, dashes in (
+        (plain_end, w, "plain step", "blue", "--"),
+        (w + e, w, "ε̂", "purple", ":"),
+        (w + e + sam_end - w, w + e, "gradient there", "green", "-."),
+        (sam_end, w, "SAM's step", "orange", "-"),
     ):
-        look = {**arrow, "color": plots.COLORS[color]}
-        left.annotate("", xy=tip.tolist(), xytext=tail.tolist(), arrowprops=look)
-        left.plot([], [], color=plots.COLORS[color], linestyle="-", label=name)
+        look = {"color": plots.COLORS[color], "linestyle": dashes, "linewidth": 1.8}
+        arrow = {**look, "arrowstyle": "-|>"}
+        left.annotate("", xy=tip.tolist(), xytext=tail.tolist(), arrowprops=arrow)
+        left.plot([], [], label=name, **look)
     left.plot(*w, marker="o", color=plots.COLORS["black"], linestyle="none")
-    left.legend(fontsize=8, loc="lower left")
+    left.legend(fontsize=8, loc="center left", bbox_to_anchor=(0, 0.28))
     for (name, path), color, marker in zip(paths.items(), ("blue", "orange"), "os"):
         right.plot(
             *path.T,
@@ -706,7 +706,7 @@ def say_step(rho, one_over_p):
         for name, path in paths.items()
     )
     return (
-        f"One step of SAM with ρ = {rho:g} and p = {p:.3g} in a valley that becomes wider to the right: from w = (-0.5, 0.9) up by "
+        f"One step of SAM with ρ = {rho:g} and p = {p:.3g} in a valley that becomes wider to the right, in the plane of w₁ and w₂: from w = (-0.5, 0.9) up by "
         f"ε̂ = ({e[0]:.2f}, {e[1]:.2f}) to the edge of the ball, then from w along the negative gradient found there. After 60 "
         f"steps: {ends}."
     )

@@ -276,7 +276,7 @@ if ready(barrier):
     )
     plots.show(
         fig,
-        alt="Loss and error on the straight line between two trained networks: a hump between two low ends. Training loss "
+        alt="Loss and error against t on the straight line between two trained networks: a hump between two low ends. Training loss "
         f"{losses[0]:.3f} and {losses[-1]:.3f} at the ends and {losses.max():.2f} at its highest; training error up to "
         f"{errors.max():.0%}, test error up to {test_errors.max():.0%}.",
     )
@@ -571,9 +571,9 @@ if ready(polychain, bezier, curve_gradient):
     print("\n".join(told))
     plots.show(
         fig,
-        alt="Left: contour lines of a loss whose valley is a ring, and three ways between two points of it; the straight line cuts "
+        alt="Left: contour lines over the first and second weight of a loss whose valley is a ring, and three ways between two points of it; the straight line cuts "
         "through the inside, the chain and the Bézier curve follow the ring, with their bends above it. Right: "
-        "the loss along each. " + "; ".join(told) + ".",
+        "the loss along each, against t. " + "; ".join(told) + ".",
     )
 
 # %% [markdown]
@@ -661,7 +661,7 @@ if ready(polychain, bezier, curve_gradient, barrier):
         ax.legend(fontsize=8)
     plots.show(
         fig,
-        alt="Training loss, on a logarithmic axis, and test error along three ways between two trained networks: the straight line rises, "
+        alt="Training loss, on a logarithmic axis, and test error against t along three ways between two trained networks: the straight line rises, "
         "the chain and the Bézier curve stay low. " + "; ".join(told) + ".",
     )
 
@@ -901,10 +901,10 @@ def draw_walk(curve, t):
     left.plot(*places.T, **WAYS[curve])
     left.plot(*places[k], marker="D", color=plots.COLORS["orange"], linestyle="none")
     left.set(xlabel="x", ylabel="y")
-    for name, (losses, errors) in tracks.items():
+    for (name, (losses, errors)), marker in zip(tracks.items(), "Ds"):
         middle.plot(ts, losses, label=name, **WAYS[name])
         right.plot(ts, 100 * errors, label=name, **WAYS[name])
-        point = {"marker": "D", "color": WAYS[name]["color"], "linestyle": "none"}
+        point = {"marker": marker, "color": WAYS[name]["color"], "linestyle": "none"}
         middle.plot(ts[k], losses[k], **point)
         right.plot(ts[k], 100 * errors[k], **point)
     middle.set(xlabel="t")
@@ -922,7 +922,7 @@ def say_walk(curve, t):
         f"{name}: training loss {losses[k]:.3f}, test error {errors[k]:.1%}"
         for name, (losses, errors) in tracks.items()
     )
-    return f"A plane through two networks and the bend of a {curve} between them. At t = {ts[k]:.2f}, the point ({x:.1f}, {y:.1f}): {said}."
+    return f"A plane, x and y, through two networks and the bend of a {curve} between them. At t = {ts[k]:.2f}, the point ({x:.1f}, {y:.1f}): {said}."
 
 
 # %% widget="along-the-curve"
@@ -1088,7 +1088,7 @@ if ready(bezier, curve_gradient, barrier, reestimate_batch_norm):
     )
     plots.show(
         fig,
-        alt="Training loss along the straight line and along a Bézier curve between two batch-norm networks, once with the ends' running "
+        alt="Training loss against t along the straight line and along a Bézier curve between two batch-norm networks, once with the ends' running "
         "statistics mixed and once with re-estimated ones, which are lower on both. "
         + "; ".join(told)
         + ".",
@@ -1159,12 +1159,12 @@ if ready(barrier):
         means = [row[column] for row in by_width.values()]
         ax.plot(list(by_width), means, marker=marker, color=plots.COLORS[color], label=name)
         for width, rows in zip(by_width, shown):
-            dashes = {"marker": "_", "linestyle": "none", "color": plots.COLORS[color]}
-            ax.plot([width] * len(rows), rows[:, column], **dashes)
+            hollow = {"marker": marker, "markerfacecolor": "none", "linestyle": "none"}
+            ax.plot([width] * len(rows), rows[:, column], color=plots.COLORS[color], **hollow)
     ax.set(xlabel="width of both hidden layers", ylabel="barrier, training loss", xscale="log")
     ax.set_xticks(list(by_width), [str(width) for width in by_width])
     ax.minorticks_off()
-    ax.legend(fontsize=8, title="dashes: single pairs")
+    ax.legend(fontsize=8, title="hollow: single pairs")
     plots.show(
         fig,
         alt="Barrier of the straight line between two networks against their width, as they are and with the second one's units "

@@ -1261,11 +1261,11 @@ def draw_look(step):
     place = nearest(step)
     fig, (left, middle, right) = plots.figure(columns=3, width=10.4, height=3.4)
     draw_run(left, looks)
-    left.axvline(max(1, looks[place]["step"]), color=plots.COLORS["black"], linewidth=1)
+    left.axvline(max(1, looks[place]["step"]), color=plots.COLORS["black"], linestyle=":")
     left.legend(fontsize=8)
     shares = unit_shares(grokking.fourier_power, rebuilt(looks[place]["weights"]).embedding)
     by_strongest = shares[shares.argmax(1).argsort()]
-    middle.imshow(
+    drawn = middle.imshow(
         by_strongest.numpy(),
         cmap="Greys",
         vmin=0,
@@ -1273,6 +1273,7 @@ def draw_look(step):
         aspect="auto",
         extent=(0.5, setting.p // 2 + 0.5, setting.width, 0),
     )
+    fig.colorbar(drawn, ax=middle, label="share of the unit's power")
     middle.set(xlabel="frequency k", ylabel="hidden units, by strongest k")
     middle.set_xticks(range(5, setting.p // 2 + 1, 5))
     middle.grid(False)
@@ -1280,7 +1281,7 @@ def draw_look(step):
     for column_, label in ((0, "restricted"), (1, "excluded")):
         values = [losses_of(other)[column_] for other in shown]
         right.plot([looks[other]["step"] for other in shown], values, label=label)
-    right.axvline(looks[place]["step"], color=plots.COLORS["black"], linewidth=1)
+    right.axvline(looks[place]["step"], color=plots.COLORS["black"], linestyle=":")
     log_ticks(right, "y", (0.01, 0.1, 1))
     right.set(xlabel="step", ylabel="cross-entropy, nats")
     right.legend(fontsize=8)
@@ -1295,7 +1296,7 @@ def say_look(step):
     restricted, excluded = losses_of(place)
     return (
         f"At step {kept['step']}: training accuracy {kept['training']:.0%}, test accuracy {kept['test']:.0%}; the strongest frequency of the median "
-        f"unit holds {shares.median():.0%} of its power; restricted loss {restricted:.3f}, excluded loss {excluded:.2f}."
+        f"unit holds {shares.median():.0%} of its power; cross-entropy: restricted {restricted:.3f}, excluded {excluded:.2f}."
     )
 
 

@@ -1032,7 +1032,7 @@ def say_line(number_of_features, label_noise, ridge):
     sizes, risks = line_risks(label_noise, ridge)
     worst = max(sizes, key=lambda size: risks[size - 1])
     return (
-        f"A fit of {place} random waves to {len(x)} samples of a curve with label noise {label_noise:g} and ridge {ridge:g}: test risk {risks[place - 1]:.3g}, norm of the "
+        f"A fit of {place} random waves to {len(x)} samples of a curve y over x with label noise {label_noise:g} and ridge {ridge:g}: test risk {risks[place - 1]:.3g}, norm of the "
         f"coefficients {norm:.3g}. The test risk over all numbers of features is highest at {worst}, {risks[worst - 1]:.3g}; "
         f"at {sizes[-1]} it is {risks[-1]:.3g}."
     )

@@ -90,6 +90,8 @@ def _figures(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield node.lineno, "plots.show without alt=...: say what the figure shows."
             elif (text := _literal(alt)) is not None and len(text.strip()) < ALT_LENGTH:
                 yield node.lineno, f"alt text {text!r} does not say what the figure shows."
+            elif isinstance(alt, ast.Constant):
+                yield node.lineno, "the alt text is fixed: name values that were measured."
 
 
 def _compared(tree: ast.AST) -> Iterator[tuple[int, str]]:

@@ -79,6 +79,7 @@ TEXT = [
     ("# Which way?", "# TODO: ask", "unfinished: TODO: ask"),
     ("# Which way?", "# ![plot](https://example.org/x.png)", "a picture with alt text 'plot'"),
 ]
+FIXED = "The loss against the step: it falls and falls."
 CODE = [
     ("def helper():", "def helper(:", "line"),
     (PREDICT, 'predict("way", ["up", "down"], "down")', "for the student to replace"),
@@ -93,6 +94,11 @@ CODE = [
     ("    return 1\n", "    plt.show()\n", "plt.show() gives no alt text"),
     ("    return 1\n", "    plots.show(fig)\n", "plots.show without alt=..."),
     ("    return 1\n", '    plots.show(fig, alt="A plot")\n', "alt text 'A plot' does not say"),
+    (
+        "    return 1\n",
+        f'    plots.show(fig, alt="{FIXED}")\n',
+        "the alt text is fixed: name values",
+    ),
     ("    print(w.tolist())\n", "    plots.show(w, alt=told)\n", "in a cell with compare=true"),
     ("if ready(gradient_step):", "if True:", "put it behind `if ready(gradient_step):`"),
     (PREDICT, f"{PREDICT}\n\n# %%\ngradient_step", "which is an exercise further down"),
