@@ -48,8 +48,12 @@ def explore(draw: Callable[..., Figure], alt: Callable[..., str], controls: Cont
 
 
 def as_html(data: dict) -> str:
-    """A figure's data as an image with its words below, which screen readers speak on change."""
-    return f'{data["text/html"]}<p aria-live="polite">{html.escape(data["text/plain"])}</p>'
+    """A figure's data as an image with its words below, which screen readers speak on change.
+
+    No wider than its cell: JupyterLab sees to that for outputs, not inside of widgets.
+    """
+    image = data["text/html"].replace("<img ", '<img style="max-width: 100%" ', 1)
+    return f'{image}<p aria-live="polite">{html.escape(data["text/plain"])}</p>'
 
 
 def starting_value(name: str, control: tuple | list) -> Any:

@@ -249,10 +249,8 @@ def _rooms(layer: Layer) -> tuple[Tensor | None, Tensor | None]:
     if not isinstance(layer, LinearLayer):
         return None, None
     inner = layer.inlet.requires_grad
-    like = {"dtype": layer.a.dtype, "device": layer.a.device}  # contiguous, whatever these are
-    return torch.empty(layer.delta.shape, **like), torch.empty(
-        layer.a.shape, **like
-    ) if inner else None
+    room = layer.delta.new_empty(layer.delta.shape)  # contiguous, which delta and a need not be
+    return room, layer.a.new_empty(layer.a.shape) if inner else None
 
 
 def unsupported(what: str, why: str) -> UnsupportedLayerError:

@@ -106,5 +106,6 @@ def phase_diagram(
         found = [time_to_threshold(o.history, threshold, wait, column) for o in outcomes]
         times[column] = np.array([math.nan if t is None else t for t in found]).reshape(shape)
     return PhaseDiagram(
-        *axes.values(), times["train_accuracy"], times["test_accuracy"], steps,
+        axes["weight_decay"], axes["train_fraction"], tuple(map(int, axes["seed"])),
+        times["train_accuracy"], times["test_accuracy"], steps,
     )  # fmt: skip

@@ -36,6 +36,8 @@ def move_all(notebook: Notebook, name: str) -> list[Move]:
         own = [move for send in _sends(control) for move in _moved(name, cell, control, send)]
         assert len({move.value for move in own}) >= 2, f"{name}: control {place} does not move"
         moves += own
+    image, frame = cell.locator("img").bounding_box(), cell.bounding_box()
+    assert image["x"] + image["width"] <= frame["x"] + frame["width"], f"{name} is cut off"
     return moves
 
 

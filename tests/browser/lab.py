@@ -146,8 +146,12 @@ class Notebook:
         self.page.screenshot(path=self._file(title))
 
     def picture_of(self, name: str) -> None:
-        """Keep a picture of one cell."""
+        """Keep a picture of one cell, however tall it is."""
+        view = self.page.viewport_size
+        height = int(self.cell(name).bounding_box()["height"])
+        self.page.set_viewport_size({"width": view["width"], "height": height + 400})
         self.cell(name).screenshot(path=self._file(name))
+        self.page.set_viewport_size(view)
 
     def picture_of_all(self, title: str) -> None:
         """Keep a picture of the notebook from its first to its last cell."""

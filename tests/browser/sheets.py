@@ -20,7 +20,7 @@ class Nearly:
     """A chapter with every exercise solved but one, which is left to be typed."""
 
     text: str  # the notebook
-    left: str  # the exercise that is not written yet: the first with the fewest lines
+    left: str  # the exercise that is not written yet: the shortest that uses no other
     solution: str  # its lines, indented as in the source
     checks: tuple[str, ...]  # the ids of all check cells
     questions: tuple[str, ...]  # of all open questions, unanswered
@@ -31,8 +31,12 @@ def nearly_solved(layout: Layout, chapter: str, release: str) -> Nearly:
     """The chapter's ``release`` with the source's own solutions written in."""
     source = read_chapter(layout.source(chapter))
     parts = {cell.name: regions(cell.text, "SOLUTION") for cell in source.of("exercise")}
-    single = [name for name, part in parts.items() if part.count == 1]
-    left = min(single, key=lambda name: len(parts[name].inside))
+    alone = [
+        name
+        for name, part in parts.items()
+        if part.count == 1 and not any(other in part.text for other in parts if other != name)
+    ]
+    left = min(alone, key=lambda name: len(parts[name].inside))
     solved = {cell.name: answer(cell.text) for cell in source.of("exercise") if cell.name != left}
     notebook = transplant(nbformat.reads(release, as_version=4), solved)
     return Nearly(

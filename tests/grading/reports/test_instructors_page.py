@@ -43,7 +43,18 @@ def test_commands_exist_with_their_options(words):
 
 def test_the_page_has_commands():
     assert {words[0] for words in commands()} == {
-        *("build", "bundle", "check", "doctor", "grade", "hint", "progress", "rehearse", "release"),
+        *(
+            "build",
+            "bundle",
+            "check",
+            "doctor",
+            "grade",
+            "hint",
+            "progress",
+            "rehearse",
+            "release",
+            "submit",
+        ),
     }
 
 
