@@ -85,4 +85,6 @@ def control_widget(ipywidgets: Any, name: str, control: tuple | list) -> Any:
     if isinstance(control, list):
         return ipywidgets.SelectionSlider(options=control, **common)
     low, high, start, step = control
+    if all(float(number).is_integer() for number in control):
+        common["readout_format"] = ".0f"
     return ipywidgets.FloatSlider(value=start, min=low, max=high, step=step, **common)

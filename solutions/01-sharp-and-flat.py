@@ -333,8 +333,8 @@ def say_quadratic(largest_curvature, smallest_curvature, angle, learning_rate):
     else:
         fate = f"the path grows by {factor:.2f} a step along the sharp direction and leaves"
     return (
-        f"Ellipses of a quadratic in the plane of w₁ and w₂, with curvatures {top:g} and {min(largest_curvature, smallest_curvature):g}; "
-        f"gradient descent with learning rate {learning_rate:g}: {fate}. 2/curvature is {2 / top:.3f}."
+        f"Ellipses of a quadratic in the plane of w₁ and w₂, with curvatures {top:g} and {min(largest_curvature, smallest_curvature):g}, "
+        f"turned by {angle:g}°; gradient descent with learning rate {learning_rate:g}: {fate}. 2/curvature is {2 / top:.3f}."
     )
 
 

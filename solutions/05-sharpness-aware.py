@@ -706,7 +706,7 @@ def say_step(rho, one_over_p):
         for name, path in paths.items()
     )
     return (
-        f"One step of SAM with ρ = {rho:g} and p = {p:.3g} in a valley that becomes wider to the right, in the plane of w₁ and w₂: from w = (-0.5, 0.9) up by "
+        f"One step of SAM with ρ = {rho:g} and p = {'∞' if math.isinf(p) else f'{p:.3g}'} in a valley that becomes wider to the right, in the plane of w₁ and w₂: from w = (-0.5, 0.9) up by "
         f"ε̂ = ({e[0]:.2f}, {e[1]:.2f}) to the edge of the ball, then from w along the negative gradient found there. After 60 "
         f"steps: {ends}."
     )

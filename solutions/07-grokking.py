@@ -1076,8 +1076,8 @@ if ready(modular_table, split_table, decoupled_weight_decay_step, time_to_thresh
         ylabel="strongest frequency's share\nof the unit's power, %",
         ylim=(0, 100),
     )
-    for ax in (left, right):
-        ax.legend(fontsize=8)
+    left.legend(fontsize=8)
+    right.legend(fontsize=8, loc="upper left")
     print("\n".join(told))
     plots.show(
         fig,

@@ -7,8 +7,6 @@ from lab import Notebook
 from playwright.sync_api import Locator, expect
 
 REDRAW_MS = 60_000
-# Controls of which the words below the picture say nothing: (widget, label).
-UNTOLD = {("widget-quadratic", "angle")}
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ def move_all(notebook: Notebook, name: str) -> list[Move]:
     moves = []
     for place in range(controls.count()):
         control = controls.nth(place)
-        own = [move for send in _sends(control) for move in _moved(name, cell, control, send)]
+        own = [move for send in _sends(control) for move in _moved(cell, control, send)]
         assert len({move.value for move in own}) >= 2, f"{name}: control {place} does not move"
         moves += own
     image, frame = cell.locator("img").bounding_box(), cell.bounding_box()
@@ -52,7 +50,7 @@ def _value(control: Locator) -> str:
     return control.locator(".widget-readout").text_content().strip()
 
 
-def _moved(name: str, cell: Locator, control: Locator, send: Callable) -> list[Move]:
+def _moved(cell: Locator, control: Locator, send: Callable) -> list[Move]:
     picture, words = cell.locator("img"), cell.locator("p[aria-live]")
     before, drawn, said = _value(control), picture.get_attribute("src"), words.text_content()
     send()
@@ -62,7 +60,6 @@ def _moved(name: str, cell: Locator, control: Locator, send: Callable) -> list[M
     label = control.locator(".widget-label").first.text_content()
     what = f"{label} from {before} to {value}"
     expect(picture, what).not_to_have_attribute("src", drawn, timeout=REDRAW_MS)
-    if (name, label) not in UNTOLD:
-        expect(words, what).not_to_have_text(said)
+    expect(words, what).not_to_have_text(said)
     assert picture.get_attribute("alt") == words.text_content()
     return [Move(label, before, value, words.text_content())]

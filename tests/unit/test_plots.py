@@ -110,6 +110,13 @@ def test_moving_a_slider_draws_again(monkeypatch):
     assert seen[-1] == 2.0
 
 
+def test_whole_numbers_are_shown_as_such():
+    import ipywidgets
+
+    for control, shown in (((1, 60, 30, 1), ".0f"), ((0.0, 2.0, 1.0, 0.5), ".2f")):
+        assert widgets.control_widget(ipywidgets, "n", control).readout_format == shown
+
+
 def test_a_widget_uses_no_output_widget(monkeypatch):
     """nbclient, under nbgrader too, sometimes waits for ever on a cell with one (its issue 312)."""
     import ipywidgets
