@@ -1613,7 +1613,7 @@ if ready(
 # The last column is a warning about flatness. With clean labels SGD with twice the epochs has λ_max = 3.1, **smaller** than SAM's 3.8: its loss is almost 0, and
 # the Hessian of cross-entropy with it. "SAM finds flatter minima" holds at equal epochs; at equal time it is a matter of where one stops.
 #
-# A step of `sam_step` costs 2.7 steps of SGD, more than two gradients: with networks this small much of the time goes into what is around them. (`bench/sam.py` measures the package's `flatlab.SAM` with the 898,510 weights of chapter 01.)
+# A step of `sam_step` takes two gradients. What the clock says above changes from run to run, 1.8 and 2.7 steps of SGD in two of ours: with networks this small much of the time goes into what is around the gradients. (`bench/sam.py` measures the package's `flatlab.SAM` with the 898,510 weights of chapter 01.)
 
 # %% [markdown]
 # ## 7 · The theorem's two terms   (≈ 5 min)
