@@ -27,6 +27,10 @@ class Nearly:
     widgets: tuple[str, ...]
 
 
+# Matplotlib's, in a home that is new, on a machine that takes more than five seconds for it.
+FIRST_TIME = "Matplotlib is building the font cache"
+
+
 def nearly_solved(layout: Layout, chapter: str, release: str) -> Nearly:
     """The chapter's ``release`` with the source's own solutions written in."""
     source = read_chapter(layout.source(chapter))
@@ -56,7 +60,7 @@ def errors(notebook: nbformat.NotebookNode) -> str:
         for output in cell.get("outputs", []):
             if output.output_type == "error":
                 found.append(f"{cell.id}: " + "\n".join(output.traceback))
-            elif output.get("name") == "stderr":
+            elif output.get("name") == "stderr" and FIRST_TIME not in output.text:
                 found.append(f"{cell.id}, stderr: {output.text}")
     return re.sub(r"\x1b\[[\d;]*m", "", "\n\n".join(found))
 

@@ -7,7 +7,7 @@ from lab import Notebook
 from playwright.sync_api import expect
 from sheets import UNANSWERED, errors
 
-pytestmark = pytest.mark.browser  # alone: failed once beside two others
+pytestmark = [pytest.mark.browser, pytest.mark.beside]
 SOLUTION = "return w - learning_rate * gradient"
 WORDS = "Below 0.5: the larger curvature decides."
 FOCUSED = """() => {
