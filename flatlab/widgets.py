@@ -20,7 +20,8 @@ def explore(draw: Callable[..., Figure], alt: Callable[..., str], controls: Cont
 
     draw, alt: called with the controls' names as keywords; the figure, and what it shows in words.
     The words stand under the picture and follow the sliders. The output also holds the picture at
-    the starting values, which a page without a kernel shows instead.
+    the starting values, which a page without a kernel shows instead. A start between two values of
+    its slider is taken to the nearest.
     Raises ``ValueError`` for a control whose start lies outside its range.
     """
     start = {name: starting_value(name, control) for name, control in controls.items()}
@@ -57,7 +58,10 @@ def as_html(data: dict) -> str:
 
 
 def starting_value(name: str, control: tuple | list) -> Any:
-    """The value a control starts at; raises ``ValueError`` for one that makes no sense."""
+    """The value a control starts at, one that its slider can have.
+
+    Raises ``ValueError`` for a control that makes no sense.
+    """
     if isinstance(control, list):
         if not control:
             raise ValueError(f"The control {name!r} has no choices.")
@@ -68,7 +72,8 @@ def starting_value(name: str, control: tuple | list) -> Any:
             f"The control {name!r} goes from {low} to {high} in steps of {step}, and cannot start "
             f"at {start}."
         )
-    return start
+    nearest = min(low + round((start - low) / step) * step, high)
+    return start if abs(nearest - start) < 1e-6 * step else nearest
 
 
 def control_widget(ipywidgets: Any, name: str, control: tuple | list) -> Any:
@@ -84,7 +89,8 @@ def control_widget(ipywidgets: Any, name: str, control: tuple | list) -> Any:
     }
     if isinstance(control, list):
         return ipywidgets.SelectionSlider(options=control, **common)
-    low, high, start, step = control
+    low, high, _, step = control
     if all(float(number).is_integer() for number in control):
         common["readout_format"] = ".0f"
+    start = starting_value(name, control)
     return ipywidgets.FloatSlider(value=start, min=low, max=high, step=step, **common)

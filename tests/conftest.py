@@ -14,6 +14,8 @@ from sharing import must_be_shared, share
 # Here before torch is imported, and passed on to the kernels and commands that tests start.
 os.environ.setdefault("FLATLAB_PROGRESS", "off")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as in the Makefile
+# Hundreds of kernels and commands start: the first compiles the package for the others.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 if "PYTEST_XDIST_WORKER" in os.environ:  # several at a time: their threads would fight for cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -11,22 +11,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 
 from flatlab.course import build
 from flatlab.course.handout import Course
 from flatlab.course.layout import Refused
+from flatlab.student.zipped import zipped
 
 LEFT_OUT = "course"  # of flatlab, in the students' wheel
 _EDITABLE = "- -e ."  # environment.yml's last line, for a checkout
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file: the same course gives the same zip
 
 
 def bundle(course: Course, out: Path) -> list[Path]:
-    """Write the zip of what ``course`` hands out to the folder ``out``, with variants one a student.
+    """Write the zip of what ``course`` hands out to the folder ``out``; with variants one a student.
 
-    The paths written. Raises ``Refused``, and writes nothing, for a chapter that is not built or out of date.
+    The paths written. Raises ``Refused``, and writes nothing, for a chapter that is not built or out
+    of date.
     """
     layout = course.layout
     root = layout.checkout or layout.root
@@ -50,18 +50,10 @@ def bundle(course: Course, out: Path) -> list[Path]:
                 text = course.notebook(chapter, student)
                 files[f"notebooks/{chapter}/{chapter}.ipynb"] = text.encode()
             made.append(Path(folder) / f"{top}-{student or 'students'}.zip")
-            _pack(made[-1], top, files)
+            inside = {f"{top}/{name}": data for name, data in files.items()}
+            made[-1].write_bytes(zipped(inside))
         out.mkdir(parents=True, exist_ok=True)
         return [Path(shutil.move(path, out / path.name)) for path in made]
-
-
-def _pack(path: Path, top: str, files: dict[str, bytes]) -> None:
-    """Write ``files`` below the folder ``top`` of a zip: the same bytes for the same files."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in sorted(files.items()):
-            entry = zipfile.ZipInfo(f"{top}/{name}", _EPOCH)
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, data, zipfile.ZIP_DEFLATED)
 
 
 def students_wheel(root: Path, out: Path) -> Path:

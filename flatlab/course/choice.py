@@ -53,7 +53,8 @@ class Term:
 def read(path: Path, layout: Layout, students: tuple[str, ...] = ()) -> Term:
     """What the file at ``path`` says.
 
-    ``students``: of the variants, in place of those on its list. Raises ``Refused`` with a line for each thing that is wrong: where, and what is allowed.
+    ``students``: of the variants, in place of those on its list. Raises ``Refused`` with a line for
+    each thing that is wrong: where, and what is allowed.
     """
     try:
         text = path.read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import jupytext
@@ -90,6 +91,12 @@ def read_cases(path: Path) -> Percent:
 
 def parse(text: str, name: str, kinds: dict[str, bool]) -> Percent:
     """``text`` in percent format as cells of the given ``kinds``."""
+    return _parsed(text, name, tuple(kinds.items()))
+
+
+@lru_cache(maxsize=64)  # building and grading a chapter read it a dozen times
+def _parsed(text: str, name: str, known: tuple[tuple[str, bool], ...]) -> Percent:
+    kinds = dict(known)
     notebook = jupytext.reads(text, fmt="py:percent")
     lines = [i for i, line in enumerate(text.splitlines(), 1) if _HEADER.match(line)]
     if len(lines) != len(notebook.cells):

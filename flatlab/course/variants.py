@@ -17,6 +17,7 @@ import hmac
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import nbformat
@@ -61,8 +62,8 @@ class Variants:
 def numbered(students: Iterable[str], secret: str) -> Variants:
     """Each student's number: the first 31 bits of HMAC-SHA256(secret, student), and never 0.
 
-    Where two share one, the later one on the list gets HMAC-SHA256(secret, student, line feed, 1) or the
-    first free one after it: who is added to the end changes nobody's number before.
+    Where two share one, the later one on the list gets HMAC-SHA256(secret, student, line feed, 1) or
+    the first free one after it: who is added to the end changes nobody's number before.
     """
     taken: dict[int, str] = {}
     told = []
@@ -170,21 +171,34 @@ def with_line(text: str, number: int) -> str:
     Nothing else changes but nbgrader's checksum of the cell. A chapter that takes no images comes
     back as it is. Raises ``Refused`` where its setup cell does not import flatlab.
     """
+    found = _opened(text)
+    if found is None:
+        return text
+    notebook, place, imports, rest = found
+    setup = notebook.cells[place]
+    setup.source = "\n".join([*imports, "", LINE.format(number), *rest])
+    if "checksum" in setup.metadata.get("nbgrader", {}):  # else Validate says it was changed
+        setup.metadata.nbgrader["checksum"] = compute_checksum(setup)
+    return dumps(notebook)
+
+
+@lru_cache(maxsize=32)  # once a chapter, and not once a student
+def _opened(text: str) -> tuple[NotebookNode, int, list[str], list[str]] | None:
+    """The release, where its setup cell is, and that cell's lines before and behind the new one."""
     notebook = nbformat.reads(text, as_version=4)
     if not takes_images(notebook):
-        return text
-    setup = [cell for cell in notebook.cells if cell.source.split("\n", 1)[0] == "# setup"]
-    if len(setup) != 1 or not re.search(r"(?m)^import flatlab$", setup[0].source):
+        return None
+    starts = [cell.source.split("\n", 1)[0] for cell in notebook.cells]
+    if starts.count("# setup") != 1:
+        raise Refused(["A chapter takes images, and it has no cell `# setup`, or more than one."])
+    place = starts.index("# setup")
+    lines = notebook.cells[place].source.split("\n")
+    if "import flatlab" not in lines:
         raise Refused(["A chapter takes images, and its setup cell has no line `import flatlab`."])
-    lines = setup[0].source.split("\n")
-    last = max(place for place, line in enumerate(lines) if _IMPORT.match(line))
-    while "\n".join(lines[: last + 1]).count("(") > "\n".join(lines[: last + 1]).count(")"):
-        last += 1
-    lines[last + 1 : last + 1] = ["", LINE.format(number)]
-    setup[0].source = "\n".join(lines)
-    if "checksum" in setup[0].metadata.get("nbgrader", {}):  # else Validate says it was changed
-        setup[0].metadata.nbgrader["checksum"] = compute_checksum(setup[0])
-    return dumps(notebook)
+    end = 1 + max(number for number, line in enumerate(lines) if _IMPORT.match(line))
+    while "\n".join(lines[:end]).count("(") > "\n".join(lines[:end]).count(")"):
+        end += 1
+    return notebook, place, lines[:end], lines[end:]
 
 
 def noted(record: dict, variants: Variants | None) -> dict:

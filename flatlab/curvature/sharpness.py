@@ -73,7 +73,8 @@ def epsilon_sharpness(
 
     At a minimum and for small epsilon it is about epsilon^2 lambda_max / (2 (1 + L)).
     `generator=None` means a new one seeded 0. Raises ValueError if epsilon <= 0, steps < 1 or
-    random_starts is no whole number of at least 0, FloatingPointError if a loss or gradient in the ball is not finite.
+    random_starts is no whole number of at least 0, FloatingPointError if a loss or gradient in the
+    ball is not finite.
     """
     if not 0 < epsilon < float("inf"):
         raise ValueError(f"epsilon is the radius of a ball and must be positive, not {epsilon}")

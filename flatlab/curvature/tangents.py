@@ -248,9 +248,10 @@ def _rooms(layer: Layer) -> tuple[Tensor | None, Tensor | None]:
     """Room for a tangent of a linear layer's output and of its input's cotangent."""
     if not isinstance(layer, LinearLayer):
         return None, None
-    inner = layer.inlet.requires_grad
     room = layer.delta.new_empty(layer.delta.shape)  # contiguous, which delta and a need not be
-    return room, layer.a.new_empty(layer.a.shape) if inner else None
+    if not layer.inlet.requires_grad:
+        return room, None
+    return room, layer.a.new_empty(layer.a.shape)
 
 
 def unsupported(what: str, why: str) -> UnsupportedLayerError:

@@ -19,6 +19,7 @@ from flatlab.student.chapter import Chapter, copies, outline
 from flatlab.student.find import Taken, Unusable, parse, take
 from flatlab.student.progress import row
 from flatlab.student.states import DONE, FAILED, State, lines, states
+from flatlab.student.zipped import zipped
 
 # A notebook is handed in under its chapter's name, whatever its file is called by now.
 NAMES = (
@@ -35,7 +36,6 @@ NAMES = (
 MOST = 64 * 2**20  # bytes; a grader reads no larger notebook
 LARGE = 10 * 2**20  # bytes; some learning platforms take no larger file
 DENSE = 100  # unpacked over packed; a grader takes three times that for a zip bomb
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same notebook gives the same zip
 _IMPORT = re.compile(r"^\s*from flatlab\.checks import chapter(\d\d) as check\b", re.MULTILINE)
 _TITLE = re.compile(r"^# (\d\d) · ", re.MULTILINE)
 _STUDENT = re.compile(r"[^\W_](?:[\w.-]*[^\W_])?")
@@ -138,7 +138,10 @@ def _number(notebook, taken: Taken) -> tuple[str, list[str]]:
                     return match[1], [odd]
                 return match[1], []
     if named:
-        odd = "Its setup cell and title are gone, so that its name says the chapter: take both from a fresh notebook."
+        odd = (
+            "Its setup cell and title are gone, so that its name says the chapter: take both from "
+            "a fresh notebook."
+        )
         return named[0], [odd]
     raise Unusable(
         f"{taken.name} no longer says which chapter it is: take the cell `# setup` from a fresh "
@@ -216,9 +219,9 @@ def _write(entry: Entry, folder: Path, student: str, say: Callable[[str], object
     """The zip, whole or not at all; what is said of it is what was read back."""
     name = "/".join(filter(None, (student, entry.chapter, f"{entry.chapter}.ipynb")))
     path = folder / f"{'-'.join(filter(None, (entry.chapter, student)))}.zip"
-    packed = _packed(name, entry.taken.data, zipfile.ZIP_DEFLATED)
+    packed = zipped({name: entry.taken.data})
     if len(entry.taken.data) > DENSE * len(packed):
-        packed = _packed(name, entry.taken.data, zipfile.ZIP_STORED)
+        packed = zipped({name: entry.taken.data}, zipfile.ZIP_STORED)
     made = ""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -240,15 +243,6 @@ def _write(entry: Entry, folder: Path, student: str, say: Callable[[str], object
         raise Unusable(f"{path} does not hold what was written: give another --out.")
     say(f"{what} {path}: {len(there)} bytes, sha256 {hashlib.sha256(there).hexdigest()}")
     say(f"  in it {name}: {len(inside)} bytes, sha256 {hashlib.sha256(inside).hexdigest()}")
-
-
-def _packed(name: str, data: bytes, method: int) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        entry = zipfile.ZipInfo(name, _EPOCH)
-        entry.external_attr = 0o644 << 16
-        archive.writestr(entry, data, method)
-    return buffer.getvalue()
 
 
 def _clock(path: Path) -> str:

@@ -1,7 +1,8 @@
 """A notebook in JupyterLab or Notebook 7, driven as a student drives it: menus, keys, the toolbar.
 
-Both pages are made of the same parts under the same names. Only what the page shows is read, never the application's own objects. Text is read as
-``textContent``, because JupyterLab leaves cells outside the view unrendered.
+Both pages are made of the same parts under the same names. Only what the page shows is read, never
+the application's own objects. Text is read as ``textContent``, because JupyterLab leaves cells
+outside the view unrendered.
 """
 
 import re
@@ -52,6 +53,9 @@ class Notebook:
         self.page.goto(address)
         cells = self.page.locator(".jp-Notebook .jp-Cell")
         expect(cells).to_have_count(len(self.cells), timeout=OPEN_MS)
+        # Before it is named the page has none: a cell that is run then asks which one to take.
+        kernel = self.page.locator(".jp-Toolbar-kernelName")
+        expect(kernel).to_contain_text("Python 3", timeout=OPEN_MS)
         self._wait_until_idle(OPEN_MS)
 
     def cell(self, name: str) -> Locator:

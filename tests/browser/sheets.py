@@ -13,6 +13,8 @@ from flatlab.course.source import read_chapter, regions
 
 STUB = "raise NotImplementedError()"
 UNANSWERED = "YOUR ANSWER HERE"
+# Matplotlib's, in a home that is new, on a machine that takes more than five seconds for it.
+FIRST_TIME = "Matplotlib is building the font cache"
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,6 @@ class Nearly:
     checks: tuple[str, ...]  # the ids of all check cells
     questions: tuple[str, ...]  # of all open questions, unanswered
     widgets: tuple[str, ...]
-
-
-# Matplotlib's, in a home that is new, on a machine that takes more than five seconds for it.
-FIRST_TIME = "Matplotlib is building the font cache"
 
 
 def nearly_solved(layout: Layout, chapter: str, release: str) -> Nearly:

@@ -10,6 +10,7 @@ from sheets import UNANSWERED, errors
 pytestmark = [pytest.mark.browser, pytest.mark.beside]
 SOLUTION = "return w - learning_rate * gradient"
 WORDS = "Below 0.5: the larger curvature decides."
+LISTENS = "document.activeElement.closest('.jp-Cell.jp-mod-active')"
 FOCUSED = """() => {
     const focused = document.activeElement;
     const toolbar = focused.closest('.jp-NotebookPanel-toolbar') ? 'toolbar: ' : '';
@@ -28,6 +29,7 @@ def go_on_to(notebook: Notebook, name: str) -> None:
     classes = [notebook.cell(each).get_attribute("class") for each in notebook.cells]
     (start,) = [i for i, each in enumerate(classes) if active.search(each)]
     for following in notebook.cells[start + 1 : notebook.cells.index(name) + 1]:
+        notebook.page.wait_for_function(LISTENS)  # the focus follows the active cell a moment later
         press(notebook, "Shift+Enter")
         expect(notebook.cell(following)).to_have_class(active)
 
@@ -53,7 +55,6 @@ def focus_validate(notebook: Notebook) -> None:
 )
 def test_keyboard_alone(open_chapter, application):
     notebook = open_chapter("00-start-here", application=application)
-    notebook.page.wait_for_function("document.activeElement.closest('.jp-Notebook')")
     go_on_to(notebook, "gradient_step")
     write_last_line(notebook, SOLUTION)
     go_on_to(notebook, "experiment-two-rates")

@@ -87,6 +87,9 @@ def tiny(tmp_path):
     return layout
 
 
+@pytest.mark.slow
+@pytest.mark.beside
+@pytest.mark.notebooks
 def test_nbval_notices_another_result(tiny):
     build(None, root=tiny.root)
     assert nbval(tiny.solution(NAME)).returncode == 0

@@ -87,6 +87,8 @@ def test_every_public_name_is_there():
         flatlab.nonsense  # noqa: B018
 
 
+@pytest.mark.slow
+@pytest.mark.beside
 def test_doctor_finds_all_that_the_course_needs_here():
     """This environment is the one that `make test` installs: nothing may be missing."""
     command = Path(sys.executable).parent / "flatlab"

@@ -179,6 +179,8 @@ def test_the_sandbox_is_started(tmp_path, monkeypatch, script, state, detail):
     assert detail in finding.detail
 
 
+@pytest.mark.slow
+@pytest.mark.beside
 def test_the_command_exits_1_where_something_is_missing(tmp_path):
     """A damaged file breaks the course everywhere, whatever else this machine has."""
     raw = tmp_path / "FashionMNIST" / "raw"

@@ -77,6 +77,23 @@ def test_a_control_that_cannot_start_is_told():
         widgets.explore(draw, say, {"height": []})
 
 
+@pytest.mark.parametrize(
+    ("control", "start"),
+    [
+        ((0, 20, 1, 5), 0),  # chapter 07 at quick scale: the picture at 1 was that of 0
+        ((0, 20, 8, 5), 10),
+        ((0, 19, 18, 5), 19),
+        ((-2.0, 1.0, -0.15, 0.05), -0.15),
+        ((0.25, 3.0, 1.0, 0.25), 1.0),
+    ],
+)
+def test_a_control_starts_where_its_slider_can_stand(control, start):
+    import ipywidgets
+
+    assert widgets.starting_value("n", control) == start
+    assert widgets.control_widget(ipywidgets, "n", control).value == start
+
+
 def test_a_widget_carries_its_static_twin(monkeypatch):
     import IPython.display
 

@@ -20,6 +20,7 @@ from flatlab.course.rebuild import archive
 from flatlab.student import submitting
 from flatlab.student.cli import main
 from flatlab.student.find import Unusable
+from flatlab.student.zipped import zipped
 
 FIRST_NAME = "00-start-here"
 INSIDE = f"{FIRST_NAME}/{FIRST_NAME}.ipynb"
@@ -271,8 +272,7 @@ def test_a_place_that_cannot_be_written_is_said_and_the_old_zip_stays(course, pa
 
 
 def test_what_reads_back_otherwise_is_not_called_written(path, monkeypatch):
-    good = submitting._packed
-    monkeypatch.setattr(submitting, "_packed", lambda name, data, how: good(name, b"-", how))
+    monkeypatch.setattr(submitting, "zipped", lambda files: zipped(dict.fromkeys(files, b"-")))
     result = flatlab("00")
     assert result.exit_code == 2
     assert "does not hold what was written" in result.output
@@ -285,7 +285,7 @@ def test_dense_outputs_are_no_zip_bomb_to_the_grader(course, path):
     nbformat.write(notebook, path)
     assert flatlab("00").exit_code == 0
     assert archive.only_notebook((course / f"{FIRST_NAME}.zip").read_bytes()) == path.read_bytes()
-    bomb = submitting._packed(INSIDE, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    bomb = zipped({INSIDE: path.read_bytes()})
     with pytest.raises(archive.ArchiveRefused):
         archive.only_notebook(bomb)
 

@@ -32,6 +32,8 @@ def test_brownian_motion_without_slope_takes_r_squared_over_two_d():
     assert exits.mean == pytest.approx(0.5, rel=0.06)  # steps overshoot by about 1 %
 
 
+@pytest.mark.slow
+@pytest.mark.beside
 def test_brownian_exits_grow_with_height_as_kramers_law():
     """A well x^2/2 cut at +-r: log mean time grows by the difference in height over sigma^2."""
 
@@ -48,6 +50,8 @@ def test_brownian_exits_grow_with_height_as_kramers_law():
         assert exits.mean == pytest.approx(exact(r, 0.36), rel=0.12)
 
 
+@pytest.mark.slow
+@pytest.mark.beside
 def test_stable_noise_leaves_by_a_jump_so_that_only_the_width_counts():
     """alpha = 1.2: doubling the width multiplies the time by 2^1.2, the slope inside hardly matters."""
     times = [
