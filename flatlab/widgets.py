@@ -84,7 +84,7 @@ def control_widget(ipywidgets: Any, name: str, control: tuple | list) -> Any:
     common = {
         "description": name.replace("_", " "),
         "style": {"description_width": "11em"},
-        "layout": ipywidgets.Layout(width="30em"),
+        "layout": ipywidgets.Layout(width="36em" if isinstance(control, list) else "30em"),
         "continuous_update": False,
     }
     if isinstance(control, list):

@@ -1078,7 +1078,8 @@ if ready(sharpness_bound, non_uniformity_bound):
         (line,) = left.plot(times, tracker.sharpness, label=f"η = {rate_:g}")
         limit = float(sharpness_bound(rate_))
         left.axhline(limit, color=plots.COLORS["black"], linestyle=":", linewidth=1)
-        left.text(0, limit, f"2/η = {limit:g}", fontsize=8, va="bottom")
+        beside = {"transform": left.get_yaxis_transform(), "va": "center", "fontsize": 8}
+        left.text(1.01, limit, f"2/η = {limit:g}", **beside)
         right.plot(
             rate_ * history.step,
             history.train_loss,

@@ -417,11 +417,17 @@ class NotANumber(Stretches):
 
     def verdict(self, inputs, outputs):
         (history,), (got,) = inputs["histories"], said(outputs)
-        if got == history[7, 0]:
+        right = float(history[7, 0])
+        if got == right:
             return None
+        if got in [float(history[k, 0]) for k in (1, 2, 5, 6)]:  # NaN, then NaN or enough; enough, then NaN
+            return (
+                "A NaN counts as a value at the threshold. Every comparison with NaN is False, `value < threshold` "
+                "too: ask for value >= threshold."
+            )
         return (
-            "A NaN counts as a value at the threshold. Every comparison with NaN is False, `value < threshold` "
-            "too: ask for value >= threshold."
+            f"The history holds NaN, and the answer is {got}. A NaN is not at the threshold: the first two "
+            f"values in a row that are begin at step {right:g}."
         )
 
 

@@ -377,8 +377,8 @@ class Diverged(Curve):
         first = float(inputs["counts"][2])
         if outputs["found"] == first:
             return (
-                "A risk that is NaN passes for a fit: `risk > tolerance` is False for it. Ask whether "
-                "`risk <= tolerance` is true."
+                "A risk that is NaN passes for a fit, or is left out: it is not at most anything, so its count "
+                "does not fit. `risk > tolerance` is False for it; ask whether `risk <= tolerance` is true."
             )
         return super().verdict(inputs, outputs)
 
@@ -1032,7 +1032,7 @@ def say_line(number_of_features, label_noise, ridge):
     sizes, risks = line_risks(label_noise, ridge)
     worst = max(sizes, key=lambda size: risks[size - 1])
     return (
-        f"A fit of {place} random waves to {len(x)} samples of a curve y over x with label noise {label_noise:g} and ridge {ridge:g}: test risk {risks[place - 1]:.3g}, norm of the "
+        f"A fit of {place} random wave{'s' * (place != 1)} to {len(x)} samples of a curve y over x with label noise {label_noise:g} and ridge {ridge:g}: test risk {risks[place - 1]:.3g}, norm of the "
         f"coefficients {norm:.3g}. The test risk over all numbers of features is highest at {worst}, {risks[worst - 1]:.3g}; "
         f"at {sizes[-1]} it is {risks[-1]:.3g}."
     )

@@ -50,11 +50,16 @@ def _value(control: Locator) -> str:
     return control.locator(".widget-readout").text_content().strip()
 
 
+def _fits(text: Locator) -> bool:
+    return text.evaluate("element => element.scrollWidth <= element.clientWidth + 1")
+
+
 def _moved(cell: Locator, control: Locator, send: Callable) -> list[Move]:
     picture, words = cell.locator("img"), cell.locator("p[aria-live]")
     before, drawn, said = _value(control), picture.get_attribute("src"), words.text_content()
     send()
     value = _value(control)
+    assert _fits(control.locator(".widget-readout")), f"{value} is cut off beside its slider"
     if value == before:
         return []
     label = control.locator(".widget-label").first.text_content()
