@@ -56,7 +56,9 @@ test: $(VENV)/.dev lint
 	    --durations=20 $(PYTEST_ARGS)
 
 test-all: test $(VENV)/.site
-	$(BIN)/python -m pytest -m extended --durations=20 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $$(($(JOBS) + 1)) --dist loadgroup --no-loadscope-reorder \
+	    -m "extended and beside" --durations=20 $(TABLES) tests $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "extended and not beside" --durations=20 $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(JOBS) -m "not ($(SLOW) or extended)" $(PYTEST_ARGS)

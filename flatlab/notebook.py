@@ -7,11 +7,14 @@ result; ``laptop`` gives real results on two CPU cores; ``paper`` is the slides'
 
 import contextlib
 import os
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
 SCALES = ("quick", "laptop", "paper")
+WIDTH = 88  # columns of printed text: pages break longer lines in the middle of a word
 Item = TypeVar("Item")
 _predictions: dict[str, str] = {}
 
@@ -34,6 +37,13 @@ def scale() -> str:
     return chosen
 
 
+def wrapped(text: str, indent: int = 0) -> str:
+    """``text`` in lines of at most ``WIDTH`` columns, of which all but the first are indented."""
+    return textwrap.fill(
+        text, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
 def settings(table: Mapping[str, Sequence]) -> SimpleNamespace:
     """The column of a chapter's settings table that the scale selects.
 
@@ -49,11 +59,13 @@ def settings(table: Mapping[str, Sequence]) -> SimpleNamespace:
     chosen = SCALES.index(scale())
     heads = [f"[{s}]" if i == chosen else s for i, s in enumerate(SCALES)]
     rows = [["setting", *heads], *([name, *map(str, row)] for name, row in table.items())]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        print(
-            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        )
+    names = max(len(row[0]) for row in rows)
+    most = max(12, (WIDTH - names) // len(SCALES) - 2)  # columns of a value's text
+    cells = [[[name], *(textwrap.wrap(text, most) for text in row)] for name, *row in rows]
+    widths = [max(len(line) for row in cells for line in row[i]) for i in range(len(cells[0]))]
+    for row in cells:
+        for parts in zip_longest(*row, fillvalue=""):
+            print("  ".join(map(str.ljust, parts, widths)).rstrip())
     return SimpleNamespace(**{name: row[chosen] for name, row in table.items()})
 
 
@@ -82,7 +94,7 @@ def reveal(outcomes: Mapping[str, str]) -> None:
     for key, outcome in outcomes.items():
         print(key)
         print(f"    you predicted: {_predictions.get(key, 'nothing')}")
-        print(f"    measured:      {outcome}")
+        print(wrapped(f"    measured:      {outcome}", 19))
 
 
 def progress(

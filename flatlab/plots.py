@@ -147,7 +147,10 @@ def contours(
         cmap=shades,
         linewidths=1.2,
     )
-    ax.clabel(drawn, fontsize=8, fmt="%.3g", colors="black")
+    for text in ax.clabel(drawn, fontsize=8, fmt="%.3g", colors="black"):
+        place = ax.transAxes.inverted().transform(ax.transData.transform(text.get_position()))
+        if np.abs(place - 0.5).max() > 0.45:  # the frame would cut it
+            text.remove()
     if origin:
         ax.plot(0, 0, marker="*", color=COLORS["orange"], markersize=10, linestyle="none")
     ax.set_aspect("equal", adjustable="box")

@@ -1225,8 +1225,8 @@ if ready(rescale_relu):
             description=f"from the twin with α = {alpha:g}",
         )
         print(
-            f"{name}, α = {alpha:g}: λ_max {before:.1f} -> {top_curvature(twin):.1f}, norms of W₁ and W₂ "
-            f"{norms_before} -> {layer_norms(twin)}, highest loss {max(walk.train_loss):.2g}"
+            f"{name}, α = {alpha:g}: λ_max {before:.1f} -> {top_curvature(twin):.1f},\n"
+            f"    norms of W₁ and W₂ {norms_before} -> {layer_norms(twin)}, highest loss {max(walk.train_loss):.2g}"
         )
 
 # %% [markdown]

@@ -206,7 +206,7 @@ if ready(escape_trajectory):
     stochastic = escapes(escape_trajectory, rate)
     gone = (stochastic - 1).abs() > 0.5
     left_at = gone.int().argmax(1)[gone.any(1)]
-    median = int(left_at.median()) if len(left_at) else -1
+    median = f"iteration {int(left_at.median())}" if len(left_at) else "none"
     at_zero = int((stochastic[:, -1].abs() < 1e-3).sum())
 
     fig, (left, right) = plots.figure(columns=2, width=9.6, height=3.2)
@@ -227,11 +227,11 @@ if ready(escape_trajectory):
         "the iteration, "
         f"started at 1.00001 with learning rate {rate}: gradient descent ends at x = "
         f"{descent[-1]:.3f}; {len(left_at)} of "
-        f"{len(stochastic)} SGD runs leave x = 1, the median one at iteration {median}, and "
+        f"{len(stochastic)} SGD runs leave x = 1 (median: {median}), and "
         f"{at_zero} end at x = 0.",
     )
     print(
-        f"SGD, batch size 1: {len(left_at)} of {len(stochastic)} runs left x = 1 (median: iteration "
+        f"SGD, batch size 1: {len(left_at)} of {len(stochastic)} runs left x = 1 (median: "
         f"{median}); {at_zero} ended at x = 0"
     )
 
@@ -1161,7 +1161,7 @@ def measured(model, data=None):
 saved = checkpoints.load("gd-0.1")
 places = {}  # name -> (sharpness, non-uniformity, learning rate, batch size)
 print(
-    f"{'':25} {'loss':>7} {'train':>6} {'test':>6} {'a':>7} {'s':>7}   {'authors, loss 1e-4: a, s, test':>36}"
+    f"{'':25} {'loss':>7} {'train':>6} {'test':>6} {'a':>6} {'s':>6}   {'authors, loss 1e-4: a, s, test':>33}"
 )
 rows = [*minima.items(), ("gradient descent, η = 0.1", (saved.model.to(device), None, 0.1, len(X)))]
 for name, (model, history, rate_, batch_size) in rows:
@@ -1179,9 +1179,9 @@ for name, (model, history, rate_, batch_size) in rows:
     print(
         f"{name:25} {loss:7.1e} {100 * accuracy(model, X, Y):5.1f}% "
         f"{100 * accuracy(model, X_test, Y_test):5.1f}% "
-        f"{a:7.2f} {spread:7.2f}   {theirs:>36}"
+        f"{a:6.2f} {spread:6.2f}   {theirs:>33}"
     )
-print(f"{'the slides':25} {'':7} {99.9:5.1f}% {80.4:5.1f}% {19.9:7.2f} {40.4:7.2f}")
+print(f"{'the slides':25} {'':7} {99.9:5.1f}% {80.4:5.1f}% {19.9:6.2f} {40.4:6.2f}")
 
 # %% [markdown]
 # The batch size decides where training ends: from B = 4 to gradient descent at the same learning rate,
@@ -1264,7 +1264,7 @@ check.region_contains.grade(region_contains)
 if ready(sharpness_bound, non_uniformity_bound, region_contains):
     rate_ = setting.learning_rates[-1]
     here = {name: place for name, place in places.items() if place[2] == rate_}
-    fig, (left, right) = plots.figure(columns=2, width=9.6, height=3.6)
+    fig, (left, right) = plots.figure(columns=2, width=9.6, height=4.4)
     colors = list(plots.COLORS.values())
     words = []
     for k, (name, (a, spread, _, batch_size)) in enumerate(here.items()):
@@ -1280,7 +1280,7 @@ if ready(sharpness_bound, non_uniformity_bound, region_contains):
                 marker="osD^vP"[k % 6],
                 markerfacecolor="none",
                 markevery=[1],
-                label=f"its bound on s, {most:.1f}",
+                label=f"bound on s at B = {batch_size}: {most:.1f}",
             )
         inside = bool(region_contains(a, spread, rate_, batch_size, len(X)))
         words.append(
@@ -1295,8 +1295,10 @@ if ready(sharpness_bound, non_uniformity_bound, region_contains):
         linewidth=1,
         label="bound on a, 2/η",
     )
-    left.set(xlabel="sharpness a", ylabel="non-uniformity s", xlim=(0, None), ylim=(0, 17))
-    left.legend(fontsize=7, loc="upper left", ncols=2)
+    left.set(xlabel="sharpness a", ylabel="non-uniformity s", xlim=(0, None), ylim=(0, None))
+    # measured points in the first column, bounds in the second
+    drawn = sorted(zip(*left.get_legend_handles_labels()), key=lambda pair: "bound" in pair[1])
+    left.legend(*zip(*drawn), fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
     sizes = sorted(place[3] for place in here.values())
     by_size = {place[3]: place for place in here.values()}
     right.plot(sizes, [by_size[b][0] for b in sizes], marker="o", label="a")
@@ -1368,7 +1370,9 @@ def draw_region(**sliders):
     }
     flatlab.plot_stability_region(rate_, batch_size, n, points, left)
     left.set(xlim=(0, right_end), ylim=(0, top))
-    left.legend(fontsize=7, loc="lower right")
+    for text in left.legend(fontsize=7, loc="lower right").get_texts():
+        # legends are drawn without a frame: white behind the letters, where the border runs below them
+        text.set_bbox({"facecolor": "white", "alpha": 0.9, "edgecolor": "none", "pad": 2.5})
     system = flatlab.stability.EscapeSystem()
     descent_ = system.trajectory(1 + 1e-5, rate_, 100, stochastic=False)
     right.plot(descent_.clamp(-1, 3), color=plots.COLORS["black"], label="gradient descent")
@@ -1537,7 +1541,7 @@ for beta in setting.momenta:
     heavy[beta] = sum(half) / len(half)
     bound = flatlab.sharpness_bound(rate_, beta)
     print(
-        f"momentum {beta}: {told(history)}; sharpness in the second half {heavy[beta]:.2f}, at most "
+        f"momentum {beta}: {told(history)};\n    sharpness in the second half {heavy[beta]:.2f}, at most "
         f"{max(half):.2f}; "
         f"2(1 + β)/η = {bound:.2f}"
     )

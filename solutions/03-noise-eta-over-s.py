@@ -125,9 +125,11 @@ def ticks(ax, values):
 
 
 def interval(values):
-    """Mean and standard error of some numbers, as text."""
+    """Mean and standard error of some numbers, as text; a single number has no error."""
     values = torch.tensor(values, dtype=torch.float64)
-    error = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else math.nan
+    if len(values) == 1:
+        return f"{float(values[0]):.3g}"
+    error = float(values.std() / math.sqrt(len(values)))
     return f"{float(values.mean()):.3g} ± {error:.1g}"
 
 
@@ -300,7 +302,11 @@ if ready(noise_covariance):
         )
     left.set(xlabel="batch size S", ylabel="mean square of the noise", xscale="log", yscale="log")
     left.legend(fontsize=8)
-    right.plot(range(1, len(spectrum) + 1), spectrum.clamp(min=1e-9), label="eigenvalues of C")
+    right.plot(
+        range(1, len(spectrum) + 1),
+        spectrum.where(spectrum > 1e-9, math.nan),
+        label="eigenvalues of C above 1e-9",
+    )
     right.axhline(
         float(spectrum.mean()),
         color=plots.COLORS["black"],
@@ -308,13 +314,14 @@ if ready(noise_covariance):
         label="σ²I of the same trace",
     )
     right.set(xlabel="number of the eigenvalue", ylabel="variance in its direction", yscale="log")
+    right.set_xlim(0, len(spectrum) + 1)
     right.legend(fontsize=8)
     plots.show(
         fig,
         alt="Left: mean square distance of a batch's gradient from the full one against the batch "
         "size, on logarithmic axes. With replacement it falls as 1/S; without, it bends down and is "
         "0 for a batch of all samples. Drawn batches lie on both lines. Right: eigenvalues of C, the "
-        f"variances in their directions, in falling order, over several powers of ten; the largest is {ratio_of_top:.0f} times the mean.",
+        f"variances in their directions, in falling order, over several powers of ten, drawn down to 1e-9; the largest is {ratio_of_top:.0f} times the mean.",
     )
     worst = max(abs(means[key] / traces[key] - 1) for key in traces if traces[key] > 1e-9)
     print(f"drawn against computed: off by at most {worst:.1%}")
@@ -646,7 +653,7 @@ if ready(langevin_step, gibbs_density):
 # Write `basin_ratio(loss_a, hessian_a, loss_b, hessian_b, n, sigma)`.
 # - `loss_a`, `loss_b`: numbers. `hessian_a`, `hessian_b`: symmetric float tensors of shape (d, d), in float32 or
 #   float64. `n` = η/S and `sigma`: positive numbers.
-# - Returns p_A/p_B, a number.
+# - Returns $p_A/p_B$, a number.
 # - With many weights each of the two factors may be 0 or infinite in floating point although their product is not:
 #   60 curvatures of 10⁻⁸ have the determinant 10⁻⁴⁸⁰. The result must be right there too.
 # - A minimum with a basin has positive curvature in **every** direction. For a Hessian with an eigenvalue ≤ 0 raise a
@@ -922,7 +929,7 @@ for alpha, (first, second) in starts.items():
     left.plot(*path[-1], marker=marker, color=plots.COLORS["black"], markersize=4)
     print(
         f"start ({path[0][0]:.3f}, {path[0][1]:.3f}), the same function: ends at ({first:.3f}, {second:.3f}), "
-        f"sharpness {ended[alpha]:.2f}; θ₁² - θ₂² {path[0][0] ** 2 - path[0][1] ** 2:+.3f} at the start, "
+        f"sharpness {ended[alpha]:.2f};\n    θ₁² - θ₂² {path[0][0] ** 2 - path[0][1] ** 2:+.3f} at the start, "
         f"{first**2 - second**2:+.3f} at the end"
     )
 left.set(xlabel="θ₁", ylabel="θ₂", xlim=(0, 4), ylim=(0, 4))
@@ -1039,7 +1046,7 @@ def table(rows, by):
         }
         print(
             f"{value:9.5f} {means['norm']:9.1f} {means['loss']:8.3f} {means['train']:8.1%} "
-            f"{means['test']:10.1%}   {len(some)} runs"
+            f"{means['test']:10.1%}   {len(some)} run{'s' if len(some) > 1 else ''}"
         )
 
 
@@ -1100,7 +1107,7 @@ for k, size in enumerate(setting.width_batches):
             linestyle="none",
             label=f"S = {size}",
         )
-left.set(xlabel="η/S", ylabel="‖H‖_F", xscale="log", yscale="log")
+left.set(xlabel="η/S", ylabel=r"$\|H\|_F$", xscale="log", yscale="log")
 right.set(xlabel="η/S", ylabel="validation accuracy", xscale="log")
 left.legend(fontsize=8)
 plots.show(
@@ -1179,7 +1186,7 @@ for k, (name, scale) in enumerate(scales.items()):
             linestyle="none",
             label=name,
         )
-left.set(xlabel="η/S", ylabel="‖H‖_F", xscale="log", yscale="log")
+left.set(xlabel="η/S", ylabel=r"$\|H\|_F$", xscale="log", yscale="log")
 right.set(xlabel="η/S", ylabel="validation accuracy", xscale="log", ylim=(0, 1))
 ticks(left, setting.deep_noise)
 ticks(right, setting.deep_noise)
@@ -1275,7 +1282,7 @@ for name, outcome in zip(others, outcomes[1:]):
     (right if "same" in name else left).plot(alphas, losses, label=name)
     print(
         f"{name:18} loss {ends['train_loss']:.3f} after {ends['epoch']:.0f} epochs, validation "
-        f"{ends['test_accuracy']:.1%}; ‖H‖_F {start_norm:.1f} at α = 0, {norm:.1f} at 1; second derivative "
+        f"{ends['test_accuracy']:.1%};\n    ‖H‖_F {start_norm:.1f} at α = 0, {norm:.1f} at 1;\n    second derivative "
         f"along the line {bend[0]:.2f} at 0, {bend[1]:.2f} at 1; at most {barrier:.3f} in between"
     )
 for ax, title in ((left, "α = 1: lower η/S"), (right, "α = 1: the same η/S")):
@@ -1454,7 +1461,7 @@ if ready(rescale_schedule):
             ]
             print(
                 f"{n_train} images, c = {c:2d}: curve apart from c = 1 by a factor of "
-                f"{math.exp(gaps[n_train, c]):.2f} on average; in the last quarter loss "
+                f"{math.exp(gaps[n_train, c]):.2f} on average;\n    in the last quarter loss "
                 f"{interval([float(o.history.train_loss[k:].mean()) for o, k in zip(there, last)])}, "
                 f"validation {interval([100 * end for end in ends[n_train, c]])} %"
             )
@@ -1710,7 +1717,7 @@ if ready(corrupt_labels):
         alt="Validation accuracy against the share of random labels learned, as training goes on, with "
         "momentum (left) and without (right), for two values of η/S. All curves fall from about three "
         "quarters; those of higher η/S are jagged and mostly lie lower. With half of the random labels learned: "
-        + ", ".join(f"{v:.1%} for momentum {m}, η/S {n:.2g}" for (m, n), v in at_half.items())
+        + "; ".join(f"{v:.1%} for momentum {m}, η/S {n:.2g}" for (m, n), v in at_half.items())
         + ".",
     )
 
@@ -1920,7 +1927,7 @@ if ready(rescale_schedule, cyclic_schedule):
     exchanged = between(cyclic["discrete η"][0], cyclic["discrete S"][0])
     same = between(cyclic["discrete η"][0], cyclic["discrete η"][-1])
     print(
-        f"mean factor between the loss curves of discrete η and discrete S: {exchanged:.2f}; of discrete η "
+        f"mean factor between the loss curves of discrete η and discrete S: {exchanged:.2f};\n    of discrete η "
         f"with two seeds: {same:.2f}"
     )
     fig, (left, right) = plots.figure(columns=2, width=9.6, height=3.4)
@@ -1939,7 +1946,7 @@ if ready(rescale_schedule, cyclic_schedule):
         alt="Training loss against epochs. Left: a cyclic learning rate and the cyclic batch size it was "
         "exchanged for; the curves lie on each other, jagged in the high-noise phases and smooth and falling in the low "
         "ones. Right: triangle, high constant and low constant learning rate. Hessian norms at the end: "
-        + ", ".join(f"{name} {interval(v)}" for name, v in cyclic_norms.items())
+        + "; ".join(f"{name} {interval(v)}" for name, v in cyclic_norms.items())
         + ".",
     )
 
@@ -2066,12 +2073,12 @@ if ready(
             "multiply η and S by c: up to which c does the loss curve stay?": "factor between the curves "
             + ", ".join(f"{v:.2f} at c = {c}" for c, v in stay.items())
             + f"; between two seeds {two_seeds[setting.set_sizes[0]]:.2f}",
-            "with half of the random labels learned, the higher η/S": ", ".join(
+            "with half of the random labels learned, the higher η/S": "; ".join(
                 f"{v:.1%} (momentum {m}, η/S {n:.2g})" for (m, n), v in at_half.items()
             ),
             "cyclic η against a constant η: the wider minimum": "‖H‖_F "
-            + ", ".join(f"{name} {interval(v)}" for name, v in cyclic_norms.items()),
-            "the small VGG: do (η, S) and (4η, 4S) train alike?": ", ".join(
+            + "; ".join(f"{name} {interval(v)}" for name, v in cyclic_norms.items()),
+            "the small VGG: do (η, S) and (4η, 4S) train alike?": "; ".join(
                 f"c = {c}: loss {row['train_loss']:.3f}" for (_, c), row in color_ends.items()
             ),
         }
@@ -2082,7 +2089,7 @@ if ready(
 # |---|---|
 # | $g^{(S)} = g + \Delta g/\sqrt S$. | Yes, times $\sqrt{(N-S)/(N-1)}$ without replacement. |
 # | $C = \sigma^2 I$. | No: in a small network's last layer two of 170 directions hold half of the noise. The slides' own discussion names it. |
-# | The endpoint has the density $\exp(-2L/(n\sigma^2))$. | On a double well with isotropic noise, for small ηa and enough time. With little noise the runs stay where they start. |
+# | The endpoint has the density $\exp(-2L/(n\sigma^2))$ | On a double well with isotropic noise, for small ηa and enough time. With little noise the runs stay where they start. |
 # | Only η/S appears. | While ηa is small. With η 20 times as large the narrow well is almost empty. |
 # | Higher η/S gives priority to width. | On the double well as the formula says; in networks the Hessian norm falls with η/S, correlation −0.98. |
 # | The ratio $p_A/p_B$ is invariant to reparametrization. | If the change of coordinates has the same determinant at both minima. |

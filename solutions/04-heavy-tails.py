@@ -202,7 +202,7 @@ if ready(sample_stable):
         xscale="log",
         yscale="log",
     )
-    right.legend(fontsize=8, title="dotted: k^(1/α)")
+    right.legend(fontsize=8, title=r"dotted: $k^{1/\alpha}$")
     told = "; ".join(
         f"α = {alpha:g}: "
         + ", ".join(f"{size:.3g} for {k}" for k, size in zip(setting.terms, growth[alpha]))
@@ -672,7 +672,7 @@ if ready(sample_stable, gradient_noise, tail_index, matched_gaussian):
         alt="Estimated tail index against the number of entries in a sum. The two independent kinds rise with it and "
         "meet; the two kinds that move together lie near 1, close to each other; stable "
         "noise stays on its index. At "
-        f"k₁ = {k1}: " + ", ".join(f"{name} {value:.2f}" for name, value in four.items()) + ".",
+        f"k₁ = {k1}: " + "; ".join(f"{name} {value:.2f}" for name, value in four.items()) + ".",
     )
     print(f"\nestimates at k1 = {k1}        independent   moving together")
     for tail in ("normal", "own tails"):
@@ -950,7 +950,8 @@ if ready(gradient_noise, tail_index, matched_gaussian):
         drops[rate] = (
             f"largest drop at η = {rate:g}: noise {before[2]:.2f} to {after[2]:.2f}, control {before[3]:.2f} to {after[3]:.2f}"
         )
-        print(told[-1].replace(": ", ":\n    ", 1).replace("; ", "\n    "))
+        lines = told[-1].replace(": ", ":\n    ", 1).replace("; ", "\n    ")
+        print(lines.replace(": noise", ":\n        noise"))
     axes[0, 0].legend(fontsize=8, loc="center left", bbox_to_anchor=(0, 0.55))
     plots.show(
         fig,
@@ -1324,7 +1325,7 @@ if ready(sample_stable, levy_step, first_exit_time):
         print(
             f"{name:14} height {heights[0]:g} to {heights[-1]:g}: mean time "
             + ", ".join(f"{time:.3g}" for time in by_height[name])
-            + f" (theory {theory[0]:.3g} to {theory[-1]:.3g}); left: at least {min(left for _, left in found):.0%} of the runs"
+            + f"\n    (theory {theory[0]:.3g} to {theory[-1]:.3g}); left: at least {min(left for _, left in found):.0%} of the runs"
         )
     ax.set(xlabel="height of the well h, at r = 1", ylabel="mean exit time", yscale="log")
     ax.legend(fontsize=8, title="dotted: theory")
@@ -1361,7 +1362,7 @@ if ready(sample_stable, levy_step, first_exit_time):
             f"(theory {expected:.2f}); "
             f"at r = 4 {found[-1][1]:.0%} of the runs left"
         )
-        print(said[-1])
+        print(said[-1].replace("; ", ";\n    "))
     ax.set(
         xlabel="half-width of the well r, at h = 1",
         ylabel="mean exit time",
@@ -1415,7 +1416,7 @@ if ready(
                 setting.jump_rates[-1]
             ],
             "a narrow, deep well and a wide, shallow one: where does w stay?": f"in the wide one {shares[2.0]:.0%} (Brownian), {shares[1.5]:.0%} (Lévy, α = 1.5) of the time",
-            "the well becomes twice as high, from 2 to 4 (σ = 1 for Brownian noise): time to leave it": ", ".join(
+            "the well becomes twice as high, from 2 to 4 (σ = 1 for Brownian noise): time to leave it": "; ".join(
                 f"{name}: {times[-1] / times[3]:.2f} times" for name, times in by_height.items()
             ),
         }

@@ -341,6 +341,22 @@ def largest_rise(model, data, rho):
     return found.value * (1 + found.loss)
 
 
+def label_powers(ax):
+    """Ticks of a logarithmic y-axis at the powers of ten alone, or finer where it holds fewer than two."""
+    ax.minorticks_off()
+    low, high = ax.get_ylim()
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    finer = ([k / 10**n for k in range(10**n, 10 ** (n + 1))] for n in range(3))
+    for factors in ((1,), (1, 2, 5), *finer):
+        ticks = [k * 10.0**power for power in powers for k in factors]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) > 1:
+            break
+    if len(factors) > 1:
+        ticks = ticks[:: 1 + len(ticks) // 6]
+        ax.set_yticks(ticks, [f"{tick:.3g}" for tick in ticks])
+
+
 # %% experiment="one-step"
 along = {}  # epoch -> network trained by SGD, seed 0
 plain = train(plain_step, looks=[lambda epoch, model: along.update({epoch: copy.deepcopy(model)})])
@@ -370,7 +386,7 @@ if ready(dual_norm_ascent):
             ax.plot(setting.radii, column, marker=marker, label=name)
         ax.set(xlabel="radius ρ", xscale="log", yscale="log", title=f"after epoch {epoch}")
         ax.set_xticks(setting.radii, [f"{rho:g}" for rho in setting.radii])
-        ax.minorticks_off()
+        label_powers(ax)
     axes[0].set(ylabel="rise of the training loss")
     axes[0].legend(fontsize=8)
     told = "; ".join(f"{s:.0%} at ρ = {rho:g} after epoch {e}" for (e, rho), s in shares.items())
@@ -406,8 +422,8 @@ if ready(dual_norm_ascent):
 # - `loss_fn`: takes a list of tensors like `params`, returns the loss, 0-d.
 # - `params`: list of float tensors that require a gradient. They and their `.grad` stay as they were, **bit for bit**.
 # - `rho` ρ ≥ 0, in the parameters' units.
-# - Returns a list of tensors shaped like `params`; zeros for a parameter that does not enter the loss. Where g = 0, it is
-#   0.
+# - Returns a list of tensors shaped like `params`; zeros for a parameter that does not enter the loss. Where g = 0,
+#   it is 0.
 #
 # <details><summary>Hint</summary>
 #
@@ -673,15 +689,20 @@ def draw_step(rho, one_over_p):
     circle = torch.stack([turn.cos(), turn.sin()], 1)
     edge = w + rho * circle / torch.linalg.vector_norm(circle, p, dim=1, keepdim=True)
     left.plot(*edge.T, color=plots.COLORS["black"], linestyle=plots.DASHES[4], linewidth=1)
-    for tip, tail, name, color, dashes in (
-        (plain_end, w, "plain step", "blue", "--"),
-        (w + e, w, "ε̂", "purple", ":"),
-        (w + e + sam_end - w, w + e, "gradient there", "green", "-."),
-        (sam_end, w, "SAM's step", "orange", "-"),
+    for tip, tail, name, color, dashes, thick in (
+        (plain_end, w, "plain step", "blue", ":", 1.8),
+        (w + e, w, "ε̂", "black", "-", 1.0),
+        (w + e + sam_end - w, w + e, "gradient there", "green", "-.", 1.8),
+        (sam_end, w, "SAM's step", "orange", "--", 1.8),
     ):
-        look = {"color": plots.COLORS[color], "linestyle": dashes, "linewidth": 1.8}
-        arrow = {**look, "arrowstyle": "-|>"}
-        left.annotate("", xy=tip.tolist(), xytext=tail.tolist(), arrowprops=arrow)
+        look = {"color": plots.COLORS[color], "linestyle": dashes, "linewidth": thick}
+        left.annotate(
+            "",
+            xy=tip.tolist(),
+            xytext=tail.tolist(),
+            arrowprops={**look, "arrowstyle": "-|>"},
+            zorder=5 - thick,  # ε̂ on top: the gradient there leads back over it
+        )
         left.plot([], [], label=name, **look)
     left.plot(*w, marker="o", color=plots.COLORS["black"], linestyle="none")
     left.legend(fontsize=8, loc="center left", bbox_to_anchor=(0, 0.28))
@@ -851,7 +872,7 @@ if ready(dual_norm_ascent, sam_step):
 # %% [markdown]
 # The picture depends on the direction. Along the top eigenvector SGD's minimum is the sharp one of the slides: at distance 1 the loss has risen by 4.4, SAM's by 1.7. Along
 # a random direction, and in the maps, one has to go far out to see a difference (at the corners a rise of 2.5 against 1.7), and near the minimum SGD's loss
-# is the lower of the two. The slides' figures 1 and 2 show one plane for each network. Pictures of this kind illustrate a number such as λ_max;
+# is the lower of the two. The slides' figures 1 and 2 show one plane for each network. Pictures of this kind illustrate a number such as $\lambda_{\max}$;
 # they do not replace it.
 
 # %% [markdown]
@@ -1046,7 +1067,7 @@ if ready(dual_norm_ascent, sam_step, sam_gradient_exact):
         )
 
 # %% [markdown]
-# With both terms the network ends where SAM's does: λ_max 3.8 and 3.9, test errors 19.8 and 19.7 %, for one and a half times the price of a step (section 6). One seed, but
+# With both terms the network ends where SAM's does: $\lambda_{\max}$ 3.8 and 3.9, test errors 19.8 and 19.7 %, for one and a half times the price of a step (section 6). One seed, but
 # nothing here speaks for the exact gradient; nor does `docs/reproduction.md`, over five. (The authors say the same in appendix C.4 of the paper: training with the second-order terms was slightly worse.)
 
 # %% [markdown]
@@ -1199,7 +1220,7 @@ if ready(dual_norm_ascent, adaptive_ascent):
 
 # %% [markdown]
 # One function, five sets of weights: SAM's step with ρ = 0.1 raises the loss by 0.013 to 0.20, and at α = 16 by six times as much as at 1. The adaptive step raises it by 0.037, always. (Its ρ has no
-# unit, so 1 is not "larger" than 0.1: at α = 1 both steps raise the loss about as much.) The invariance is one of the step, not of every measure: the Hessian's λ_max,
+# unit, so 1 is not "larger" than 0.1: at α = 1 both steps raise the loss about as much.) The invariance is one of the step, not of every measure: the Hessian's $\lambda_{\max}$,
 # by which the next section judges, still depends on α, and so does SGD itself, which starts from one α and keeps close to it (chapter 03).
 
 # %% [markdown]
@@ -1460,7 +1481,9 @@ if ready(dual_norm_ascent, sam_step, adaptive_ascent, swa_average, hessian_penal
         ),
     }
     for noise in noises:
-        print(f"{noise:.0%} of the labels wrong; means over {setting.seeds} seeds")
+        print(
+            f"{noise:.0%} of the labels wrong; means over {setting.seeds} seed{'s' * (setting.seeds != 1)}"
+        )
         print(f"{'':16}    loss   train error      λ_max       tr H   test error")
         for name, make in makers.items():
             found = [measured(make(noise, seed), noise, seed) for seed in range(setting.seeds)]
@@ -1481,7 +1504,7 @@ if ready(dual_norm_ascent, sam_step, adaptive_ascent, swa_average, hessian_penal
                 linestyle="none",
                 label=name,
             )
-        ax.set(xlabel="λ_max of the training loss", xlim=(0, None))
+        ax.set(xlabel=r"$\lambda_{\max}$ of the training loss", xlim=(0, None))
         ax.set_title(f"{noise:.0%} of the labels wrong", fontsize=10)
     axes[0].set(ylabel="test error in %")
     axes[0].legend(fontsize=8)
@@ -1503,7 +1526,7 @@ if ready(dual_norm_ascent, sam_step, adaptive_ascent, swa_average, hessian_penal
 # not the most accurate ones**: the marks on the left form no line. With wrong labels they do, from the penalty at 28 % to SGD at 40 %. But look at the training errors. A
 # network that knew the true labels would have one of 40 % there. SGD has 15 %, so it has learned more than half of the wrong labels by heart; SAM has 35 %, the penalty 38 %. What is flatter here is what has learned less by heart.
 #
-# (There is one strength for each way, chosen on other runs with the same test set, and the ranking of the four depends on it. With 2048 clean images, 60 epochs and five seeds λ_max is 9.8 for SGD, 3.7 for SAM, 3.8 for
+# (There is one strength for each way, chosen on other runs with the same test set, and the ranking of the four depends on it. With 2048 clean images, 60 epochs and five seeds $\lambda_{\max}$ is 9.8 for SGD, 3.7 for SAM, 3.8 for
 # adaptive SAM, 4.6 for SWA and 4.9 for the penalty, `docs/reproduction.md`.)
 
 # %% [markdown]
@@ -1569,7 +1592,9 @@ if ready(
         "equal time": 2 * setting.epochs,
         "a quarter of the epochs": max(1, setting.epochs // 4),
     }
-    print(f"test error in %, means and standard errors over {setting.seeds} seeds")
+    print(
+        f"test error in %, means and standard errors over {setting.seeds} seed{'s' * (setting.seeds != 1)}"
+    )
     for noise in noises:
         ours = [row["test"] for row in ways["SAM", noise]]
         print(f"{noise:.0%} of the labels wrong: SAM {interval(ours)}")
@@ -1610,7 +1635,7 @@ if ready(
 # labels grows to 18, because SGD uses its time to learn more of them. And then the third comparison: SGD that stops after **a quarter of the epochs**, an eighth of SAM's gradients, is
 # ahead of SAM by 2.4 ± 0.8 points (with 20 % wrong labels among 2048 by 1.5 ± 0.2, `docs/reproduction.md`). Both resist wrong labels in the same way, by not learning them. On clean labels the short run costs SGD 1.3 points.
 #
-# The last column is a warning about flatness. With clean labels SGD with twice the epochs has λ_max = 3.1, **smaller** than SAM's 3.8: its loss is almost 0, and
+# The last column is a warning about flatness. With clean labels SGD with twice the epochs has $\lambda_{\max}$ = 3.1, **smaller** than SAM's 3.8: its loss is almost 0, and
 # the Hessian of cross-entropy with it. "SAM finds flatter minima" holds at equal epochs; at equal time it is a matter of where one stops.
 #
 # A step of `sam_step` takes two gradients. What the clock says above changes from run to run, 1.8 and 2.7 steps of SGD in two of ours: with networks this small much of the time goes into what is around the gradients. (`bench/sam.py` measures the package's `flatlab.SAM` with the 898,510 weights of chapter 01.)
@@ -1672,6 +1697,7 @@ if ready(dual_norm_ascent, sam_step):
         ax.set(xlabel="radius ρ", ylabel=label, xscale="log", yscale="log")
         ax.set_xticks(setting.radii, [f"{rho:g}" for rho in setting.radii])
         ax.minorticks_off()
+    label_powers(left)
     right.set(yscale="linear", ylim=(0, None))
     left.legend(fontsize=8)
     plots.show(
@@ -1720,14 +1746,14 @@ if ready(dual_norm_ascent, sam_step, adaptive_ascent, swa_average, hessian_penal
             rho = length * setting.rho / (math.sqrt(weights_in_all) if p > 2 else 1)
             way = step_at(lambda w, g, rho=rho, p=p: dual_norm_ascent(g, rho, p))
             norms[noise, p, length] = measured(train(way, noise), noise)
-        print(f"{noise:.0%} of the labels wrong, one seed")
+        print(f"{noise:.0%} of the labels wrong, one seed; length: that of the step")
         named = {
             f"ρ = {key[1]:g}": row
             for key, row in sorted(swept.items(), key=lambda item: item[0])
             if key[0] == noise
         }
         named |= {
-            f"p = {p:g}, |ε̂| = {length * setting.rho:g}": row
+            f"p = {p:g}, length {length * setting.rho:g}": row
             for (wrong, p, length), row in sorted(norms.items(), key=lambda item: item[0])
             if wrong == noise
         }
@@ -1744,7 +1770,7 @@ if ready(dual_norm_ascent, sam_step, adaptive_ascent, swa_average, hessian_penal
             ax.plot(
                 range(len(radii)), values, marker=marker, label=f"{noise:.0%} of the labels wrong"
             )
-    for ax, label in ((left, "test error in %"), (right, "λ_max of the training loss")):
+    for ax, label in ((left, "test error in %"), (right, r"$\lambda_{\max}$ of the training loss")):
         ax.set(xlabel="radius ρ", ylabel=label)
         ax.set_xticks(range(len(radii)), [f"{rho:g}" for rho in radii])
     right.set(yscale="log")
@@ -1753,7 +1779,7 @@ if ready(dual_norm_ascent, sam_step, adaptive_ascent, swa_average, hessian_penal
     left.legend(fontsize=8)
     plots.show(
         fig,
-        alt="Test error (left) and largest eigenvalue (right, logarithmic) against the radius ρ, with clean and with wrong labels. "
+        alt="Test error (left) and largest eigenvalue of the Hessian of the training loss (right, logarithmic) against the radius ρ, with clean and with wrong labels. "
         + "; ".join(
             f"{noise:.0%} wrong, ρ = {rho:g}: test error {swept[noise, rho]['test']:.1f} %, λ_max {swept[noise, rho]['top']:.3g}"
             for noise in noises
@@ -1763,8 +1789,8 @@ if ready(dual_norm_ascent, sam_step, adaptive_ascent, swa_average, hessian_penal
     )
 
 # %% [markdown]
-# Clean labels: up to ρ = 0.2 the test errors lie between 19.7 and 20.3 %, so the choice of ρ shows in the training error and in λ_max alone; at 0.5 SAM cannot fit its data any more, and loses 7 points. Wrong labels: the best ρ is
-# between 0.1 and 0.2, and 0.5 is as bad as SGD. λ_max falls all the way, also where the network becomes useless: **flatness is no aim by itself**. `docs/reproduction.md` finds the same with 2048 images: λ_max falls with ρ in each seed, the test error falls and rises.
+# Clean labels: up to ρ = 0.2 the test errors lie between 19.7 and 20.3 %, so the choice of ρ shows in the training error and in $\lambda_{\max}$ alone; at 0.5 SAM cannot fit its data any more, and loses 7 points. Wrong labels: the best ρ is
+# between 0.1 and 0.2, and 0.5 is as bad as SGD. $\lambda_{\max}$ falls all the way, also where the network becomes useless: **flatness is no aim by itself**. `docs/reproduction.md` finds the same with 2048 images: $\lambda_{\max}$ falls with ρ in each seed, the test error falls and rises.
 #
 # The norms: with a step as long as SAM's, p = 1 moves one weight and does next to nothing, p = ∞ does less than p = 2. Four times as long, p = ∞ is flatter than that, and still behind SAM, by 2.8 points with clean labels and 3.3 with wrong ones. So
 # "p = 2 is empirically the best choice" holds here, for one seed and few radii.
@@ -1810,11 +1836,11 @@ if ready(
 # %% [markdown]
 # | the slides | what we measured |
 # |---|---|
-# | SGD converges to a sharp minimum, SAM to a wide one. | At equal epochs λ_max is 9.8 and 3.8. A few eigenvalues differ; along random directions little is to be seen. SGD with twice the epochs: 3.1. |
+# | SGD converges to a sharp minimum, SAM to a wide one. | At equal epochs $\lambda_{\max}$ is 9.8 and 3.8. A few eigenvalues differ; along random directions little is to be seen. SGD with twice the epochs: 3.1. |
 # | The maximum in the ball is about where the tangent has its. | Early 91 % of the rise and more (ρ up to 0.1), at the end half. |
 # | "Second-order terms can be dropped." | The direction stays (cosine 0.94 and more at ρ = 0.1), the length does not; the trained networks are alike. |
 # | p = 2 is empirically the best choice. | In our few runs, yes. |
-# | SWA produces flat minima. | λ_max is 0.8 of SGD's with clean labels, 0.4 with wrong ones. |
+# | SWA produces flat minima. | $\lambda_{\max}$ is 0.8 of SGD's with clean labels, 0.4 with wrong ones. |
 # | Using the Hessian for regularization. | Works. With wrong labels the flattest and most accurate of the five, at the highest price. |
 # | SAM reduces the error rate. | Clean labels: by 0.1 ± 0.2 points (with more images and epochs 0.8 ± 0.1). 40 % wrong labels: by 10 points, and SGD that is stopped early is better still. |
 # | The population loss is at most sharpness + loss + h. | True and empty: h is about 23. |
@@ -1824,16 +1850,16 @@ if ready(
 #
 # ### Open question   ●●●○ · 4 points · 8 min
 #
-# A colleague trains a network with SGD for 100 epochs and again with SAM, and reports: "λ_max is a third, the test error falls from 8 % to 6 %. So flatness improves generalization, and everyone should use SAM."
+# A colleague trains a network with SGD for 100 epochs and again with SAM, and reports: "$\lambda_{\max}$ is a third, the test error falls from 8 % to 6 %. So flatness improves generalization, and everyone should use SAM."
 # Name two comparisons or measurements that you would ask for before you agree, each with the outcome that would speak against her and a number from this chapter that makes you ask. Which outcome would convince you that flatness
 # itself, not something that comes with it, is the reason?
 
 # %% [markdown] open="sam-for-her" points=4
 # ### BEGIN SOLUTION
 # (1) Equal time: SAM has used twice the gradients, so SGD with 200 epochs; against her, if SGD gains as much (here, with clean labels, SAM's lead at equal time is 0.2 ± 0.2 points). (2) SGD stopped early, or another regularization:
-# her labels may be partly wrong; against her, if a short run does as well (here SGD with a quarter of the epochs is ahead of SAM by 2.4 points with 40 % wrong labels). (3) λ_max at equal training loss:
+# her labels may be partly wrong; against her, if a short run does as well (here SGD with a quarter of the epochs is ahead of SAM by 2.4 points with 40 % wrong labels). (3) $\lambda_{\max}$ at equal training loss:
 # with cross-entropy it shrinks with the loss (SGD with twice the epochs has 3.1, SAM 3.8); against her, if the networks are as flat then. (4) Several seeds with an interval (here, with clean labels, single seeds differ by -0.5 to +0.3
-# points). (5) A measure of flatness that rescaling does not change, since λ_max can be made another number without changing the function. (6) ρ chosen on validation data, not on the test set. Convincing would be an intervention on flatness
+# points). (5) A measure of flatness that rescaling does not change, since $\lambda_{\max}$ can be made another number without changing the function. (6) ρ chosen on validation data, not on the test set. Convincing would be an intervention on flatness
 # alone: among networks with the same training loss, time and data, those made flatter in different ways (SAM, adaptive SAM, penalty, averages), by a measure that rescaling cannot change, gain in proportion; here, with clean labels, the flattest are not the
 # most accurate. Full marks for two comparisons, each with the outcome against her; one number; and an outcome that separates flatness from training time, memorization or the level of the loss.
 # ### END SOLUTION

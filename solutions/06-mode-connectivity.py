@@ -14,7 +14,7 @@
 # - draw the loss on the plane through three networks, and say what such a picture shows and what not,
 # - turn one training run into an ensemble, and compare it fairly with independent networks.
 #
-# **Time** 139 minutes. **Prerequisites** [chapter 01](../01-sharp-and-flat/01-sharp-and-flat.ipynb) (λ_max, rescaled
+# **Time** 139 minutes. **Prerequisites** [chapter 01](../01-sharp-and-flat/01-sharp-and-flat.ipynb) ($\lambda_{\max}$, rescaled
 # networks), [chapter 00](../00-start-here/00-start-here.ipynb); gradients, batch normalization.
 # **Slides** *Sharpness-Aware Minimization. Mode Connectivity. Grokking. Double Descent* (Optimization for ML, HSE University),
 # the part on mode connectivity, after Garipov, Izmailov, Podoprikhin, Vetrov and Wilson (2018).
@@ -95,6 +95,7 @@ WAYS = {  # one look for each way between two networks
     "chain": {"color": plots.COLORS["blue"], "linestyle": "--"},
     "Bézier curve": {"color": plots.COLORS["orange"], "linestyle": "-"},
 }
+PAPER = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
 
 
 def builder(width=setting.width, batch_norm=False):
@@ -266,8 +267,8 @@ if ready(barrier):
         ("test", test_losses, test_errors),
     ):
         print(
-            f"{name:9} loss {loss[0]:.3f} and {loss[-1]:.3f} at the ends, at most {loss.max():.2f}, barrier {float(barrier(loss)):.2f}; "
-            f"error {error[0]:.1%} and {error[-1]:.1%}, at most {error.max():.1%}"
+            f"{name:9} loss {loss[0]:.3f} and {loss[-1]:.3f} at the ends, at most {loss.max():.2f}, barrier {float(barrier(loss)):.2f};\n"
+            f"{'':9} error {error[0]:.1%} and {error[-1]:.1%}, at most {error.max():.1%}"
         )
     lengths = [float(w.norm()) for w in (w1, w2, w2 - w1)]
     print(
@@ -564,6 +565,16 @@ if ready(polychain, bezier, curve_gradient):
         )
         if name in bends:
             left.plot(*bends[name], marker=marker, color=plots.COLORS["black"], linestyle="none")
+            left.annotate(
+                f"θ of the {name}",
+                bends[name].tolist(),
+                xytext=(8, 0),
+                textcoords="offset points",
+                fontsize=8,
+                verticalalignment="center",
+                bbox=PAPER,
+                zorder=5,
+            )
             told[-1] += f", |θ| = {bends[name].norm():.2f}"
     left.set(xlim=(-1.4, 1.4), ylim=(-1.2, 1.8), xlabel="first weight", ylabel="second weight")
     right.set(xlabel="t", ylabel="loss")
@@ -798,9 +809,9 @@ def draw_plane(ax, plane, found, names):
     levels = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20]
     values = found.losses.nan_to_num(posinf=1e3)
     plots.contours(ax, found.xs, found.ys, values, levels=levels, origin=False)
-    for (x, y), name in zip(plane.networks.tolist(), names):
-        ax.plot(x, y, marker="o", color=plots.COLORS["black"], linestyle="none")
-        ax.annotate(name, (x, y), textcoords="offset points", xytext=(5, 5))
+    for corner, name, aside in zip(plane.networks.tolist(), names, ((-14, -14), (5, -14), (5, 5))):
+        ax.plot(*corner, marker="o", color=plots.COLORS["black"], linestyle="none")
+        ax.annotate(name, corner, xytext=aside, textcoords="offset points", bbox=PAPER, zorder=5)
 
 
 # %% experiment="three-planes"
@@ -1067,8 +1078,8 @@ if ready(bezier, curve_gradient, barrier, reestimate_batch_norm):
             walls[way, statistics] = float(barrier(losses))
             ax.plot(ts, losses, label=f"statistics {statistics}")
             told.append(
-                f"{way}, statistics {statistics}: training loss {losses[0]:.3f} and {losses[-1]:.3f} at the ends, up to "
-                f"{losses.max():.3f}, barrier {walls[way, statistics]:.3f}; test error up to {errors.max():.1%}"
+                f"{way}, statistics {statistics}:\n    training loss {losses[0]:.3f} and {losses[-1]:.3f} at the ends, up to "
+                f"{losses.max():.3f}, barrier {walls[way, statistics]:.3f};\n    test error up to {errors.max():.1%}"
             )
         ax.set_title(way, fontsize=10)
         ax.set(xlabel="t")
@@ -1083,14 +1094,14 @@ if ready(bezier, curve_gradient, barrier, reestimate_batch_norm):
     reestimate_batch_norm(half, norm_batches)
     shrunk = [float((layer.running_var / old).median()) for layer, old in zip(layers, mixed)]
     print(
-        "half-way on the line, re-estimated variance over mixed, median of the units: "
+        "half-way on the line, re-estimated variance over mixed, median of the units:\n    "
         + ", ".join(f"layer {k} {share:.2f}" for k, share in enumerate(shrunk, 1))
     )
     plots.show(
         fig,
         alt="Training loss against t along the straight line and along a Bézier curve between two batch-norm networks, once with the ends' running "
         "statistics mixed and once with re-estimated ones, which are lower on both. "
-        + "; ".join(told)
+        + "; ".join(" ".join(line.split()) for line in told)
         + ".",
     )
 
@@ -1191,7 +1202,7 @@ if ready(barrier):
 #
 # Chapter 01 found a flat minimum with small minibatches and a sharp one with large ones. Are these two kinds of hole?
 # Train one network with minibatches of 16 and another one, from another start, with all of its images at once, both
-# until the training loss is 0.05. Then join them, and measure λ_max on the way.
+# until the training loss is 0.05. Then join them, and measure $\lambda_{\max}$ on the way.
 
 # %% predict="λ_max on the way from the flat minimum to the sharp one"
 predict(
@@ -1261,9 +1272,11 @@ if ready(bezier, curve_gradient, barrier):
     log_axis(left, "training loss", (0.02, 0.05, 0.1, 0.2, 0.5, 1))
     left.legend(fontsize=8)
     right.plot(torch.linspace(0, 1, setting.sharp_points), way_sharpness, marker="o")
-    log_axis(right, "λ_max on the curve", (10, 20, 40))
+    log_axis(right, r"$\lambda_{\max}$ on the curve", (10, 20, 40))
     for name, last in (("small minibatches", flat_end), ("large minibatches", sharp_end)):
-        print(f"{name}: training loss {last['train_loss']:.3f} after {last['epoch']:.0f} epochs")
+        print(
+            f"{name}: training loss {last['train_loss']:.3f} after {last['epoch']:.0f} epoch{'s' * (round(last['epoch']) != 1)}"
+        )
     told = (
         f"barrier of the line {float(barrier(line_losses)):.2f}, of the curve {float(barrier(losses)):.3f}; test error at the ends "
         f"{test_errors[0]:.1%} and {test_errors[-1]:.1%}, on the curve at most {test_errors.max():.1%}, on the line {on_line.max():.1%}; "
@@ -1277,14 +1290,14 @@ if ready(bezier, curve_gradient, barrier):
     )
 
 # %% [markdown]
-# The same loss, and λ_max 8.7 at the one end, 55.4 at the other. The line between them has a barrier of 0.73, the curve
-# one of 0.028: λ_max rises along it, and the loss stays below 0.08. So flat and sharp minima need not be two kinds of
+# The same loss, and $\lambda_{\max}$ 8.7 at the one end, 55.4 at the other. The line between them has a barrier of 0.73, the curve
+# one of 0.028: $\lambda_{\max}$ rises along it, and the loss stays below 0.08. So flat and sharp minima need not be two kinds of
 # hole: these two are the flat and the sharp part of one valley. For the slides of chapters 03 and 04, in which noise
 # carries SGD over a barrier out of a narrow well, this pair of networks offers no well to leave: there is a way from
 # the sharp one to the flat one on level ground. Whether SGD's noise takes it is another question; the curve was found
 # by an optimizer that knew both ends. The test error rises along the curve, from 18.4 to 19.4 %. (The step was not
-# smaller at the sharp end: η = 0.05 for both, and momentum 0.9 for the large batch alone. λ_max is that of the loss
-# over 512 of the images.) Over five seeds, with minibatches of 64 and 512, λ_max differs by a factor of 4.2, and the
+# smaller at the sharp end: η = 0.05 for both, and momentum 0.9 for the large batch alone. $\lambda_{\max}$ is that of the loss
+# over 512 of the images.) Over five seeds, with minibatches of 64 and 512, $\lambda_{\max}$ differs by a factor of 4.2, and the
 # Bézier curve's barrier is 2.3 % of the line's.
 
 # %% [markdown]
@@ -1528,7 +1541,7 @@ if ready(
 # | A Bézier curve and a chain with one bend join two optima "along a path of near-constant loss". | Yes: at most 0.094 and 0.091; test error at most 0.3 % above that of the ends; 6 % and 22 % longer than the line. |
 # | Three optima in one plane: separate basins. | Yes, in that plane. In two other planes through the same line two of them share a valley. |
 # | The curve is found by minimizing the mean loss over t, one t a step. | Yes, for the cost of a training or two. With batch norm only if the statistics are gathered anew at each t: else 0.41 is seen where 0.008 is. |
-# | Flat minimum, sharp minimum: two kinds. | A curve joins them; λ_max goes from 8.7 to 55.4 along it, and the loss stays below 0.08. |
+# | Flat minimum, sharp minimum: two kinds. | A curve joins them; $\lambda_{\max}$ goes from 8.7 to 55.4 along it, and the loss stays below 0.08. |
 #
 # Freeman and Bruna (2017) found such paths first, for small networks; Draxler et al. (2018) found them at the same time
 # as Garipov et al., by bending a chain of many points. Frankle et al. (2020) ask when the *straight* line is low: when

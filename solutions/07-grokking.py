@@ -11,11 +11,11 @@
 # **After this chapter you can**
 # - make a network grok, and say which settings decide how long it takes,
 # - write AdamW, and show why weight decay is not the same as an l₂ penalty,
-# - look into the network with Fourier's waves, and tell what it has learned from what it has memorised,
+# - look into the network with Fourier's waves, and tell what it has learned from what it has memorized,
 # - say which controls a progress measure needs before one believes it,
 # - judge from measurements whether a run drifts at random, and whether it drifts to a wider minimum.
 #
-# **Time** 141 minutes. **Prerequisites** [chapter 01](../01-sharp-and-flat/01-sharp-and-flat.ipynb) (λ_max, the trace, rescaled
+# **Time** 141 minutes. **Prerequisites** [chapter 01](../01-sharp-and-flat/01-sharp-and-flat.ipynb) ($\lambda_{\max}$, the trace, rescaled
 # networks); Adam, the discrete Fourier transform.
 # **Slides** *Sharpness-Aware Minimization. Mode Connectivity. Grokking. Double Descent* (Optimization for ML, HSE University),
 # the slide on grokking, after Power, Burda, Edwards, Babuschkin and Misra (2022).
@@ -420,7 +420,8 @@ class NotANumber(Stretches):
         right = float(history[7, 0])
         if got == right:
             return None
-        if got in [float(history[k, 0]) for k in (1, 2, 5, 6)]:  # NaN, then NaN or enough; enough, then NaN
+        taken = (1, 2, 5, 6)  # places from which NaN and enough, or NaN and NaN, follow each other
+        if got in [float(history[place, 0]) for place in taken]:
             return (
                 "A NaN counts as a value at the threshold. Every comparison with NaN is False, `value < threshold` "
                 "too: ask for value >= threshold."
@@ -639,7 +640,8 @@ if ready(modular_table, split_table, decoupled_weight_decay_step, time_to_thresh
         ruled = reached(kept, "test")
         there = "" if ruled is None else f" (|w| = {norms[ruled // setting.look_every]:.1f})"
         facts.append(
-            f"{name}: fits {told_step(reached(kept, 'training'))}, test accuracy 95 % {told_step(ruled)}{there}, "
+            f"{name}: fits {told_step(reached(kept, 'training'))}, "
+            f"test accuracy 95 % {told_step(ruled)}{there},\n    "
             f"in the end {kept[-1]['test']:.1%}, |w| = {norms[-1]:.1f}, at most {max(norms):.1f}"
         )
     print("\n".join(facts))
@@ -650,8 +652,10 @@ if ready(modular_table, split_table, decoupled_weight_decay_step, time_to_thresh
         turned = torch.cosine_similarity(moves[1:], moves[:-1], dim=1).mean()
         longer = moves.norm(dim=1).sum() / moves.sum(0).norm()
         print(
-            f"{name}, after the fit, {len(moves)} moves of {setting.move * setting.look_every} steps: mean cosine of a move and the one before "
-            f"{turned:.2f}, path {longer:.1f} times as long as the distance (a random walk: 0, and {math.sqrt(len(moves)):.1f} times)"
+            f"{name}, after the fit, {len(moves)} move{'s' * (len(moves) != 1)} of "
+            f"{setting.move * setting.look_every} steps:\n    mean cosine of a move and the one before "
+            f"{turned:.2f}, path {longer:.1f} times as long as the distance\n    "
+            f"(a random walk: 0, and {math.sqrt(len(moves)):.1f} times)"
         )
     left.set(xlabel="step", ylabel="test accuracy, %")
     right.set(xlabel="step", ylabel="length of the weights |w|", ylim=(0, None))
@@ -659,7 +663,7 @@ if ready(modular_table, split_table, decoupled_weight_decay_step, time_to_thresh
     plots.show(
         fig,
         alt="Test accuracy and length of the weights against the step, for five ways to train. "
-        + "; ".join(facts)
+        + " ".join("; ".join(facts).split())
         + ".",
     )
 
@@ -677,7 +681,7 @@ if ready(modular_table, split_table, decoupled_weight_decay_step, time_to_thresh
 # between papers has to ask which of the two is meant.
 #
 # And the walk? With all cells in each step there is no noise in it, and the moves point on: two moves of 50 steps,
-# one after the other, have a mean cosine of 0.90. (Adam's own momentum makes neighbouring steps alike, but it
+# one after the other, have a mean cosine of 0.90. (Adam's own momentum makes neighboring steps alike, but it
 # remembers ten steps, not fifty.) The path is 2.6 times as long as the distance, that of a random walk would be 6
 # times. "A kind of random walk" is the wrong picture of these runs: they descend, slowly, on a loss that is small and
 # not zero. With batches of 48 it is a better one: there the moves have a mean cosine of −0.16, so a move rather takes
@@ -757,7 +761,8 @@ if ready(time_to_threshold):
     ax.set_yticks(range(len(setting.map_decays)), [f"{value:g}" for value in setting.map_decays])
     ax.grid(False)
     print(
-        f"steps from the fit to the rule, mean over {setting.map_seeds} seeds, at most {setting.map_steps}; training on "
+        f"steps from the fit to the rule, mean over {setting.map_seeds} "
+        f"seed{'s' * (setting.map_seeds != 1)}, at most {setting.map_steps};\n    training on "
         + ", ".join(f"{value:.0%}" for value in setting.map_fractions)
     )
     for decay in setting.map_decays:
@@ -779,21 +784,22 @@ if ready(time_to_threshold):
 # in at most 5000 steps, `docs/reproduction.md`.)
 #
 # So grokking is what one sees close to the boundary of what can be learned from so few cells. It is not a property of
-# long training: most settings either generalise at once or, in this time, not at all. (Liu et al., 2022, draw this
+# long training: most settings either generalize at once or, in this time, not at all. (Liu et al., 2022, draw this
 # map with the regions' names comprehension, grokking and memorization; `grokking.phase_diagram` of the package gives
 # them. "Never" means not in 1000 steps; the scale `paper` waits ten times as long, for a larger table.)
 
 # %% [markdown]
-# ## 5 · Memorise, form circuits, clean up   (≈ 36 min)
+# ## 5 · Memorize, form circuits, clean up   (≈ 36 min)
 #
 # What changes inside, while the training accuracy stands at 100 %? Nanda et al. (2023) took a trained network apart: it
 # turns a and b into angles, 2πka/p and 2πkb/p, adds the angles, and reads the sum off. They see three phases. The
-# network memorises; the waves form underneath, unseen in the test accuracy; what was memorised is cleaned away, and
+# network memorizes; the waves form underneath, unseen in the test accuracy; what was memorized is cleaned away, and
 # only then the test accuracy rises. To see this one needs a measure of the waves, and one of the outputs that the
 # waves alone would give.
 
 # %% predict="test accuracy at the step where the rule can first be read from the test outputs"
-# Read the rule so: average the outputs of all test cells with the same result, and see whether the largest average stands at that result.
+# Read the rule so: average the outputs of all test cells with the same result, and see whether the
+# largest average stands at that result.
 predict(
     "test accuracy at the step where the rule can first be read from the test outputs",
     options=["below 40 %", "40 % to 80 %", "above 80 %"],
@@ -809,8 +815,8 @@ predict(
 # - `embedding`: float tensor (p, d), p odd; row a belongs to the number a. It stays as it is.
 # - For p odd the waves
 #
-# $$\frac{1}{\sqrt p}, \qquad \sqrt{\tfrac 2p}\,\cos\frac{2\pi k a}{p}, \quad \sqrt{\tfrac 2p}\,\sin\frac{2\pi k a}{p}, \qquad
-# k = 1, \dots, \tfrac{p-1}{2},$$
+#   $$\frac{1}{\sqrt p}, \qquad \sqrt{\tfrac 2p}\,\cos\frac{2\pi k a}{p}, \quad
+#   \sqrt{\tfrac 2p}\,\sin\frac{2\pi k a}{p}, \qquad k = 1, \dots, \tfrac{p-1}{2},$$
 #
 #   as functions of a, are an orthonormal basis. Each column has a coefficient for each wave.
 # - Returns a tensor of shape ((p + 1)/2,): entry 0 is the power of the constant, entry k that of cosine and sine at k
@@ -899,7 +905,7 @@ check.fourier_power.grade(fourier_power)
 # - For each class c the numbers `logits[:, :, c]` are a function of (a, b). Of it only its **projection** on the
 #   constant function 1 and on
 #
-# $$\cos\frac{2\pi k (a+b)}{p}, \qquad \sin\frac{2\pi k (a+b)}{p}, \qquad k \text{ in frequencies},$$
+#   $$\cos\frac{2\pi k (a+b)}{p}, \qquad \sin\frac{2\pi k (a+b)}{p}, \qquad k \text{ in frequencies},$$
 #
 #   is kept. All these functions are orthogonal over the p² pairs.
 # - Returns the mean cross-entropy of the restricted logits over all p² pairs, with a + b mod p as the right class: a
@@ -1073,7 +1079,8 @@ if ready(modular_table, split_table, decoupled_weight_decay_step, time_to_thresh
         )
         right.plot(torch.linspace(0, 100, len(shares)), 100 * shares, label=name)
         told.append(
-            f"{name} (step {looks[place]['step']}): the strongest of {len(power)} frequencies holds {power.max() / power.sum():.0%} of the power of all units, "
+            f"{name} (step {looks[place]['step']}): the strongest of {len(power)} frequencies holds "
+            f"{power.max() / power.sum():.0%} of the power of all units,\n    "
             f"and in the median unit {shares.median():.0%} of that unit's"
         )
     left.set(xlabel="frequency k", ylabel="share of all units' power, %", ylim=(0, None))
@@ -1089,7 +1096,7 @@ if ready(modular_table, split_table, decoupled_weight_decay_step, time_to_thresh
         fig,
         alt="Left: the power of the embedding at each frequency, summed over all units, at the start, at the fit and at the end: nearly flat each "
         "time. Right: the share of each unit's power that its strongest frequency holds, which grows. "
-        + "; ".join(told)
+        + " ".join("; ".join(told).split())
         + ".",
     )
 
@@ -1097,7 +1104,7 @@ if ready(modular_table, split_table, decoupled_weight_decay_step, time_to_thresh
 # Summed over all units nothing is to be seen: all 15 frequencies hold about the same, at the start and at the end.
 # Nanda's transformer keeps five frequencies; this network keeps all. Unit by unit it is another picture: at the start
 # the strongest frequency of the median unit holds 22 % of its power, as chance has it, at the end 50 %. The units
-# specialise, each on a wave of its own, and together they cover all waves. A sum over units does not show that; ask
+# specialize, each on a wave of its own, and together they cover all waves. A sum over units does not show that; ask
 # what a measure adds up before you use it.
 #
 # Next come three cross-entropies along the run, with all 15 frequencies. Outputs near 0 and 1 are no logits yet, so
@@ -1174,8 +1181,10 @@ if ready(
     for kept in measured:
         if kept["step"] in (0, fit_step, read_step, 100, 200, 1000, measured[-1]["step"]):
             told.append(
-                f"step {kept['step']}: restricted {kept['restricted']:.3f}, excluded {kept['excluded']:.2f}, test {kept['whole']:.3f}; "
-                f"test accuracy {kept['test']:.0%}, of the means {kept['averaged']:.0%}, of those without mirrored training cells {kept['alone']:.0%}"
+                f"step {kept['step']}: restricted {kept['restricted']:.3f}, "
+                f"excluded {kept['excluded']:.2f}, test {kept['whole']:.3f};\n    "
+                f"test accuracy {kept['test']:.0%}, of the means {kept['averaged']:.0%}, "
+                f"of those without mirrored training cells {kept['alone']:.0%}"
             )
     print("\n".join(told))
     least = min(measured, key=lambda kept: kept["excluded"])
@@ -1189,7 +1198,7 @@ if ready(
         fig,
         alt="Left: cross-entropy of the whole outputs, of the restricted and of the excluded ones against the step, on logarithmic axes. Right: accuracy on "
         "the single test cells, and of the mean over the test cells with one result, which rises much earlier, also where (b, a) is no training cell. "
-        + "; ".join(told)
+        + " ".join("; ".join(told).split())
         + ".",
     )
 
@@ -1210,13 +1219,13 @@ if ready(
 #
 # The excluded loss tells the rest. Without the waves of a + b the training cells have a loss of 0.9 at the least;
 # from then on it rises, to 2.6 in the end. (A list learned by heart would have 0.3, the rule alone ln 31 = 3.4.) The
-# network forgets what it knew by heart, and relies on the rule more and more. Memorise, form circuits, clean up: yes.
+# network forgets what it knew by heart, and relies on the rule more and more. Memorize, form circuits, clean up: yes.
 # But the first two are not one after the other here, they take the same fifty to a hundred steps. What takes a
 # thousand steps is the cleaning up.
 #
 # The widget scrubs through a run of the package: drag the step. In the middle each line is a hidden unit, dark where
 # its power is; the lines are sorted by the strongest frequency, so that a staircase appears where the units
-# specialise.
+# specialize.
 
 
 # %% folded
@@ -1279,9 +1288,13 @@ def draw_look(step):
         aspect="auto",
         extent=(0.5, setting.p // 2 + 0.5, setting.width, 0),
     )
-    fig.colorbar(drawn, ax=middle, label="share of the unit's power")
+    bar = fig.colorbar(drawn, ax=middle)
+    bar.ax.set_title("share of the\nunit's power", fontsize=8)
+    fig.get_layout_engine().set(w_pad=0.1)  # inches, between the bar's ticks and the next label
     middle.set(xlabel="frequency k", ylabel="hidden units, by strongest k")
-    middle.set_xticks(range(5, setting.p // 2 + 1, 5))
+    last = setting.p // 2
+    apart = max(1, last // 3)
+    middle.set_xticks(sorted({1, *range(apart, last + 1, apart)}))
     middle.grid(False)
     shown = sorted({*range(0, len(looks), max(1, len(looks) // 20)), place})
     for column_, label in ((0, "restricted"), (1, "excluded")):
@@ -1315,12 +1328,12 @@ widgets.explore(
 # ## 6 · To a wider minimum?   (≈ 13 min)
 #
 # "It is possible that they slowly drift to a wider minima. Recently discovered grokking effect confirms this hypo",
-# say the slides. A figure of two accuracies cannot confirm it: no width is measured in it. So measure: λ_max and the
-# trace of the training loss's Hessian, from the fit on, over three seeds, with the weight decay of section 2 and
-# without any.
+# say the slides. A figure of two accuracies cannot confirm it: no width is measured in it. So measure:
+# $\lambda_{\max}$ and the trace of the training loss's Hessian, from the fit on, over three seeds, with the weight
+# decay of section 2 and without any.
 #
-# In this network |w| matters: longer weights make the loss curve more (chapter 01). So λ_max |w|² is printed beside,
-# the curvature for changes in parts of |w|.
+# In this network |w| matters: longer weights make the loss curve more (chapter 01). So $\lambda_{\max}|w|^2$ is
+# printed beside, the curvature for changes in parts of |w|.
 
 # %% predict="λ_max between fit and rule"
 predict(
@@ -1372,46 +1385,49 @@ if ready(time_to_threshold):
             first = steps.index(fitted) if fitted is not None else 0
             last = steps.index(rule) if rule is not None else len(steps) - 1
             changes[decay, seed] = float(sharpness[last] / sharpness[first])
+            told_fit = "not fitted" if fitted is None else f"fit by step {fitted}"
             told.append(
-                f"decay {decay:g}, seed {seed}: fit by step {fitted}, rule {told_step(rule)}, then λ_max {sharpness[first]:.3f} -> {sharpness[last]:.3f}, "
-                f"trace {trace[first]:.1f} -> {trace[last]:.1f}, λ_max |w|² {sharpness[first] * norm[first] ** 2:.0f} -> {sharpness[last] * norm[last] ** 2:.0f}; "
+                f"decay {decay:g}, seed {seed}: {told_fit}, rule {told_step(rule)},\n    "
+                f"then λ_max {sharpness[first]:.3f} -> {sharpness[last]:.3f}, "
+                f"trace {trace[first]:.1f} -> {trace[last]:.1f}, "
+                f"λ_max |w|² {sharpness[first] * norm[first] ** 2:.0f} -> "
+                f"{sharpness[last] * norm[last] ** 2:.0f};\n    "
                 f"at step {steps[-1]} λ_max {sharpness[-1]:.3f}, trace {trace[-1]:.1f}"
             )
     axes[0].set(xlabel="step", ylabel="test accuracy, %")
-    axes[1].set(xlabel="step", ylabel="λ_max of the training loss", ylim=(0, None))
+    axes[1].set(xlabel="step", ylabel=r"$\lambda_{\max}$ of the training loss", ylim=(0, None))
     axes[2].set(xlabel="step", ylabel="trace of the Hessian", ylim=(0, None))
     axes[0].legend(fontsize=8, title="weight decay")
     print("\n".join(told))
     plots.show(
         fig,
         alt="Test accuracy, λ_max and trace against the step, for three seeds with weight decay and three without: λ_max rises while the "
-        "test accuracy rises. " + "; ".join(told) + ".",
+        "test accuracy rises. " + " ".join("; ".join(told).split()) + ".",
     )
 
 # %% [markdown]
-# λ_max does not fall while the test accuracy rises. It **rises**, in all six runs, by 39 to 77 % from the look after
-# the fit to the rule (or to the end, where the rule never comes), and so does λ_max |w|². The trace rises as well;
-# with decay it falls again after step 500, by 2 to 7 %, when most of the rule is there. The minimum in which these runs
-# generalise is sharper than the place where they had memorised.
+# $\lambda_{\max}$ does not fall while the test accuracy rises. It **rises**, in all six runs, by 39 to 77 % from the
+# look after the fit to the rule (or to the end, where the rule never comes), and so does $\lambda_{\max}|w|^2$. The
+# trace rises as well; with decay it falls again after step 500, by 2 to 7 %, when most of the rule is there. The
+# minimum in which these runs generalize is sharper than the place where they had memorized.
 #
-# Compare the runs with and without decay at the last step, and the two measures part. The trace is smaller with
-# decay, 16.7, 13.2 and 15.2 in the place of 21.1, 16.2 and 18.1, and so these runs, which generalise better, are the
-# "wider" ones. λ_max is larger with decay, in all three seeds: 0.164, 0.133 and 0.148 in the place of 0.158, 0.125
+# Compare the runs with and without decay at the last step, and the two measures part. The trace is smaller with decay,
+# 16.7, 13.2 and 15.2 in the place of 21.1, 16.2 and 18.1, and so these runs, which generalize better, are the "wider"
+# ones. $\lambda_{\max}$ is larger with decay, in all three seeds: 0.164, 0.133 and 0.148 in the place of 0.158, 0.125
 # and 0.137, and so they are the "sharper" ones. Shorter weights make the trace smaller, and that needs no drift to be
 # explained. Which of the two is the width that the slides speak of, they do not say. (The loss is not the same at the
 # two ends of each comparison. In the run of section 2 it is 2·10⁻³ at step 75 and 10⁻⁴ when the rule is there.)
 #
-# And the transformer of section 8? With cross-entropy its λ_max does fall: from the step where the training loss is
-# 0.01 to the rule it shrinks to less than 0.01 of what it was, in the four seeds of five that find the rule within 1500
-# steps (`docs/reproduction.md`). That looks like the
-# drift to a wider minimum.
-# But the loss falls below 5·10⁻⁵ meanwhile, and cross-entropy has no curvature left where the probabilities are 0 and 1.
-# A control says more: a transformer that trains without decay and knows 34 % of the test cells in the end has lost
-# all but 3·10⁻⁷ of its λ_max. It falls with the rule and without.
+# And the transformer of section 8? With cross-entropy its $\lambda_{\max}$ does fall: from the step where the training
+# loss is 0.01 to the rule it shrinks to less than 0.01 of what it was, in the four seeds of five that find the rule
+# within 1500 steps (`docs/reproduction.md`). That looks like the drift to a wider minimum. But the loss falls below
+# 5·10⁻⁵ meanwhile, and cross-entropy has no curvature left where the probabilities are 0 and 1. A control says more: a
+# transformer that trains without decay and knows 34 % of the test cells in the end has lost all but 3·10⁻⁷ of its
+# $\lambda_{\max}$. It falls with the rule and without.
 #
-# So neither half of the slides' hypothesis is needed: runs grok whose moves point on, and λ_max rises from fit to
-# rule, unless the loss itself takes it down. That is one table and two small networks, and no proof about others. But
-# it is enough to say that grokking does not *confirm* it: grokking happens without.
+# So neither half of the slides' hypothesis is needed: runs grok whose moves point on, and $\lambda_{\max}$ rises from
+# fit to rule, unless the loss itself takes it down. That is one table and two small networks, and no proof about
+# others. But it is enough to say that grokking does not *confirm* it: grokking happens without.
 
 # %% [markdown]
 # ## 7 · Wrong labels   (≈ 8 min)
@@ -1459,7 +1475,14 @@ if ready(time_to_threshold):
         key = outcome.run.weight_decay, outcome.run.label_noise
         noisy.setdefault(key, []).append((history.train_accuracy[-1], history.test_accuracy[-1]))
     told = []
-    for (decay, color), marker in zip(zip(setting.noise_decays, ("blue", "orange")), "os"):
+    # both training accuracies may be 100 %: a broad pale line, and a dotted one on top of it
+    trainings = (
+        {"linestyle": "-", "linewidth": 9, "alpha": 0.3},
+        {"linestyle": ":", "linewidth": 3.5},
+    )
+    for decay, color, marker, training in zip(
+        setting.noise_decays, ("blue", "orange"), "os", trainings
+    ):
         ends = torch.tensor([noisy[decay, noise] for noise in setting.noises], dtype=torch.float64)
         percent = [100 * noise for noise in setting.noises]
         ax.plot(
@@ -1473,10 +1496,10 @@ if ready(time_to_threshold):
         ax.plot(
             percent,
             100 * ends[:, :, 0].mean(1),
-            marker=marker,
             color=plots.COLORS[color],
-            linestyle=":",
+            zorder=1.5,  # below the lines of the tests
             label=f"training, λ = {decay:g}",
+            **training,
         )
         for noise, end in zip(setting.noises, ends):
             told.append(
@@ -1588,8 +1611,10 @@ if ready(time_to_threshold, fourier_power):
             **style,
         )
         told.append(
-            f"seed {seed}: fits {told_step(fitted)}, rule {told_step(rule)}, test accuracy in the end {history.test_accuracy[-1]:.1%}; "
-            f"{kept_frequencies[-1]} of {len(power) - 1} frequencies hold 90 % of the power"
+            f"seed {seed}: fits {told_step(fitted)}, rule {told_step(rule)}, "
+            f"test accuracy in the end {history.test_accuracy[-1]:.1%};\n    "
+            f"{kept_frequencies[-1]} of {len(power) - 1} frequencies "
+            f"hold{'s' * (kept_frequencies[-1] == 1)} 90 % of the power"
         )
         half = len(steps) // 2
         print(
@@ -1603,7 +1628,7 @@ if ready(time_to_threshold, fourier_power):
     plots.show(
         fig,
         alt="Left: training and test accuracy of small transformers against the step. Right: the power of their embeddings at each "
-        "frequency. " + "; ".join(told) + ".",
+        "frequency. " + " ".join("; ".join(told).split()) + ".",
     )
 
 # %% [markdown]
@@ -1635,7 +1660,11 @@ if ready(
 ):
     reveal(
         {
-            "steps between knowing the training cells and knowing the others": f"{steps_apart} steps",
+            "steps between knowing the training cells and knowing the others": "not fitted"
+            if fit_step is None
+            else "the rule was not found"
+            if rule_step is None
+            else f"{steps_apart} steps",
             "test accuracy in the end, without any weight decay": f"{endings['no decay'][-1]['test']:.0%}",
             "what shortens the wait more: 60 % of the table in the place of 50 %, or ten times the weight decay": "; ".join(
                 f"decay {decay:g} at {fraction:.0%}: {', '.join(map(str, found))} steps"
@@ -1664,7 +1693,7 @@ if ready(
 # |---|---|
 # | "A dramatic example of generalization far after overfitting on an algorithmic dataset." | Yes: some 1200 steps after the fit. But only near a boundary of share and decay; 60 % of the table in the place of 50 %, and the wait is gone. |
 # | "After achieving zero train loss the weights continue evolving in a kind of random walk manner." | Not with all cells in each step: the loss is small and not zero, and moves of 50 steps, one after the other, have a mean cosine of 0.90. With batches of 48 nearly so. Both grok. |
-# | "It is possible that they slowly drift to a wider minima." | Not here: λ_max rises while the test accuracy does, in six of six runs. Decay makes the trace smaller and λ_max larger. With cross-entropy λ_max falls, with the loss, also where nothing is grokked. |
+# | "It is possible that they slowly drift to a wider minima." | Not here: $\lambda_{\max}$ rises while the test accuracy does, in six of six runs. Decay makes the trace smaller and $\lambda_{\max}$ larger. With cross-entropy $\lambda_{\max}$ falls, with the loss, also where nothing is grokked. |
 # | "Recently discovered grokking effect confirms this hypo." | No: it happens without either. |
 #
 # What is left instead: memory and rule form together within a hundred steps, and the rule is hidden by everything
@@ -1676,22 +1705,22 @@ if ready(
 # ### Open question   ●●●○ · 4 points · 8 min
 #
 # A colleague trains a network on a table with minibatches, sees the test accuracy jump long after the training loss
-# has reached 10⁻⁷, and finds that λ_max at the end is half of what it was at the fit. "So it grokked because it
-# drifted to a wider minimum", she says. Name two other explanations of her smaller λ_max, and a measurement or a
-# control run for each that could tell. Which result of this chapter speaks against her "because", and which of her
-# settings keeps it from being a disproof?
+# has reached 10⁻⁷, and finds that $\lambda_{\max}$ at the end is half of what it was at the fit. "So it grokked
+# because it drifted to a wider minimum", she says. Name two other explanations of her smaller $\lambda_{\max}$, and a
+# measurement or a control run for each that could tell. Which result of this chapter speaks against her "because", and
+# which of her settings keeps it from being a disproof?
 
 # %% [markdown] open="because-wider" points=4
 # ### BEGIN SOLUTION
 # (1) Weight decay shortened the weights, and the loss of a homogeneous network curves less where they are short:
-# compare λ_max |w|², or a measure that rescaling leaves alone, or a run without decay. (2) With cross-entropy the
-# curvature goes to 0 with the loss itself, since the probabilities saturate: compare at equal training loss, or take
-# the curvature of the outputs in the place of that of the loss. (3) It would fall with or without the rule: a control
-# run that fits and does not grok (a smaller share, wrong labels) over the same steps. Against "because": here the
-# rule comes while λ_max rises, in each run that finds it, so a wider minimum is not needed. No disproof of her case:
-# ours had full batches, squared errors and a quadratic network; minibatch noise can do what no full batch does
-# (chapters 02 and 03). Full marks for two explanations each with a measurement that could come out either way, one
-# number or result from here, and the difference between not needed and not so.
+# compare $\lambda_{\max}|w|^2$, or a measure that rescaling leaves alone, or a run without decay. (2) With
+# cross-entropy the curvature goes to 0 with the loss itself, since the probabilities saturate: compare at equal
+# training loss, or take the curvature of the outputs in the place of that of the loss. (3) It would fall with or
+# without the rule: a control run that fits and does not grok (a smaller share, wrong labels) over the same steps.
+# Against "because": here the rule comes while $\lambda_{\max}$ rises, in each run that finds it, so a wider minimum is
+# not needed. No disproof of her case: ours had full batches, squared errors and a quadratic network; minibatch noise
+# can do what no full batch does (chapters 02 and 03). Full marks for two explanations each with a measurement that
+# could come out either way, one number or result from here, and the difference between not needed and not so.
 # ### END SOLUTION
 
 # %% [markdown]

@@ -17,7 +17,7 @@
 # - choose a penalty without a test set, and say why there is no peak then,
 # - say what norm, sharpness and the number of samples have to do with it, for random features and for networks.
 #
-# **Time** 138 minutes. **Prerequisites** [chapter 01](../01-sharp-and-flat/01-sharp-and-flat.ipynb) (λ_max), [chapter 00](../00-start-here/00-start-here.ipynb); least
+# **Time** 138 minutes. **Prerequisites** [chapter 01](../01-sharp-and-flat/01-sharp-and-flat.ipynb) ($\lambda_{\max}$), [chapter 00](../00-start-here/00-start-here.ipynb); least
 # squares and the singular value decomposition.
 # **Slides** *Sharpness-Aware Minimization. Mode Connectivity. Grokking. Double Descent* (Optimization for ML, HSE University),
 # the part on double descent, after Belkin, Hsu, Ma and Mandal (2019).
@@ -489,7 +489,9 @@ for kind in ("fourier", "relu"):
     ends[kind] = torch.tensor(rows, dtype=torch.float64)
     low, _, last, low_error, last_error, _ = ends[kind].mean(0).tolist()
     print(
-        f"{kind:8} peaks at N = {', '.join(f'{row[1]}' for row in rows)}, at {', '.join(f'{row[5]:.0f}' for row in rows)}; lowest test risk below it {low:.4f}, at "
+        f"{kind:8} peak{'s' * (len(rows) != 1)} at N = {', '.join(f'{row[1]}' for row in rows)}, "
+        f"at {', '.join(f'{row[5]:.0f}' for row in rows)};\n    "
+        f"lowest test risk below it {low:.4f}, at "
         f"N = {found.counts[-1]} {last:.4f}; test error {low_error:.1%} and {last_error:.1%}"
     )
 
@@ -798,7 +800,7 @@ if ready(random_fourier_features, minimum_norm_fit, ridge_fit):
             f"{share:12.0%} {column[:at_peak].min():16.4f} {column[beside]:14.3f} {column[at_peak]:10.2f} {column[-1]:12.4f}"
         )
     print(
-        "20 % wrong labels, at N = n: "
+        "20 % wrong labels, at N = n:\n    "
         + ", ".join(
             f"λ = {penalty:g}: {table[at_peak, column, 2]:.3f}"
             for column, penalty in enumerate(penalties)
@@ -1228,7 +1230,7 @@ if ready(random_fourier_features, minimum_norm_fit, interpolation_threshold):
         (right, by_width.widths, net_sharpness, net_norms, final_test.tolist()),
     ):
         for values, name, marker in (
-            (sharp, "λ_max", "o"),
+            (sharp, r"$\lambda_{\max}$", "o"),
             (norms, "norm", "s"),
             (risks, "test risk", "^"),
         ):
@@ -1256,17 +1258,18 @@ if ready(random_fourier_features, minimum_norm_fit, interpolation_threshold):
 
 # %% [markdown]
 # For random features sharpness says nothing. The loss is a parabola, its Hessian $\tfrac{2}{nk}\Phi^\top\Phi$ does not
-# depend on the coefficients at all, let alone on wrong labels, and λ_max is 0.033 at the peak and at 250 features, and
-# 0.031 at 1000. What the peak has is a huge *norm*, 504 where its neighbours have 75 and 88. Flatness cannot be what
-# tells the good interpolating fit from the bad one here; length can. (Chapter 01 has the same warning in another form:
-# rescaling a ReLU network changes λ_max and not the function.)
+# depend on the coefficients at all, let alone on wrong labels, and $\lambda_{\max}$ is 0.033 at the peak and at 250
+# features, and 0.031 at 1000. What the peak has is a huge *norm*, 504 where its neighbors have 75 and 88. Flatness
+# cannot be what tells the good interpolating fit from the bad one here; length can. (Chapter 01 has the same warning
+# in another form: rescaling a ReLU network changes $\lambda_{\max}$ and not the function.)
 #
 # For the networks it is the other way around. The norm grows with the width all the way, from 9 to 33, and falls
-# nowhere. λ_max rises and falls: 8.5 at width 8, 18.7 and 18.6 at 32 and 64, 6.9 at 512, with its peak a little to the
-# left of the risk's. So the widest networks end in the flattest places, as the lecture would have it. But each width
-# is a different space with a different training risk, and width 8 has nearly as small a λ_max and the most wrong
-# classes of all. Over the seven widths of `docs/reproduction.md` the rank correlation of λ_max and test risk is 0.38 ±
-# 0.18. Which of the two numbers goes with the test risk depends on the model; neither is a law.
+# nowhere. $\lambda_{\max}$ rises and falls: 8.5 at width 8, 18.7 and 18.6 at 32 and 64, 6.9 at 512, with its peak a
+# little to the left of the risk's. So the widest networks end in the flattest places, as the lecture would have it.
+# But each width is a different space with a different training risk, and width 8 has nearly as small a
+# $\lambda_{\max}$ and the most wrong classes of all. Over the seven widths of `docs/reproduction.md` the rank
+# correlation of $\lambda_{\max}$ and test risk is 0.38 ± 0.18. Which of the two numbers goes with the test risk
+# depends on the model; neither is a law.
 
 # %% [markdown]
 # ## 8 · What is left of the claims   (≈ 14 min)
@@ -1308,7 +1311,7 @@ if ready(
 # | The predictors to the right of the threshold have zero training risk. | Yes for least squares, up to rounding (10⁻²⁴ and less). For networks it depends on how long they are trained. |
 # | The second valley is drawn lower than the first. | With Fourier features (0.033 and 0.053). With ReLU features the two are nearly equal (0.049 and 0.048). For our networks not with wrong labels; with clean ones it is. |
 # | The modern regime comes with "high capacity". | And with minimum norm: it is the norm that falls with N. With a chosen penalty there is neither peak nor U. |
-# | (The lecture's theme:) flat minima. | λ_max does not see the peak of random features, the norm does. For networks λ_max has a peak and the norm has none. |
+# | (The lecture's theme:) flat minima. | $\lambda_{\max}$ does not see the peak of random features, the norm does. For networks $\lambda_{\max}$ has a peak and the norm has none. |
 #
 # The peak was not new in 2019. Loog et al. (2020) trace it back to Vallet and coauthors, 1989, and to the statistical
 # physics of learning after them (Krogh and Hertz, 1992, for a linear perceptron). Advani, Saxe and Sompolinsky (2020,

@@ -8,7 +8,6 @@ and decide in a process where nothing of the submission is loaded.
 from __future__ import annotations
 
 import sys
-import textwrap
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 
 from flatlab.checks.guard import TopicGuard
-from flatlab.notebook import is_grading
+from flatlab.notebook import is_grading, wrapped
 
 Record = dict[str, Any]  # name -> ndarray, number, string, or list of ndarrays
 _passed: WeakKeyDictionary[Callable, bool] = WeakKeyDictionary()
@@ -29,7 +28,7 @@ class CheckFailed(AssertionError):
     """A check that failed; a notebook shows its message and no traceback."""
 
     def _render_traceback_(self) -> list[str]:
-        return str(self).splitlines()
+        return [part for line in str(self).splitlines() for part in wrapped(line, 2).split("\n")]
 
 
 class WrongAnswer(Exception):
@@ -153,10 +152,8 @@ class Exercise:
         print(f"✓ {self.name}: {count} check{'s' if count > 1 else ''} passed")
         if self.remaining:
             several = len(self.remaining) > 1
-            print(
-                f"  {len(self.remaining)} hidden check{'s remain' if several else ' remains'}: "
-                f"{'; '.join(self.remaining)}."
-            )
+            what = f"hidden check{'s remain' if several else ' remains'}"
+            print(wrapped(f"  {len(self.remaining)} {what}: {'; '.join(self.remaining)}.", 4))
 
     def grade(self, student: Callable) -> None:
         """Run the hidden checks; raise ``CheckFailed`` on the first failure."""
@@ -191,5 +188,5 @@ def ready(*functions: Callable) -> bool:
         names = " and ".join(f"`{name}`" for name in missing)
         what = "it, run its check" if len(missing) == 1 else "them, run their checks"
         text = f"○ This experiment waits for {names}: write {what}, then run this cell."
-        print(textwrap.fill(text, width=88, subsequent_indent="  "))  # pages break within words
+        print(wrapped(text, 2))
     return not missing

@@ -11,7 +11,7 @@ from flatlab.course.grading import available
 from flatlab.course.layout import Layout
 from flatlab.course.rehearse import rehearse
 
-pytestmark = [pytest.mark.grading, pytest.mark.extended]
+pytestmark = [pytest.mark.grading, pytest.mark.beside, pytest.mark.extended]
 
 TERM = """[chapters.00]
 questions = []

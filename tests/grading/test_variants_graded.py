@@ -16,7 +16,7 @@ from flatlab.course.layout import Layout
 from flatlab.course.rehearse import transplant
 from flatlab.course.source import read_cases, read_chapter
 
-pytestmark = [pytest.mark.grading, pytest.mark.extended]
+pytestmark = [pytest.mark.grading, pytest.mark.beside, pytest.mark.extended]
 
 REAL = Layout.find(Path(__file__).parent)
 CHAPTER = "01-sharp-and-flat"

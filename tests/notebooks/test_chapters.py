@@ -54,6 +54,19 @@ def test_release_has_no_output_and_nothing_beside_it(chapter):
     assert [p.name for p in path.parent.iterdir() if p.name != ".ipynb_checkpoints"] == [path.name]
 
 
+@every_chapter
+def test_no_printed_line_is_wider_than_a_page(chapter):
+    """JupyterLab breaks longer ones in the middle of a word."""
+    wide = [
+        (cell.id, line)
+        for cell in nbformat.read(LAYOUT.solution(chapter), as_version=4).cells
+        for output in cell.get("outputs", [])
+        for line in output.get("text", "").splitlines()
+        if len(line) > 100
+    ]
+    assert wide == []
+
+
 def nbval(notebook: Path) -> subprocess.CompletedProcess:
     """Run every cell again at the scale of the stored outputs; compare the cells so marked."""
     environment = {**os.environ, "FLATLAB_SCALE": "laptop", "FLATLAB_PROGRESS": "off"}

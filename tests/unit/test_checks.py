@@ -64,6 +64,14 @@ def test_a_failure_renders_without_a_traceback(exercise):
     assert not any("Traceback" in line for line in lines)
 
 
+def test_a_long_message_breaks_between_words():
+    text = "✗ double (three numbers)\n  " + "The result is 17, and 18 was expected. " * 9
+    lines = CheckFailed(text)._render_traceback_()
+    assert max(map(len, lines)) <= 88 and len(lines) > 4
+    assert all(line.startswith("  ") for line in lines[1:])
+    assert " ".join(" ".join(lines).split()) == " ".join(text.split())
+
+
 @pytest.mark.parametrize(
     ("answer", "fragment"),
     [

@@ -59,6 +59,19 @@ def test_a_prediction_is_kept_and_revealed(capsys):
     assert "measured:      right" in out
 
 
+def test_long_lines_break_between_words(capsys):
+    """A page breaks them in the middle of one."""
+    outcome = "triangle 12.5 ± 0.1; " * 12
+    notebook.settings({"widths": (4, 8, tuple(range(60)))})
+    notebook.reveal({"best": outcome})
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= notebook.WIDTH
+    assert lines[1].split()[:3] == ["widths", "4", "8"]
+    told = " ".join(" ".join(lines).split())
+    assert " ".join(outcome.split()) in told
+    assert str(tuple(range(60))) in told.replace("widths 4 8 ", "")
+
+
 def test_no_answer_and_a_wrong_option_list_the_options(capsys):
     notebook.predict("best", ["left", "right"], answer="left")
     notebook.predict("best", ["left", "right"])

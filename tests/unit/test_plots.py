@@ -60,6 +60,19 @@ def test_contours_take_a_shared_axis_and_a_constant_surface():
         plots.png(fig)
 
 
+def test_the_frame_cuts_no_label_of_a_contour():
+    fig, ax = plots.figure()
+    grid = np.linspace(-1, 1, 50)
+    plots.contours(ax, grid, grid, 3 * grid[:, None] ** 2 + grid[None] ** 2)
+    fig.canvas.draw()
+    frame = ax.get_window_extent()
+    assert len(ax.texts) > 3
+    for label in ax.texts:
+        box = label.get_window_extent()
+        assert frame.x0 <= box.x0 and box.x1 <= frame.x1, label
+        assert frame.y0 <= box.y0 and box.y1 <= frame.y1, label
+
+
 def draw(height: float):
     fig, ax = plots.figure()
     ax.plot([0, 1], [0, height])
