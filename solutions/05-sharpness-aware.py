@@ -1559,18 +1559,21 @@ predict(
 
 
 # %% folded
-def seconds_of(step, steps=setting.timed_steps):
-    """Seconds of the fastest of some training steps on one batch."""
+def seconds_of(ways, steps=setting.timed_steps):
+    """Seconds of the fastest training step of each way on one batch; the ways take turns."""
     X, y = training_data()
-    model = network(0)
-    optimizer = torch.optim.SGD(model.parameters(), lr=setting.rate)
     loss_fn = batch_loss(X[: setting.batch_size], y[: setting.batch_size])
-    taken = []
+    models = {name: network(0) for name in ways}
+    optimizers = {
+        name: torch.optim.SGD(model.parameters(), lr=setting.rate) for name, model in models.items()
+    }
+    taken = {name: [] for name in ways}
     for _ in range(steps + 1):
-        begin = time.perf_counter()
-        step(model, loss_fn, optimizer)
-        taken.append(time.perf_counter() - begin)
-    return min(taken[1:])
+        for name, step in ways.items():
+            begin = time.perf_counter()
+            step(models[name], loss_fn, optimizers[name])
+            taken[name].append(time.perf_counter() - begin)
+    return {name: min(seconds[1:]) for name, seconds in taken.items()}
 
 
 # %% experiment="equal-time"
@@ -1578,15 +1581,19 @@ gains = {}  # (what, label noise) -> SAM's test error minus SGD's, one a seed
 if ready(
     dual_norm_ascent, sam_step, sam_gradient_exact, adaptive_ascent, swa_average, hessian_penalty
 ):
-    unit = seconds_of(plain_step)
+    seconds = seconds_of(
+        {
+            "SGD": plain_step,
+            "your sam_step": sam_way,
+            "adaptive SAM": adaptive_way,
+            "exact SAM": exact_step,
+            "Hessian penalty": penalized_step(hessian_penalty, setting.penalty, seeded(0)),
+        }
+    )
+    unit = seconds.pop("SGD")
     print("one step on a batch, in steps of SGD:")
-    for name, step in (
-        ("your sam_step", sam_way),
-        ("adaptive SAM", adaptive_way),
-        ("exact SAM", exact_step),
-        ("Hessian penalty", penalized_step(hessian_penalty, setting.penalty, seeded(0))),
-    ):
-        print(f"    {name:16} {seconds_of(step) / unit:.1f}")
+    for name, taken in seconds.items():
+        print(f"    {name:16} {taken / unit:.1f}")
     lengths = {
         "equal epochs": setting.epochs,
         "equal time": 2 * setting.epochs,
