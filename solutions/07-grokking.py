@@ -1475,10 +1475,10 @@ if ready(time_to_threshold):
         key = outcome.run.weight_decay, outcome.run.label_noise
         noisy.setdefault(key, []).append((history.train_accuracy[-1], history.test_accuracy[-1]))
     told = []
-    # both training accuracies may be 100 %: a broad pale line, and a dotted one on top of it
+    # both training accuracies may be 100 %: a broad line, and a dotted one on top of it
     trainings = (
-        {"linestyle": "-", "linewidth": 9, "alpha": 0.3},
-        {"linestyle": ":", "linewidth": 3.5},
+        {"linestyle": "-", "linewidth": 8},
+        {"linestyle": ":", "linewidth": 3},
     )
     for decay, color, marker, training in zip(
         setting.noise_decays, ("blue", "orange"), "os", trainings
