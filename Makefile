@@ -21,6 +21,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Named, so that pytest-xdist's main process finds who prints their tables.
 TABLES := $(addprefix tests/grading,/ /attacks /batch /damage /verdict)
+# One more at a time than JOBS: these tests wait much.
+BESIDE = $(BIN)/python -m pytest -n $$(($(JOBS) + 1)) --dist loadgroup --no-loadscope-reorder \
+    --durations=20 $(TABLES) tests
 SLOW := slow or notebooks or grading or browser or peers
 
 .DEFAULT_GOAL := help
@@ -49,15 +52,12 @@ lab: $(VENV)/.course
 # kill, count seconds or fill the machine run one after another.
 test: $(VENV)/.dev lint
 	$(BIN)/python -m pytest -n $(JOBS) -m "not ($(SLOW) or extended)" $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -n $$(($(JOBS) + 1)) --dist loadgroup --no-loadscope-reorder \
-	    -m "beside and not extended" \
-	    --durations=20 $(TABLES) tests $(PYTEST_ARGS)
+	$(BESIDE) -m "beside and not extended" $(PYTEST_ARGS)
 	$(BIN)/python -m pytest -m "($(SLOW)) and not beside and not extended" \
 	    --durations=20 $(PYTEST_ARGS)
 
 test-all: test $(VENV)/.site
-	$(BIN)/python -m pytest -n $$(($(JOBS) + 1)) --dist loadgroup --no-loadscope-reorder \
-	    -m "extended and beside" --durations=20 $(TABLES) tests $(PYTEST_ARGS)
+	$(BESIDE) -m "extended and beside" $(PYTEST_ARGS)
 	$(BIN)/python -m pytest -m "extended and not beside" --durations=20 $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.dev

@@ -36,22 +36,21 @@ def bundle(course: Course, out: Path) -> list[Path]:
         wheel = students_wheel(root, Path(folder))
         top = "-".join(wheel.name.split("-")[:2])  # flatlab-0.1.0
         files: dict[str, bytes] = {
-            "START.md": _having(wheel.name, root / "docs" / "start.md").encode(),
-            "environment.yml": _having(_EDITABLE, root / "environment.yml")
+            f"{top}/START.md": _having(wheel.name, root / "docs" / "start.md").encode(),
+            f"{top}/environment.yml": _having(_EDITABLE, root / "environment.yml")
             .replace(_EDITABLE, f"- ./{wheel.name}")
             .encode(),
-            wheel.name: wheel.read_bytes(),
+            f"{top}/{wheel.name}": wheel.read_bytes(),
         }
         for name in ("constraints.txt", "LICENSE", "LICENSE-text"):
-            files[name] = (root / name).read_bytes()
+            files[f"{top}/{name}"] = (root / name).read_bytes()
         made = []
         for student in list(course.variants.numbers) if course.variants else [""]:
             for chapter in layout.chapters():
                 text = course.notebook(chapter, student)
-                files[f"notebooks/{chapter}/{chapter}.ipynb"] = text.encode()
+                files[f"{top}/notebooks/{chapter}/{chapter}.ipynb"] = text.encode()
             made.append(Path(folder) / f"{top}-{student or 'students'}.zip")
-            inside = {f"{top}/{name}": data for name, data in files.items()}
-            made[-1].write_bytes(zipped(inside))
+            made[-1].write_bytes(zipped(files))
         out.mkdir(parents=True, exist_ok=True)
         return [Path(shutil.move(path, out / path.name)) for path in made]
 
