@@ -50,7 +50,7 @@ def main() -> None:
             engine=options.engine,
         )  # fmt: skip
     seconds = time.perf_counter() - began
-    steps = np.nan_to_num(diagram.generalised, nan=STEPS).sum()
+    steps = np.nan_to_num(diagram.generalized, nan=STEPS).sum()
     counts = np.bincount(diagram.phases(DELAY).ravel(), minlength=4).tolist()
     print(
         f"{diagram.fitted.size} runs, {int(steps)} steps: {seconds:.1f} s, "

@@ -44,6 +44,11 @@ def wrapped(text: str, indent: int = 0) -> str:
     )
 
 
+def message_lines(text: str) -> list[str]:
+    """The lines in which a notebook shows an error's message in place of its traceback."""
+    return [part for line in text.splitlines() for part in wrapped(line, 2).split("\n")]
+
+
 def settings(table: Mapping[str, Sequence]) -> SimpleNamespace:
     """The column of a chapter's settings table that the scale selects.
 

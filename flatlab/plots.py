@@ -79,6 +79,7 @@ def bundle(fig: Figure, alt: str) -> tuple[dict, dict]:
     With ``$FLATLAB_FIGURES`` = off, as ``flatlab grade`` has it, the text alone: drawing takes an
     eighth of a notebook's time there, and pictures at quick scale show nothing.
     """
+    alt = " ".join(alt.split())  # readings are printed on several lines, and said on one
     if len(alt.split()) < 5:
         raise ValueError(
             f"The alternative text {alt!r} is too short: say what the figure shows, so that who "
@@ -106,7 +107,7 @@ def show(fig: Figure, alt: str) -> None:
     except ImportError:
         get_ipython = lambda: None
     if get_ipython() is None:
-        print(f"[figure] {alt}")
+        print(f"[figure] {data['text/plain']}")
     else:
         display(data, metadata=metadata, raw=True)
 
@@ -147,7 +148,8 @@ def contours(
         cmap=shades,
         linewidths=1.2,
     )
-    for text in ax.clabel(drawn, fontsize=8, fmt="%.3g", colors="black"):
+    for text in ax.clabel(drawn, inline=False, fontsize=8, fmt="%.3g", colors="black"):
+        text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})  # no gap where removed
         place = ax.transAxes.inverted().transform(ax.transData.transform(text.get_position()))
         if np.abs(place - 0.5).max() > 0.45:  # the frame would cut it
             text.remove()

@@ -34,7 +34,9 @@ def explore(draw: Callable[..., Figure], alt: Callable[..., str], controls: Cont
         plots.show(figure, alt=text)
         return
     data, metadata = plots.bundle(figure, text)
-    boxes = {name: control_widget(ipywidgets, name, control) for name, control in controls.items()}
+    boxes = {
+        name: control_widget(ipywidgets, name, controls[name], start[name]) for name in controls
+    }
     # An HTML widget and no Output widget: nbclient, and so nbgrader, now and then hangs on those.
     picture = ipywidgets.HTML(as_html(data))
 
@@ -76,8 +78,9 @@ def starting_value(name: str, control: tuple | list) -> Any:
     return start if abs(nearest - start) < 1e-6 * step else nearest
 
 
-def control_widget(ipywidgets: Any, name: str, control: tuple | list) -> Any:
-    """A slider, over a list's choices or a range; it redraws on release, not on every pixel.
+def control_widget(ipywidgets: Any, name: str, control: tuple | list, start: Any) -> Any:
+    """A slider over a list's choices or a range, at ``start``; it redraws on release, not on every
+    pixel.
 
     No menu for a list: Jupyter takes its arrow keys to go from cell to cell.
     """
@@ -88,9 +91,8 @@ def control_widget(ipywidgets: Any, name: str, control: tuple | list) -> Any:
         "continuous_update": False,
     }
     if isinstance(control, list):
-        return ipywidgets.SelectionSlider(options=control, **common)
+        return ipywidgets.SelectionSlider(options=control, value=start, **common)
     low, high, _, step = control
     if all(float(number).is_integer() for number in control):
         common["readout_format"] = ".0f"
-    start = starting_value(name, control)
     return ipywidgets.FloatSlider(value=start, min=low, max=high, step=step, **common)

@@ -9,7 +9,7 @@
 #
 # **After this chapter you can**
 # - compute a Hessian-vector product without ever building the Hessian,
-# - find a network's largest curvature, its Frobenius norm and its ε-sharpness, and say what each
+# - find a network's largest curvature, the Frobenius norm of its Hessian and its ε-sharpness, and say what each
 #   number stands for,
 # - read a loss-landscape picture and know what filter normalization changes in it,
 # - explain why "flat minima generalize better" needs more care than it gets on slides.
@@ -175,8 +175,9 @@ if ready(second_derivative):
     ax.legend()
     plots.show(
         fig,
-        alt="The curve f with two valleys, the left one deeper, and the parabola that your second derivative predicts in each: "
-        f"at x = -1.06 the curvature is {bend[0]:.1f}, at x = 0.93 it is {bend[1]:.1f}.",
+        alt="The curve f with two valleys, the left one deeper, and the parabola that your second "
+        f"derivative predicts in each: at x = -1.06 the curvature is {bend[0]:.1f}, at x = 0.93 "
+        f"it is {bend[1]:.1f}.",
     )
 
 # %% experiment="two-curvatures" compare=true
@@ -191,7 +192,7 @@ if ready(second_derivative):
 # %% [markdown]
 # ## 2 · Curvature in two dimensions   (≈ 15 min)
 #
-# With two weights the slope is a vector, the gradient, and how it changes is a matrix, the Hessian:
+# For a loss L of two weights $w_1$ and $w_2$ the slope is a vector, the gradient, and how it changes is a matrix, the Hessian:
 #
 # $$H = \begin{pmatrix} \partial^2 L/\partial w_1^2 & \partial^2 L/\partial w_1 \partial w_2 \\
 # \partial^2 L/\partial w_2 \partial w_1 & \partial^2 L/\partial w_2^2 \end{pmatrix}.$$
@@ -326,15 +327,19 @@ def draw_quadratic(largest_curvature, smallest_curvature, angle, learning_rate):
 def say_quadratic(largest_curvature, smallest_curvature, angle, learning_rate):
     top = max(largest_curvature, smallest_curvature)
     factor = abs(1 - learning_rate * top)
+    step = f"each step multiplies the distance along the sharp direction by {factor:.2f}"
     if abs(factor - 1) < 1e-6:
-        fate = "the path neither shrinks nor grows along the sharp direction: it jumps to and fro"
+        fate = (
+            "the path neither shrinks nor grows along the sharp direction: it jumps back and forth"
+        )
     elif factor < 1:
-        fate = f"the path shrinks by {factor:.2f} a step along the sharp direction and arrives"
+        fate = f"{step}, and the path arrives"
     else:
-        fate = f"the path grows by {factor:.2f} a step along the sharp direction and leaves"
+        fate = f"{step}, and the path leaves"
     return (
-        f"Ellipses of a quadratic in the plane of w₁ and w₂, with curvatures {top:g} and {min(largest_curvature, smallest_curvature):g}, "
-        f"turned by {angle:g}°; gradient descent with learning rate {learning_rate:g}: {fate}. 2/curvature is {2 / top:.3f}."
+        f"Ellipses of a quadratic in the plane of w₁ and w₂, with curvatures {top:g} and "
+        f"{min(largest_curvature, smallest_curvature):g}, turned by {angle:g}°; gradient descent "
+        f"with learning rate {learning_rate:g}: {fate}. 2/curvature is {2 / top:.3f}."
     )
 
 
@@ -360,8 +365,8 @@ if ready(hessian_2d):
 
 # %% [markdown]
 # It zigzags above η = 1/λ = 0.25, where a step jumps over the bottom, and leaves above 2/λ = 0.5.
-# **Gradient descent cannot stay in a valley of curvature λ when η > 2/λ.** Keep this sentence: section 7
-# needs it, and chapter 02 is built on it.
+# **Gradient descent cannot stay in a valley of curvature λ when η > 2/λ.** Keep this sentence: sections 4
+# and 7 need it, and chapter 02 is built on it.
 
 # %% [markdown]
 # ## 3 · Curvature of a network   (≈ 18 min)
@@ -371,7 +376,7 @@ if ready(hessian_2d):
 #
 # $$H v = \nabla_w \left( \nabla_w L(w)^\top v \right)$$
 #
-# is the gradient of a number (Pearlmutter, 1994). All that follows uses nothing else.
+# is the gradient of a number, with v held fixed (Pearlmutter, 1994). Sections 4 and 5 use nothing else.
 #
 # ### Exercise 3 · Hessian-vector product   ●●●○ · 4 points · 12 min
 #
@@ -380,8 +385,8 @@ if ready(hessian_2d):
 # - `v`: list of tensors with the shapes of `params`.
 # - Returns H v as a list of tensors with the shapes of `params`. H spans **all** parameters: a
 #   change in one tensor changes the gradient of the others.
-# - A parameter that does not enter the loss, or enters it linearly, gets what its derivative is:
-#   zeros where there is nothing.
+# - Where the gradient of a parameter depends on no parameter (it does not enter the loss, or only in a
+#   linear term of its own), its part of H v is a tensor of zeros.
 # - H is never built; `params` and their `.grad` stay as they are.
 #
 # <details><summary>Hint 1</summary>
@@ -558,7 +563,8 @@ for name, batch_size in (("full batch", None), (f"batches of {s.small_batch}", s
     last = history.last()
     print(
         f"{name}: {last['step']} steps, training loss {last['train_loss']:.1e}, training accuracy "
-        f"{100 * last['train_accuracy']:.1f} %, test accuracy {100 * accuracy(networks[name]):.1f} %"
+        f"{100 * last['train_accuracy']:.1f} %, test accuracy "
+        f"{100 * accuracy(networks[name]):.1f} %"
     )
 
 
@@ -608,9 +614,9 @@ if ready(hvp):
 # %% [markdown]
 # ## 4 · The largest curvature   (≈ 13 min)
 #
-# Multiply any vector by H again and again: what survives is the direction in which H stretches
-# most, the eigenvalue of largest magnitude. For our networks that is the largest eigenvalue: section 5
-# shows that the negative ones are tiny. That is power iteration. With v of norm 1, the eigenvalue is the Rayleigh quotient $v^\top H v$.
+# Multiply a random vector by H again and again, and bring it back to norm 1 each time: what survives is the direction in which H stretches
+# most, the eigenvector v of the eigenvalue of largest magnitude. That is power iteration. With v of norm 1, the eigenvalue is the Rayleigh quotient
+# $v^\top H v$. For our networks it is also the largest eigenvalue: section 5 shows that the negative ones are tiny.
 #
 # ### Exercise 4 · Power iteration   ●●○○ · 3 points · 9 min
 #
@@ -631,7 +637,7 @@ if ready(hvp):
 
 # %% exercise="power_iteration"
 def power_iteration(matvec, dim, steps, generator):
-    """(eigenvalue, eigenvector (dim,)) of largest magnitude, from about `steps` products."""
+    """(eigenvalue, eigenvector (dim,)) of largest magnitude after `steps` steps; matvec(v) is H v."""
     ### BEGIN SOLUTION
     v = torch.randn(dim, generator=generator)
     v = v / v.norm()
@@ -703,7 +709,7 @@ predict(
 
 # %% experiment="largest-curvature"
 if ready(hvp, power_iteration):
-    print(f"{'':16} {'your power iteration':>22} {'Lanczos ± residual':>21} {'2/η':>6}")
+    print(f"{'':16} {'your power iteration':>22} {'Lanczos ± residual':>22} {'2/η':>6}")
     sharpness = {}
     for name, model in networks.items():
         matvec, dim = product_with(hvp, model)
@@ -830,31 +836,30 @@ if ready(hvp, power_iteration, frobenius_norm):
         counts[name] = round(dim * float(d.weights[d.nodes > cut].sum()) / probes)
         print(
             f"{name:16} Frobenius norm {norms[name]:.1f}; "
-            f"about {counts[name]} eigenvalues above {cut:.3f}"
+            f"about {counts[name]} eigenvalues above {cut:.3f}, 1 % of the larger λ_max"
         )
     fig, ax = plots.figure(height=3.2)
     plots.density(ax, densities)
-    low, high = (
-        {n: float(getattr(d.nodes, end)()) for n, d in densities.items()} for end in ("min", "max")
-    )
+    low = {n: float(d.nodes.min()) for n, d in densities.items()}
+    high = {n: float(d.nodes.max()) for n, d in densities.items()}
     plots.show(
         fig,
-        alt="Density of Hessian eigenvalues on a log axis, each eigenvalue drawn as a bump 0.01 wide: "
-        "nearly all are close to 0, a few stand apart; "
+        alt="Density of Hessian eigenvalues on a log axis, each eigenvalue drawn as a bump "
+        "0.01 wide: nearly all are close to 0, a few stand apart; "
         + "; ".join(f"{n} reaches from {low[n]:.2f} to {high[n]:.2f}" for n in networks)
         + ".",
     )
 
 # %% [markdown]
-# Almost every direction is flat: the density is a tall peak at 0. With 1000 images and 10 outputs
-# at most 10,000 directions can change the outputs to first order, out of 898,510, and a few hundred
-# eigenvalues are above 1 % of the largest. The sharpness lies in a handful that stand apart, and at the
+# Almost every direction is flat: the density is a tall peak at 0. (Each eigenvalue is drawn as a bump 0.01 wide; the lowest is about −0.02.) With 1000 images and 10 outputs
+# at most 10,000 directions can change the outputs to first order, out of 898,510; where the loss is near 0 only these have much curvature. A few hundred
+# eigenvalues are above 1 % of the largest. The sharpness lies in about ten that stand apart, and at the
 # full-batch minimum these reach further. The height of a single bump depends on the random probes,
 # and so do the count and the norm: the few large eigenvalues weigh in ‖Hz‖² by how much of z falls on them. The
 # same network gets another Frobenius norm in section 7, from fewer probes.
 
 # %% [markdown]
-# ## 6 · Sharpness without derivatives   (≈ 16 min)
+# ## 6 · Sharpness without second derivatives   (≈ 16 min)
 #
 # The slides' second measure asks directly how much the loss can rise near w:
 #
@@ -870,7 +875,7 @@ if ready(hvp, power_iteration, frobenius_norm):
 #   over all tensors.
 # - `steps` steps of gradient ascent; after each, a point outside the ball is pulled back onto it.
 #   A step whose length does not depend on the gradient's size, such as ε/5, is a good choice.
-# - Returns a number. `params` come back bit for bit, and their `.grad` as it was.
+# - Returns a number: the formula with the largest loss met on the way. `params` come back bit for bit, and their `.grad` as it was.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -971,10 +976,10 @@ class FlatLoss:
 check.epsilon_sharpness.grade(epsilon_sharpness)
 ### END HIDDEN TESTS
 
-# %% predict="ε = 0.5, ten times 0.05"
+# %% predict="full batch: ε-sharpness at ε = 0.5 against ε = 0.05"
 predict(
-    "ε = 0.5, ten times 0.05",
-    options=["10 times the ε-sharpness", "100 times", "more than 100 times"],
+    "full batch: ε-sharpness at ε = 0.5 against ε = 0.05",
+    options=["10 times", "100 times", "more than 100 times"],
     answer=...,
 )
 
@@ -1001,9 +1006,9 @@ if ready(hvp, power_iteration, epsilon_sharpness):
 # %% [markdown]
 # The order of the two minima is the same at every radius. Training stopped before the very bottom, so a
 # little slope is left; the last column is the most that this slope and the largest curvature allow,
-# $(\varepsilon\lVert g\rVert + \tfrac12\varepsilon^2\lambda_{\max})/(1 + L)$, if the curvature were the same
-# everywhere. At ε = 0.05 the two columns are close; from ε = 0.2 on the true rise is three times that and
-# more: the ball holds places of larger curvature than its center, and ascent finds them. So ε-sharpness with
+# $(\varepsilon\lVert g\rVert + \tfrac12\varepsilon^2\lambda_{\max})/(1 + L)$ with g the gradient, if the curvature were the same
+# everywhere. At ε = 0.05 the rise is of that size, at the full-batch minimum already above it; at ε = 0.2 it is two to three
+# times as large, at ε = 0.5 five times and more: the ball holds places of larger curvature than its center, and ascent finds them. So ε-sharpness with
 # such a radius is not $\lambda_{\max}$ in disguise.
 
 # %% [markdown]
@@ -1047,8 +1052,8 @@ axes[0].set_ylabel("training loss")
 axes[0].legend()
 plots.show(
     fig,
-    alt="Training loss within 0.6 of both minima along three directions, by distance or, filter-normalized, by the "
-    "fraction of each neuron's weights; first and third panel share the "
+    alt="Training loss within 0.6 of both minima along three directions, by distance or, "
+    "filter-normalized, by the fraction of each neuron's weights; first and third panel share the "
     "loss axis. Highest loss: "
     + "; ".join(
         f"{what}, " + " and ".join(f"{n} {heights[n, ax]:.3f}" for n in networks)
@@ -1058,13 +1063,14 @@ plots.show(
 )
 for name, (flat_way, sharp_way) in along.items():
     print(
-        f"{name:16} curvature along the random direction {flat_way:.1e}, along the sharpest {sharp_way:.2f}"
+        f"{name:16} curvature along the random direction {flat_way:.1e}, along the sharpest "
+        f"{sharp_way:.2f}"
     )
 
 # %% [markdown]
 # Along a random direction, at the distances where the sharpest direction shows a wall, nothing can be
-# seen. Filter-normalized, the distance is much larger (the whole weight vector moves by half its length), and
-# the full-batch minimum rises more; the plane below says the same.
+# seen. Filter-normalized, the distance is much larger (the weights move by up to 0.6 of their length), and
+# the full-batch minimum rises more (the middle panel has a loss axis of its own); the plane below says the same.
 
 # %% experiment="landscape-2d"
 axis = torch.linspace(-0.5, 0.5, s.grid)
@@ -1084,8 +1090,8 @@ for ax, (name, model) in zip(axes, networks.items()):
 axes[0].set_ylabel("second direction")
 plots.show(
     fig,
-    alt="Contours of the training loss around both minima in a plane of two filter-normalized random "
-    "directions; the highest loss in the plane is "
+    alt="Contours of the training loss around both minima in a plane of two "
+    "filter-normalized random directions; the highest loss in the plane is "
     + " and ".join(f"{value:.3f} for {name}" for name, value in corner.items())
     + "; the contour lines are nearly round, and wider where that is lower.",
 )
@@ -1172,7 +1178,8 @@ def rescaled_copy(model, alpha):
 
 if ready(hvp, frobenius_norm, epsilon_sharpness, rescale_relu):
     print(
-        f"{'α':>4} {'λ_max':>9} {'Frobenius':>10} {'ε-sharpness':>12} {'slice at 0.5':>13} {'test':>7}"
+        f"{'α':>4} {'λ_max':>9} {'Frobenius':>10} {'ε-sharpness':>12} {'slice at 0.5':>13} "
+        f"{'test':>7}"
     )
     tops, slices = {}, {}
     flat = networks[f"batches of {s.small_batch}"]
@@ -1187,7 +1194,8 @@ if ready(hvp, frobenius_norm, epsilon_sharpness, rescale_relu):
         curve = curvature.landscape_1d(twin, mean_squared_error, (X, Y), direction, [0.5])
         slices[alpha] = float(curve.losses[0])
         print(
-            f"{alpha:4.1f} {tops[alpha]:9.2f} {norm:10.1f} {rise:12.4f} {slices[alpha]:13.4f} {100 * accuracy(twin):6.1f}%"
+            f"{alpha:4.1f} {tops[alpha]:9.2f} {norm:10.1f} {rise:12.4f} {slices[alpha]:13.4f} "
+            f"{100 * accuracy(twin):6.1f}%"
         )
 
 # %% [markdown]
@@ -1198,7 +1206,7 @@ if ready(hvp, frobenius_norm, epsilon_sharpness, rescale_relu):
 # the coordinates.
 #
 # Why did the comparison in section 4 make sense, then? The last slides of the *Three Factors* talk
-# say: gradient descent samples only one of the twins. Put it on two of them, and see where it goes.
+# say: gradient descent samples only one of such twins. Put it on a twin of each minimum, one above 2/η and one below, and see where it goes.
 
 
 # %% experiment="walk-from-a-twin"
@@ -1226,7 +1234,8 @@ if ready(rescale_relu):
         )
         print(
             f"{name}, α = {alpha:g}: λ_max {before:.1f} -> {top_curvature(twin):.1f},\n"
-            f"    norms of W₁ and W₂ {norms_before} -> {layer_norms(twin)}, highest loss {max(walk.train_loss):.2g}"
+            f"    norms of W₁ and W₂ {norms_before} -> {layer_norms(twin)}, highest loss "
+            f"{max(walk.train_loss):.2g}"
         )
 
 # %% [markdown]
@@ -1248,19 +1257,27 @@ if ready(second_derivative, hvp, power_iteration, frobenius_norm, epsilon_sharpn
         )
     names = list(networks)
     gain = 100 * (accuracy(networks[names[1]]) - accuracy(networks[names[0]]))
+    print()
     reveal(
         {
-            "the narrower valley of f(x) = x^4 - 2x^2 + x/2": f"curvature left {bend[0]:.1f}, right {bend[1]:.1f}",
-            "curvatures 4 and 0.5: where gradient descent starts to zigzag": f"above η = 1/4 = {1 / 4}",
+            "the narrower valley of f(x) = x^4 - 2x^2 + x/2": (
+                f"curvature left {bend[0]:.1f}, right {bend[1]:.1f}"
+            ),
+            "curvatures 4 and 0.5: where gradient descent starts to zigzag": (
+                f"above η = 1/4 = {1 / 4}"
+            ),
             "the sharper of the two minima": max(sharpness, key=sharpness.get),
             "test accuracy": f"{names[1]} minus {names[0]}: {gain:+.1f} points",
             "eigenvalues above 1 % of the largest": f"about {counts['full batch']}",
-            "ε = 0.5, ten times 0.05": f"{rises[0.5, 'full batch'] / rises[0.05, 'full batch']:.0f} times",
+            "full batch: ε-sharpness at ε = 0.5 against ε = 0.05": (
+                f"{rises[0.5, 'full batch'] / rises[0.05, 'full batch']:.0f} times"
+            ),
             "curvature along a random direction": (
                 f"{along['full batch'][0] / along['full batch'][1]:.0e} of the largest"
             ),
             "after rescaling by α = 5": (
-                f"λ_max {tops[1.0]:.2f} -> {tops[5.0]:.2f}, slice {slices[1.0]:.4f} -> {slices[5.0]:.4f}"
+                f"λ_max {tops[1.0]:.2f} -> {tops[5.0]:.2f}, slice {slices[1.0]:.4f} -> "
+                f"{slices[5.0]:.4f}"
             ),
         }
     )

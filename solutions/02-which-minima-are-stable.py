@@ -223,8 +223,8 @@ if ready(escape_trajectory):
     right.legend(fontsize=8)
     plots.show(
         fig,
-        alt="Left: the losses f₁, f₂ and their mean f, which touches 0 at x = 0 and x = 1. Right: x against "
-        "the iteration, "
+        alt="Left: the losses f₁, f₂ and their mean f, which touches 0 at x = 0 and x = 1. Right: "
+        "x against the iteration, "
         f"started at 1.00001 with learning rate {rate}: gradient descent ends at x = "
         f"{descent[-1]:.3f}; {len(left_at)} of "
         f"{len(stochastic)} SGD runs leave x = 1 (median: {median}), and "
@@ -239,7 +239,8 @@ if ready(escape_trajectory):
 if ready(escape_trajectory):
     distance = (escapes(escape_trajectory, rate, stochastic=False, runs=1)[0] - 1).abs()
     print(
-        f"gradient descent: the distance from x = 1 is multiplied by {distance[5] / distance[4]:.2f} a step"
+        "gradient descent: the distance from x = 1 is multiplied by "
+        f"{distance[5] / distance[4]:.2f} a step"
     )
     print(f"x after {setting.escape_steps} steps: {1 + distance[-1]:.6f}")
 
@@ -378,8 +379,8 @@ if ready(escape_trajectory, mean_square_multiplier):
         fig,
         alt="Left: the multiplier of the mean square against the learning rate. At x = 1 SGD's "
         "passes 1 at 0.552; SGD's at "
-        "x = 0 and gradient descent's at both minima are the same curve and pass 1 at learning rate "
-        "1. Right: share of SGD runs that left x = 1 within "
+        "x = 0 and gradient descent's at both minima are the same curve and pass 1 at "
+        "learning rate 1. Right: share of SGD runs that left x = 1 within "
         f"{setting.escape_steps} steps: "
         + ", ".join(f"{v:.0%} at {k}" for k, v in shares.items())
         + ".",
@@ -601,8 +602,8 @@ class EqualHessians:
             outputs["matrix"],
             step @ step,
             1e-4,
-            otherwise="Where all Hessians are equal there is no noise, and (I - eta H)^2 = {expected} "
-            "is left, row after row; yours is {got}.",
+            otherwise="Where all Hessians are equal there is no noise, and (I - eta H)^2 = "
+            "{expected} is left, row after row; yours is {got}.",
         )
 
 
@@ -748,7 +749,8 @@ if ready(sharpness_bound, non_uniformity_bound, stability_matrix, is_linearly_st
         )
         outside_but_stable += true and not inside
     print(
-        f"{setting.toy_problems} random minima, n = 8, d = 4      stable in truth   unstable in truth"
+        f"{setting.toy_problems} random minima, n = 8, d = 4      stable in truth   unstable "
+        "in truth"
     )
     print(f"Theorem 1 says stable           {counts[True, True]:20d} {counts[True, False]:19d}")
     print(f"Theorem 1 does not say so       {counts[False, True]:20d} {counts[False, False]:19d}")
@@ -1102,8 +1104,8 @@ if ready(sharpness_bound, non_uniformity_bound):
         fig,
         alt="Sharpness (left, dotted lines at 2/η) and training loss (right) of gradient descent "
         "against learning rate times step. "
-        "Sharpness starts at about 0.6 and comes to its line, the later the smaller the learning rate; "
-        "the loss falls in a zigzag. " + "; ".join(story) + ".",
+        "Sharpness starts at about 0.6 and comes to its line, the later the smaller the "
+        "learning rate; the loss falls in a zigzag. " + "; ".join(story) + ".",
     )
 
 # %% [markdown]
@@ -1161,7 +1163,8 @@ def measured(model, data=None):
 saved = checkpoints.load("gd-0.1")
 places = {}  # name -> (sharpness, non-uniformity, learning rate, batch size)
 print(
-    f"{'':25} {'loss':>7} {'train':>6} {'test':>6} {'a':>6} {'s':>6}   {'authors, loss 1e-4: a, s, test':>33}"
+    f"{'':25} {'loss':>7} {'train':>6} {'test':>6} {'a':>6} {'s':>6}   "
+    f"{'authors, loss 1e-4: a, s, test':>33}"
 )
 rows = [*minima.items(), ("gradient descent, η = 0.1", (saved.model.to(device), None, 0.1, len(X)))]
 for name, (model, history, rate_, batch_size) in rows:
@@ -1497,8 +1500,8 @@ for ax, title in zip(axes, ("sharpness a", "training accuracy (%)", "test accura
 axes[0].legend(fontsize=8)
 plots.show(
     fig,
-    alt="Sharpness, training and test accuracy against the iteration of SGD (logarithmic) after the "
-    "switch from gradient descent. "
+    alt="Sharpness, training and test accuracy against the iteration of SGD (logarithmic) "
+    "after the switch from gradient descent. "
     + " ".join(
         f"{labels.capitalize()}: sharpness "
         + ", ".join(f"{a:.1f} at {step}" for step, _, a, _, _ in rows)
@@ -1541,8 +1544,8 @@ for beta in setting.momenta:
     heavy[beta] = sum(half) / len(half)
     bound = flatlab.sharpness_bound(rate_, beta)
     print(
-        f"momentum {beta}: {told(history)};\n    sharpness in the second half {heavy[beta]:.2f}, at most "
-        f"{max(half):.2f}; "
+        f"momentum {beta}: {told(history)};\n    sharpness in the second half {heavy[beta]:.2f}, "
+        f"at most {max(half):.2f}; "
         f"2(1 + β)/η = {bound:.2f}"
     )
 
@@ -1614,8 +1617,9 @@ if ready(sharpness_bound, non_uniformity_bound, region_contains):
             if history.stopped == "diverged":
                 end = told(history)
             print(
-                f"{rate_:5.2f} {batch_size:5d} {'inside' if within else 'outside':>8} {factor:11.3f} "
-                f"{'stays' if says else 'leaves':>10}   {'left' if gone else 'stayed'} ({end})"
+                f"{rate_:5.2f} {batch_size:5d} {'inside' if within else 'outside':>8} "
+                f"{factor:11.3f} {'stays' if says else 'leaves':>10}   "
+                f"{'left' if gone else 'stayed'} ({end})"
             )
     del pair
     print()
@@ -1672,7 +1676,8 @@ color_a, color_s = math.nan, math.nan
 if history.stopped != "diverged":
     color_a, color_s = measured(vgg, colors_.train)
 print(
-    f"SGD, η = {setting.color_rate:g}, batch size {batch_size} of {len(colors_.X_train)}: {told(history)}"
+    f"SGD, η = {setting.color_rate:g}, batch size {batch_size} of {len(colors_.X_train)}: "
+    f"{told(history)}"
 )
 print(f"{'':12} {'train':>6} {'test':>6} {'a':>7} {'s':>7}")
 print(
@@ -1714,18 +1719,33 @@ if ready(
     true_forecasts = forecasts[True, True] + forecasts[False, False]
     reveal(
         {
-            "from x = 1 + 1e-5 with learning rate 0.7": f"{len(left_at)} of {len(stochastic)} SGD runs left; gradient descent ended at x = {descent[-1]:.3f}",
+            "from x = 1 + 1e-5 with learning rate 0.7": (
+                f"{len(left_at)} of {len(stochastic)} SGD runs left; gradient descent ended at x "
+                f"= {descent[-1]:.3f}"
+            ),
             "the learning rate from which SGD leaves x = 1": f"multiplier 1 at {edge:.3f}",
-            "SGD, batch 1, η = 0.7: what excludes x = 1?": "its non-uniformity: 1.8 > 1/0.7 = 1.43, while a = 2 < 2/0.7 = 2.86",
-            "random toy minima: how good is Theorem 1?": f"called unstable ones stable: {counts[True, False]}; stable ones unstable: {counts[False, True]}",
-            "products of one sample's Hessian for s, n = 1000, 30 steps": f"3 · 1000 · 30 = {3 * 1000 * 30:,}",
+            "SGD, batch 1, η = 0.7: what excludes x = 1?": (
+                "its non-uniformity: 1.8 > 1/0.7 = 1.43, while a = 2 < 2/0.7 = 2.86"
+            ),
+            "random toy minima: how good is Theorem 1?": (
+                f"called unstable ones stable: {counts[True, False]}; stable ones unstable: "
+                f"{counts[False, True]}"
+            ),
+            "products of one sample's Hessian for s, n = 1000, 30 steps": (
+                f"3 · 1000 · 30 = {3 * 1000 * 30:,}"
+            ),
             "the sharpness of gradient descent at η = 0.5": story[-1],
             "SGD with batch size 4 at η = 0.5: its sharpness": f"{places[smallest][0]:.2f}",
             "from the gradient-descent solution, SGD with B = 4": "sharpness "
             + ", ".join(f"{row[2]:.1f} at iteration {row[0]}" for row in switch[:3]),
             "with momentum 0.5 at η = 0.5, the sharpness settles at": f"{heavy[0.5]:.2f}",
-            "of nine forecasts on the network": f"{true_forecasts} of {sum(forecasts.values())} came true",
-            "the small VGG: its sharpness, and its bound 2/η = 10": f"a = {color_a:.2f} of {color_most[0]:.1f}, s = {color_s:.2f} of {color_most[1]:.1f}",
+            "of nine forecasts on the network": (
+                f"{true_forecasts} of {sum(forecasts.values())} came true"
+            ),
+            "the small VGG: its sharpness, and its bound 2/η = 10": (
+                f"a = {color_a:.2f} of {color_most[0]:.1f}, s = {color_s:.2f} of "
+                f"{color_most[1]:.1f}"
+            ),
         }
     )
 

@@ -319,15 +319,16 @@ if ready(noise_covariance):
     plots.show(
         fig,
         alt="Left: mean square distance of a batch's gradient from the full one against the batch "
-        "size, on logarithmic axes. With replacement it falls as 1/S; without, it bends down and is "
-        "0 for a batch of all samples. Drawn batches lie on both lines. Right: eigenvalues of C, the "
-        f"variances in their directions, in falling order, over several powers of ten, drawn down to 1e-9; the largest is {ratio_of_top:.0f} times the mean.",
+        "size, on logarithmic axes. With replacement it falls as 1/S; without, it bends "
+        "down and is 0 for a batch of all samples. Drawn batches lie on both lines. Right: "
+        "eigenvalues of C, the variances in their directions, in falling order, over several "
+        f"powers of ten, drawn down to 1e-9; the largest is {ratio_of_top:.0f} times the mean.",
     )
     worst = max(abs(means[key] / traces[key] - 1) for key in traces if traces[key] > 1e-9)
     print(f"drawn against computed: off by at most {worst:.1%}")
     print(
-        f"largest eigenvalue {ratio_of_top:.0f} times the mean; {half} of {len(spectrum)} directions "
-        "hold half of the noise"
+        f"largest eigenvalue {ratio_of_top:.0f} times the mean; {half} of {len(spectrum)} "
+        "directions hold half of the noise"
     )
 
 # %% [markdown]
@@ -602,10 +603,10 @@ if ready(langevin_step, gibbs_density):
         ax.set(ylabel="density, per unit of x")
     plots.show(
         fig,
-        alt=f"Four histograms of {len(half_and_half)} runs on the double well over x with the same η/S, each "
-        "under the same Gibbs density, which has a high peak at -0.6 and a broad one at 0.6. The "
-        "diffusion and SGD with the smallest learning rate fill it; at the largest learning rate "
-        "the narrow well is almost empty. Distance from the density: "
+        alt=f"Four histograms of {len(half_and_half)} runs on the double well over x with the "
+        "same η/S, each under the same Gibbs density, which has a high peak at -0.6 and a broad "
+        "one at 0.6. The diffusion and SGD with the smallest learning rate fill it; at the "
+        "largest learning rate the narrow well is almost empty. Distance from the density: "
         + "; ".join(f"{name}: {value:.2f}" for name, value in distances.items())
         + ".",
     )
@@ -615,7 +616,8 @@ if ready(langevin_step, gibbs_density):
     spread = float(torch.trapezoid(weight * (grid + 0.6) ** 2, grid)) ** 0.5
     share = float(torch.trapezoid(density * inside, grid))
     print(
-        f"{'your Gibbs density':33} {'':15}{share:.0%} below -0.1, spread about -0.6 there {spread:.3f}"
+        f"{'your Gibbs density':33} {'':15}{share:.0%} below -0.1, spread about -0.6 there "
+        f"{spread:.3f}"
     )
     print(f"{'as many draws from it':33} distance {chance:.2f}")
     for name, x in where.items():
@@ -778,15 +780,15 @@ if ready(langevin_step, gibbs_density, basin_ratio):
     ticks(ax, noises)
     ax.legend(fontsize=8)
     said = [
-        f"S = {s}: formula {formula[s]:.2f}, integral {integral[s]:.2f}, diffusion {found[s][0]:.2g} "
-        f"from the narrow and {found[s][1]:.2g} from the wide well"
+        f"S = {s}: formula {formula[s]:.2f}, integral {integral[s]:.2f}, diffusion "
+        f"{found[s][0]:.2g} from the narrow and {found[s][1]:.2g} from the wide well"
         for s in batch_sizes
     ]
     plots.show(
         fig,
-        alt="Odds of the wide against the deep well over η/S on logarithmic axes: the formula rises "
-        "and bends towards 4; the integral lies close to it; diffusions from both wells meet it at "
-        "large η/S and stay where they began at small. " + "; ".join(said) + ".",
+        alt="Odds of the wide against the deep well over η/S on logarithmic axes: the "
+        "formula rises and bends towards 4; the integral lies close to it; diffusions from both "
+        "wells meet it at large η/S and stay where they began at small. " + "; ".join(said) + ".",
     )
     print("\n".join(said))
 
@@ -835,10 +837,11 @@ def say_wells(**sliders):
     at_top = int(loss[(grid > -0.6) & (grid < 0.6)].argmax() + (grid <= -0.6).sum())
     inside = float(torch.trapezoid(density[: at_top + 1], grid[: at_top + 1]))
     return (
-        f"Loss and density over x. The wide well lies {sliders['depth_gap']:.2f} higher, the narrow one has curvature "
-        f"{sliders['narrow_curvature']:.3g}, η/S = 0.016/{round(sliders['batch_size'])}. The Gibbs density puts "
-        f"{inside:.0%} into the narrow well, and {float((x < grid[at_top]).double().mean()):.0%} of the SGD "
-        "runs are there."
+        f"Loss and density over x. The wide well lies {sliders['depth_gap']:.2f} higher, the "
+        f"narrow one has curvature {sliders['narrow_curvature']:.3g}, η/S = "
+        f"0.016/{round(sliders['batch_size'])}. The Gibbs density puts {inside:.0%} into the "
+        f"narrow well, and {float((x < grid[at_top]).double().mean()):.0%} of the SGD runs "
+        "are there."
     )
 
 
@@ -880,8 +883,8 @@ if ready(basin_ratio):
         odds = float(basin_ratio(0.2, in_a, 0.0, in_b, 0.1, 2.0))
         alone = float(basin_ratio(0.2, hessian_a / alpha**2, 0.0, hessian_b, 0.1, 2.0))
         print(
-            f"{alpha:4d} {torch.linalg.eigvalsh(in_a)[-1]:11.2f} {torch.linalg.eigvalsh(in_b)[-1]:11.2f} "
-            f"{odds:11.3f} {alone:9.2f}"
+            f"{alpha:4d} {torch.linalg.eigvalsh(in_a)[-1]:11.2f} "
+            f"{torch.linalg.eigvalsh(in_b)[-1]:11.2f} {odds:11.3f} {alone:9.2f}"
         )
 
 # %% [markdown]
@@ -928,9 +931,10 @@ for alpha, (first, second) in starts.items():
     left.plot(*zip(*path), label=f"start rescaled by {alpha:g}", **look)
     left.plot(*path[-1], marker=marker, color=plots.COLORS["black"], markersize=4)
     print(
-        f"start ({path[0][0]:.3f}, {path[0][1]:.3f}), the same function: ends at ({first:.3f}, {second:.3f}), "
-        f"sharpness {ended[alpha]:.2f};\n    θ₁² - θ₂² {path[0][0] ** 2 - path[0][1] ** 2:+.3f} at the start, "
-        f"{first**2 - second**2:+.3f} at the end"
+        f"start ({path[0][0]:.3f}, {path[0][1]:.3f}), the same function: ends at ({first:.3f}, "
+        f"{second:.3f}), sharpness {ended[alpha]:.2f};\n    θ₁² - θ₂² "
+        f"{path[0][0] ** 2 - path[0][1] ** 2:+.3f} at the start, {first**2 - second**2:+.3f} "
+        "at the end"
     )
 left.set(xlabel="θ₁", ylabel="θ₂", xlim=(0, 4), ylim=(0, 4))
 left.legend(fontsize=8)
@@ -950,9 +954,9 @@ right.set(xlabel="θ₁ at the minimum", ylabel="sharpness", yscale="log")
 right.legend(fontsize=8)
 plots.show(
     fig,
-    alt="Left, θ₂ against θ₁: the hyperbola of minima, and paths of gradient descent from four starts that compute "
-    "the same function; each path ends at another point of it. Right: sharpness along the hyperbola, "
-    "smallest at θ₁ = 1, with the four ends: "
+    alt="Left, θ₂ against θ₁: the hyperbola of minima, and paths of gradient descent from four "
+    "starts that compute the same function; each path ends at another point of it. Right: "
+    "sharpness along the hyperbola, smallest at θ₁ = 1, with the four ends: "
     + ", ".join(
         f"{sharp:.2f} from the start rescaled by {alpha:g}" for alpha, sharp in ended.items()
     )
@@ -1079,13 +1083,16 @@ test_r = correlation(logs(fitted, lambda row: row["test"]))
 print(f"{'η/S':>9} {'‖H‖_F':>9} {'loss':>8} {'train':>8} {'validation':>10}")
 table(width, "noise")
 print(
-    f"\nthe {len(fitted)} of {len(width)} runs with training loss below {setting.fitted_loss:g}, with 95 % intervals:"
+    f"\nthe {len(fitted)} of {len(width)} runs with training loss below {setting.fitted_loss:g}, "
+    "with 95 % intervals:"
 )
 print(
-    f"correlation of log ‖H‖_F with log η/S:  {width_r[0]:+.2f} ({width_r[1]:+.2f} to {width_r[2]:+.2f})"
+    f"correlation of log ‖H‖_F with log η/S:  {width_r[0]:+.2f} ({width_r[1]:+.2f} to "
+    f"{width_r[2]:+.2f})"
 )
 print(
-    f"correlation of accuracy with log η/S:   {test_r[0]:+.2f} ({test_r[1]:+.2f} to {test_r[2]:+.2f})"
+    f"correlation of accuracy with log η/S:   {test_r[0]:+.2f} ({test_r[1]:+.2f} to "
+    f"{test_r[2]:+.2f})"
 )
 by_noise = {
     noise: [row["test"] for row in width if row["noise"] == noise]
@@ -1112,9 +1119,10 @@ right.set(xlabel="η/S", ylabel="validation accuracy", xscale="log")
 left.legend(fontsize=8)
 plots.show(
     fig,
-    alt="Left: Hessian norm ‖H‖_F against η/S, both logarithmic, one marker for each batch size; the points "
-    f"of all sizes fall together, with correlation {width_r[0]:.2f}. Right: validation accuracy "
-    "against η/S: level over a wide range; at the largest value only the smallest batches stay up. Means: "
+    alt="Left: Hessian norm ‖H‖_F against η/S, both logarithmic, one marker for each batch size; "
+    f"the points of all sizes fall together, with correlation {width_r[0]:.2f}. Right: validation "
+    "accuracy against η/S: level over a wide range; at the largest value only the smallest "
+    "batches stay up. Means: "
     + ", ".join(f"{sum(v) / len(v):.1%} at {noise:g}" for noise, v in by_noise.items())
     + ".",
 )
@@ -1197,9 +1205,9 @@ deep_test = {
 }
 plots.show(
     fig,
-    alt="Hessian norm ‖H‖_F (left) and validation accuracy (right) of the 20-layer network against η/S. From "
-    "the good initialization the norm falls with η/S; from the bad one runs with small η/S are near 10 % "
-    "accuracy with a tiny Hessian. Accuracies: "
+    alt="Hessian norm ‖H‖_F (left) and validation accuracy (right) of the 20-layer network "
+    "against η/S. From the good initialization the norm falls with η/S; from the bad one runs "
+    "with small η/S are near 10 % accuracy with a tiny Hessian. Accuracies: "
     + "; ".join(
         f"{name}: " + ", ".join(f"{t} at {n}" for n, t in v) for name, v in deep_test.items()
     )
@@ -1282,8 +1290,9 @@ for name, outcome in zip(others, outcomes[1:]):
     (right if "same" in name else left).plot(alphas, losses, label=name)
     print(
         f"{name:18} loss {ends['train_loss']:.3f} after {ends['epoch']:.0f} epochs, validation "
-        f"{ends['test_accuracy']:.1%};\n    ‖H‖_F {start_norm:.1f} at α = 0, {norm:.1f} at 1;\n    second derivative "
-        f"along the line {bend[0]:.2f} at 0, {bend[1]:.2f} at 1; at most {barrier:.3f} in between"
+        f"{ends['test_accuracy']:.1%};\n    ‖H‖_F {start_norm:.1f} at α = 0, {norm:.1f} at 1;\n   "
+        f" second derivative along the line {bend[0]:.2f} at 0, {bend[1]:.2f} at 1; at most "
+        f"{barrier:.3f} in between"
     )
 for ax, title in ((left, "α = 1: lower η/S"), (right, "α = 1: the same η/S")):
     ax.set(xlabel="α", yscale="log")
@@ -1292,8 +1301,8 @@ for ax, title in ((left, "α = 1: lower η/S"), (right, "α = 1: the same η/S")
 left.set(ylabel="training loss")
 plots.show(
     fig,
-    alt="Training loss along four lines from the network with η/S = 0.006 at α = 0 to another at α = 1. "
-    "No line has a barrier between its ends. Second derivatives at the two ends: "
+    alt="Training loss along four lines from the network with η/S = 0.006 at α = 0 to another "
+    "at α = 1. No line has a barrier between its ends. Second derivatives at the two ends: "
     + "; ".join(f"{name}: {a:.2f} and {b:.2f}" for name, (a, b, *_) in lines.items())
     + ".",
 )
@@ -1394,8 +1403,8 @@ class DifferentLengths(BothTimesC):
     def verdict(self, inputs, outputs):
         if "accepted" in [str(word) for word in outputs["said"]]:
             return (
-                "Learning rates and batch sizes of different lengths were accepted. zip stops at the "
-                "shorter one without a word: raise a ValueError."
+                "Learning rates and batch sizes of different lengths were accepted. zip "
+                "stops at the shorter one without a word: raise a ValueError."
             )
         return None
 
@@ -1500,9 +1509,10 @@ if ready(rescale_schedule):
     ticks(right, setting.factors)
     plots.show(
         fig,
-        alt=f"Left: training loss against epochs for η and S times c, {largest} images: small c fall on "
-        "one curve, large c lie above it. Middle: mean factor between the curve and that of c = 1 against "
-        "c, for both sizes of the training set; right: validation accuracy in the last quarter. "
+        alt=f"Left: training loss against epochs for η and S times c, {largest} images: small c "
+        "fall on one curve, large c lie above it. Middle: mean factor between the curve and that "
+        "of c = 1 against c, for both sizes of the training set; right: validation accuracy in "
+        "the last quarter. "
         + "; ".join(
             f"{n} images, c = {c}: {math.exp(g):.2f} and {sum(ends[n, c]) / len(ends[n, c]):.1%}"
             for (n, c), g in gaps.items()
@@ -1681,7 +1691,8 @@ if ready(corrupt_labels):
         run = outcome.run
         memory.setdefault((run.momentum, run.learning_rate / run.batch_size), []).append(outcome)
     print(
-        f"{int(wrong.sum())} of {len(y)} labels are random. Validation accuracy when a share of them is learned:"
+        f"{int(wrong.sum())} of {len(y)} labels are random. Validation accuracy when a share of "
+        "them is learned:"
     )
     print(" " * 28 + "".join(f"{level:>9.0%}" for level in levels) + "     at the end")
     fig, axes = plots.figure(columns=2, width=9.6, height=3.4, sharey=True)
@@ -1714,9 +1725,10 @@ if ready(corrupt_labels):
     axes[0].set(ylabel="validation accuracy")
     plots.show(
         fig,
-        alt="Validation accuracy against the share of random labels learned, as training goes on, with "
-        "momentum (left) and without (right), for two values of η/S. All curves fall from about three "
-        "quarters; those of higher η/S are jagged and mostly lie lower. With half of the random labels learned: "
+        alt="Validation accuracy against the share of random labels learned, as training goes "
+        "on, with momentum (left) and without (right), for two values of η/S. All curves fall "
+        "from about three quarters; those of higher η/S are jagged and mostly lie lower. With "
+        "half of the random labels learned: "
         + "; ".join(f"{v:.1%} for momentum {m}, η/S {n:.2g}" for (m, n), v in at_half.items())
         + ".",
     )
@@ -1911,8 +1923,8 @@ if ready(rescale_schedule, cyclic_schedule):
         lasts = [o.history.last() for o in there]
         print(
             f"{name:16} {interval([100 * row['test_accuracy'] for row in lasts]):>15} "
-            f"{interval([row['train_loss'] for row in lasts]):>16} {interval(cyclic_norms[name]):>14} "
-            f"{lasts[0]['step']:6.0f}"
+            f"{interval([row['train_loss'] for row in lasts]):>16} "
+            f"{interval(cyclic_norms[name]):>14} {lasts[0]['step']:6.0f}"
         )
 
     def between(one, two):
@@ -1927,8 +1939,8 @@ if ready(rescale_schedule, cyclic_schedule):
     exchanged = between(cyclic["discrete η"][0], cyclic["discrete S"][0])
     same = between(cyclic["discrete η"][0], cyclic["discrete η"][-1])
     print(
-        f"mean factor between the loss curves of discrete η and discrete S: {exchanged:.2f};\n    of discrete η "
-        f"with two seeds: {same:.2f}"
+        f"mean factor between the loss curves of discrete η and discrete S: {exchanged:.2f};\n    "
+        f"of discrete η with two seeds: {same:.2f}"
     )
     fig, (left, right) = plots.figure(columns=2, width=9.6, height=3.4)
     for ax, names in (
@@ -1943,9 +1955,10 @@ if ready(rescale_schedule, cyclic_schedule):
     left.set(ylabel="training loss")
     plots.show(
         fig,
-        alt="Training loss against epochs. Left: a cyclic learning rate and the cyclic batch size it was "
-        "exchanged for; the curves lie on each other, jagged in the high-noise phases and smooth and falling in the low "
-        "ones. Right: triangle, high constant and low constant learning rate. Hessian norms at the end: "
+        alt="Training loss against epochs. Left: a cyclic learning rate and the cyclic batch "
+        "size it was exchanged for; the curves lie on each other, jagged in the high-noise phases "
+        "and smooth and falling in the low ones. Right: triangle, high constant and low constant "
+        "learning rate. Hessian norms at the end: "
         + "; ".join(f"{name} {interval(v)}" for name, v in cyclic_norms.items())
         + ".",
     )
@@ -2057,11 +2070,22 @@ if ready(
     reveal(
         {
             "the largest eigenvalue of C against the mean eigenvalue": f"{ratio_of_top:.0f} times",
-            "the same η/S with η 20 times as large": f"distance from the Gibbs density {far_apart[1]:.2f} at η = 0.005, {far_apart[3]:.2f} at 0.1, where the narrow well is almost empty",
-            "the odds of the wide well as the batch size falls from 13 to 1": f"formula: from {formula[13]:.2f} to {formula[1]:.2f}, with 4 as its limit",
-            "the odds in the coordinates (αθ₁, θ₂/α) and with A alone stretched": "kept in the first, changed in the second",
-            "gradient descent from (θ₁, θ₂), and from (4θ₁, θ₂/4)": f"sharpness {ended[1]:.2f} and {ended[4]:.2f}",
-            "log Hessian norm and log η/S: their correlation": f"{width_r[0]:+.2f} ({width_r[1]:+.2f} to {width_r[2]:+.2f})",
+            "the same η/S with η 20 times as large": (
+                f"distance from the Gibbs density {far_apart[1]:.2f} at η = 0.005, "
+                f"{far_apart[3]:.2f} at 0.1, where the narrow well is almost empty"
+            ),
+            "the odds of the wide well as the batch size falls from 13 to 1": (
+                f"formula: from {formula[13]:.2f} to {formula[1]:.2f}, with 4 as its limit"
+            ),
+            "the odds in the coordinates (αθ₁, θ₂/α) and with A alone stretched": (
+                "kept in the first, changed in the second"
+            ),
+            "gradient descent from (θ₁, θ₂), and from (4θ₁, θ₂/4)": (
+                f"sharpness {ended[1]:.2f} and {ended[4]:.2f}"
+            ),
+            "log Hessian norm and log η/S: their correlation": (
+                f"{width_r[0]:+.2f} ({width_r[1]:+.2f} to {width_r[2]:+.2f})"
+            ),
             "validation accuracy against η/S": ", ".join(
                 f"{sum(v) / len(v):.1%} at {noise:g}" for noise, v in by_noise.items()
             ),

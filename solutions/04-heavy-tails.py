@@ -210,9 +210,10 @@ if ready(sample_stable):
     )
     plots.show(
         fig,
-        alt="Left: sums of stable draws against their number, each over its largest value; with α = 2 a "
-        "walk of small steps, with smaller α flat stretches between jumps. Right: median size of a sum of k draws "
-        f"in units of one draw, on both axes logarithmic, on the lines k^(1/α). {told}.",
+        alt="Left: sums of stable draws against their number, each over its largest value; with "
+        "α = 2 a walk of small steps, with smaller α flat stretches between jumps. Right: median "
+        "size of a sum of k draws in units of one draw, on both axes logarithmic, on the lines "
+        f"k^(1/α). {told}.",
     )
 
 # %% [markdown]
@@ -476,9 +477,10 @@ if ready(sample_stable, gradient_noise, tail_index):
     beyond = float((picked > 10 * picked.median()).double().mean())
     plots.show(
         fig,
-        alt="Share of noise entries at least as large as a multiple of their median, both axes logarithmic. The normal "
-        "curve ends at about 7 medians, the stable one is a straight line that goes on beyond 10,000; gradient noise "
-        f"lies between: {beyond:.1%} of its entries are larger than 10 medians, and it bends down.",
+        alt="Share of noise entries at least as large as a multiple of their median, both axes "
+        "logarithmic. The normal curve ends at about 7 medians, the stable one is a straight line "
+        f"that goes on beyond 10,000; gradient noise lies between: {beyond:.1%} of its entries "
+        "are larger than 10 medians, and it bends down.",
     )
 
 # %% [markdown]
@@ -585,7 +587,7 @@ check.matched_gaussian.grade(matched_gaussian)
 
 # %% folded
 def gaussian_control(matched_gaussian, noise, generator):
-    """Your control. In float32 a normal number is now and then exactly 0, which has no logarithm: moved off it."""
+    """Your control. In float32 a normal number is now and then exactly 0: moved off it, for the log."""
     control = torch.as_tensor(matched_gaussian(noise, generator)).to(noise)
     return torch.where(control == 0, 1e-9 * noise, control)
 
@@ -669,15 +671,16 @@ if ready(sample_stable, gradient_noise, tail_index, matched_gaussian):
     ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     plots.show(
         fig,
-        alt="Estimated tail index against the number of entries in a sum. The two independent kinds rise with it and "
-        "meet; the two kinds that move together lie near 1, close to each other; stable "
-        "noise stays on its index. At "
+        alt="Estimated tail index against the number of entries in a sum. The two independent "
+        "kinds rise with it and meet; the two kinds that move together lie near 1, close to each "
+        "other; stable noise stays on its index. At "
         f"k₁ = {k1}: " + "; ".join(f"{name} {value:.2f}" for name, value in four.items()) + ".",
     )
     print(f"\nestimates at k1 = {k1}        independent   moving together")
     for tail in ("normal", "own tails"):
         print(
-            f"{tail:26} {four[f'{tail}, independent']:12.2f} {four[f'{tail}, moving together']:17.2f}"
+            f"{tail:26} {four[f'{tail}, independent']:12.2f} "
+            f"{four[f'{tail}, moving together']:17.2f}"
         )
     print("own tails, moving together: the noise as it is")
     print(f"agreement of the scales {tails.scale_agreement(noise):.2f}")
@@ -755,8 +758,8 @@ if ready(gradient_noise, tail_index, matched_gaussian):
         agreements.append(tails.scale_agreement(noise))
         estimate, control, correlated, mixed = table[name]
         print(
-            f"{name:16} {100 * fitted:7.1f}% {estimate:10.2f} {control:9.2f} {correlated:17.2f} {mixed:11.2f} "
-            f"{agreements[-1]:11.2f}"
+            f"{name:16} {100 * fitted:7.1f}% {estimate:10.2f} {control:9.2f} {correlated:17.2f} "
+            f"{mixed:11.2f} {agreements[-1]:11.2f}"
         )
     fig, ax = plots.figure(width=8.2, height=3.4)
     for row, (name, marker) in enumerate(
@@ -774,8 +777,9 @@ if ready(gradient_noise, tail_index, matched_gaussian):
     ax.legend(fontsize=8, ncols=3, loc="upper left")
     plots.show(
         fig,
-        alt="Estimated tail index of the noise and of its two controls, for each setting: the noise and the control with the "
-        "covariance lie close together near 1, the control without it between 1.5 and 1.9. "
+        alt="Estimated tail index of the noise and of its two controls, for each setting: the "
+        "noise and the control with the covariance lie close together near 1, the control without "
+        "it between 1.5 and 1.9. "
         + "; ".join(f"{name}: {a:.2f}, {b:.2f} and {c:.2f}" for name, (a, b, c, _) in table.items())
         + ".",
     )
@@ -862,12 +866,12 @@ if ready(sample_stable, gradient_noise, tail_index, matched_gaussian):
         ax.legend(fontsize=8)
     plots.show(
         fig,
-        alt="Estimated tail index against minibatch size. Left, over coordinates: flat, the noise near 1, its control near "
-        "1.6. Right, over minibatches: the noise rises with the minibatch size, its control stays at 2, stable noise "
-        "stays where it was. "
+        alt="Estimated tail index against minibatch size. Left, over coordinates: flat, the noise "
+        "near 1, its control near 1.6. Right, over minibatches: the noise rises with the "
+        "minibatch size, its control stays at 2, stable noise stays where it was. "
         + "; ".join(
-            f"size {size}: over coordinates {row[3]:.2f} (control {row[4]:.2f}), over minibatches {row[1]:.2f} "
-            f"(control {row[2]:.2f})"
+            f"size {size}: over coordinates {row[3]:.2f} (control {row[4]:.2f}), over minibatches "
+            f"{row[1]:.2f} (control {row[2]:.2f})"
             for size, row in within.items()
         )
         + ".",
@@ -901,7 +905,9 @@ predict(
 
 # %% folded
 def estimates_along(rate):
-    """A training run: rows of step, training loss, estimate, control, control with the covariance, coordinates, agreement."""
+    """A training run in rows: step, training loss, estimate, control, control with the covariance,
+    coordinates, agreement.
+    """
     few = tuple(part[: setting.minibatches * setting.batch_size] for part in clothes)
     model, rows, seeded = network(clothes), [], torch.Generator().manual_seed(9)
     steps = {round(setting.jump_steps ** (i / setting.looks)) for i in range(setting.looks + 1)}
@@ -940,25 +946,28 @@ if ready(gradient_noise, tail_index, matched_gaussian):
         drop = int(changes[:, 2].argmin())
         before, after = rows[drop].tolist(), rows[drop + 1].tolist()
         told.append(
-            f"η = {rate:g}: the noise from {rows[0, 2]:.2f} to {rows[-1, 2]:.2f}, the control from {rows[0, 3]:.2f} to "
-            f"{rows[-1, 3]:.2f}; the control with the covariance lies {(rows[:, 4] - rows[:, 2]).min():.2f} to "
-            f"{(rows[:, 4] - rows[:, 2]).max():.2f} above the noise; largest drop between iterations {before[0]:.0f} and "
-            f"{after[0]:.0f}: noise {before[2]:.2f} to {after[2]:.2f}, control {before[3]:.2f} to {after[3]:.2f}, with the "
-            f"covariance {before[4]:.2f} to {after[4]:.2f}; loss {before[1]:.2f} to {after[1]:.2f}; changes of noise and control correlate by {both:.2f}; coordinates "
-            f"with noise at first {rows[0, 5]:.0f}, at last {rows[-1, 5]:.0f}; agreement of the scales at least {rows[:, 6].min():.2f}"
+            f"η = {rate:g}: the noise from {rows[0, 2]:.2f} to {rows[-1, 2]:.2f}, the control "
+            f"from {rows[0, 3]:.2f} to {rows[-1, 3]:.2f}; the control with the covariance lies "
+            f"{(rows[:, 4] - rows[:, 2]).min():.2f} to {(rows[:, 4] - rows[:, 2]).max():.2f} "
+            f"above the noise; largest drop between iterations {before[0]:.0f} and "
+            f"{after[0]:.0f}: noise {before[2]:.2f} to {after[2]:.2f}, control {before[3]:.2f} to "
+            f"{after[3]:.2f}, with the covariance {before[4]:.2f} to {after[4]:.2f}; loss "
+            f"{before[1]:.2f} to {after[1]:.2f}; changes of noise and control correlate by "
+            f"{both:.2f}; coordinates with noise at first {rows[0, 5]:.0f}, at last "
+            f"{rows[-1, 5]:.0f}; agreement of the scales at least {rows[:, 6].min():.2f}"
         )
         drops[rate] = (
-            f"largest drop at η = {rate:g}: noise {before[2]:.2f} to {after[2]:.2f}, control {before[3]:.2f} to {after[3]:.2f}"
+            f"largest drop at η = {rate:g}: noise {before[2]:.2f} to {after[2]:.2f}, control "
+            f"{before[3]:.2f} to {after[3]:.2f}"
         )
         lines = told[-1].replace(": ", ":\n    ", 1).replace("; ", "\n    ")
         print(lines.replace(": noise", ":\n        noise"))
     axes[0, 0].legend(fontsize=8, loc="center left", bbox_to_anchor=(0, 0.55))
     plots.show(
         fig,
-        alt="Top: estimated tail index of the noise and of its two controls along training, iteration on a logarithmic axis; "
-        "all three fall, and where one jumps the others do. Bottom: training loss. "
-        + ". ".join(told)
-        + ".",
+        alt="Top: estimated tail index of the noise and of its two controls along training, "
+        "iteration on a logarithmic axis; all three fall, and where one jumps the others do. "
+        "Bottom: training loss. " + ". ".join(told) + ".",
     )
 
 # %% [markdown]
@@ -1056,7 +1065,7 @@ def moved(levy_step, w, gradient, learning_rate, alpha, sigma, steps, seed=0):
 
 
 def two_wells(x):
-    """Slope of the wells 8 (x + 1/2)² - 1 for x < 0 and (x - 2)²/4 for x > 0, which meet at height 1."""
+    """Slope of the wells 8 (x + 1/2)² - 1 for x < 0 and (x - 2)²/4 for x > 0; they meet at 1."""
     return torch.where(x < 0, 16 * (x + 0.5), (x - 2) / 2)
 
 
@@ -1086,8 +1095,9 @@ if ready(sample_stable, levy_step):
     )
     plots.show(
         fig,
-        alt="Left: a loss over w with a narrow, deep well around -0.5, with bottom -1, and a wide, shallow well around 2, with bottom "
-        "0; between them, at 0, the loss is 1. Right: one path for each tail index. " + said + ".",
+        alt="Left: a loss over w with a narrow, deep well around -0.5, with bottom -1, and a "
+        "wide, shallow well around 2, with bottom 0; between them, at 0, the loss is 1. Right: "
+        "one path for each tail index. " + said + ".",
     )
     print(said.replace("; ", "\n"))
 
@@ -1151,9 +1161,8 @@ def say_double_well(alpha, barrier):
         step = path.diff().abs().max()
         said.append(f"{name}: {crossings(path)} crossings, largest step {step:.1f}")
     return (
-        f"The loss over w, a double well with a barrier of {barrier:g} between -1 and 1, and two paths in it over 80 units of time. "
-        + "; ".join(said)
-        + "."
+        f"The loss over w, a double well with a barrier of {barrier:g} between -1 and 1, and two "
+        "paths in it over 80 units of time. " + "; ".join(said) + "."
     )
 
 
@@ -1263,10 +1272,11 @@ check.first_exit_time.grade(first_exit_time)
 
 # %% folded
 def brownian_exit_time(height, radius, sigma, learning_rate):
-    """Exact mean time from 0 to ±radius in height (x/radius)², for noise of variance 2 sigma² a unit of time.
+    """Exact mean time from 0 to ±radius in height (x/radius)², noise of variance 2 sigma² a unit of time.
 
-    T = (1/σ²) ∫ exp(f(y)/σ²) ∫ exp(-f(z)/σ²) dz dy over 0 < z < y < R. A path that is seen at its steps alone goes on
-    average 0.58 sqrt(2 eta) sigma beyond the border before it is seen outside: R is the radius plus that.
+    T = (1/σ²) ∫ exp(f(y)/σ²) ∫ exp(-f(z)/σ²) dz dy over 0 < z < y < R. A path that is seen at its
+    steps alone goes on average 0.58 sqrt(2 eta) sigma beyond the border before it is seen
+    outside: R is the radius plus that.
     """
     y = torch.linspace(
         0, radius + 0.5826 * math.sqrt(2 * learning_rate) * sigma, 4001, dtype=torch.float64
@@ -1283,7 +1293,7 @@ def levy_exit_time(radius, alpha, sigma):
 
 
 def exit_times(wells, alpha, sigma, learning_rate, steps):
-    """Mean exit time and share of runs that left, by your functions, for each (height, radius) of the wells."""
+    """By your functions, for each (height, radius) of a well: mean exit time, share of runs that left."""
     heights, radii = torch.tensor(wells, dtype=torch.float64).T
     bend = (2 * heights / radii**2)[:, None]
     start = torch.zeros(len(wells), setting.exit_runs, dtype=torch.float64)
@@ -1325,14 +1335,15 @@ if ready(sample_stable, levy_step, first_exit_time):
         print(
             f"{name:14} height {heights[0]:g} to {heights[-1]:g}: mean time "
             + ", ".join(f"{time:.3g}" for time in by_height[name])
-            + f"\n    (theory {theory[0]:.3g} to {theory[-1]:.3g}); left: at least {min(left for _, left in found):.0%} of the runs"
+            + f"\n    (theory {theory[0]:.3g} to {theory[-1]:.3g}); left: at least "
+            f"{min(left for _, left in found):.0%} of the runs"
         )
     ax.set(xlabel="height of the well h, at r = 1", ylabel="mean exit time", yscale="log")
     ax.legend(fontsize=8, title="dotted: theory")
     plots.show(
         fig,
-        alt="Mean exit time, logarithmic, against the height of the well. Brownian: rises along the theory's curve, close to a "
-        "straight line from height 2 on. Both Lévy noises: level. "
+        alt="Mean exit time, logarithmic, against the height of the well. Brownian: rises along "
+        "the theory's curve, close to a straight line from height 2 on. Both Lévy noises: level. "
         + "; ".join(
             f"{name}: {times[0]:.3g} at height 0.5, {times[-1]:.3g} at height 4"
             for name, times in by_height.items()
@@ -1358,8 +1369,8 @@ if ready(sample_stable, levy_step, first_exit_time):
         ax.plot(radii, theory, color=plots.COLORS["black"], linestyle=":", linewidth=1)
         expected = slope_of([math.log(r) for r in radii], theory)
         said.append(
-            f"{name}: mean time {times[0]:.3g} at r = 0.5, {times[-1]:.3g} at r = 4, slope {by_width[name]:.2f} "
-            f"(theory {expected:.2f}); "
+            f"{name}: mean time {times[0]:.3g} at r = 0.5, {times[-1]:.3g} at r = 4, slope "
+            f"{by_width[name]:.2f} (theory {expected:.2f}); "
             f"at r = 4 {found[-1][1]:.0%} of the runs left"
         )
         print(said[-1].replace("; ", ";\n    "))
@@ -1374,8 +1385,8 @@ if ready(sample_stable, levy_step, first_exit_time):
     ax.legend(fontsize=8, title="dotted: theory")
     plots.show(
         fig,
-        alt="Mean exit time against the half-width of the well, both axes logarithmic: three straight lines on those of the "
-        "theory. " + "; ".join(said) + ".",
+        alt="Mean exit time against the half-width of the well, both axes logarithmic: three "
+        "straight lines on those of the theory. " + "; ".join(said) + ".",
     )
 
 # %% [markdown]
@@ -1406,16 +1417,30 @@ if ready(
     sizes = list(within)
     reveal(
         {
-            "100 Cauchy draws (α = 1) add up to something typically": f"{growth[1.0][setting.terms.index(100)]:.0f} times one draw",
-            "the estimated tail index of a network's gradient noise": f"untrained {first['untrained']:.2f}, trained {first['trained']:.2f}",
-            "Gaussian noise with the scales of the network's coordinates: its estimate": f"{four['normal, independent']:.2f}",
+            "100 Cauchy draws (α = 1) add up to something typically": (
+                f"{growth[1.0][setting.terms.index(100)]:.0f} times one draw"
+            ),
+            "the estimated tail index of a network's gradient noise": (
+                f"untrained {first['untrained']:.2f}, trained {first['trained']:.2f}"
+            ),
+            "Gaussian noise with the scales of the network's coordinates: its estimate": (
+                f"{four['normal, independent']:.2f}"
+            ),
             "from 2 down to the network's estimate: the part that only tails explain": f"{gap:.0%}",
-            "in these settings the estimate and the control with the covariance": f"differ by at most {max(map(abs, gaps)):.3f}",
-            "excess kurtosis of a coordinate, from minibatches of 1 to minibatches of 64": f"{within[sizes[0]][0]:.1f} with {sizes[0]}, {within[sizes[-1]][0]:.1f} with {sizes[-1]}",
+            "in these settings the estimate and the control with the covariance": (
+                f"differ by at most {max(map(abs, gaps)):.3f}"
+            ),
+            "excess kurtosis of a coordinate, from minibatches of 1 to minibatches of 64": (
+                f"{within[sizes[0]][0]:.1f} with {sizes[0]}, {within[sizes[-1]][0]:.1f} with "
+                f"{sizes[-1]}"
+            ),
             "where the estimate jumps during training, the Gaussian control": drops[
                 setting.jump_rates[-1]
             ],
-            "a narrow, deep well and a wide, shallow one: where does w stay?": f"in the wide one {shares[2.0]:.0%} (Brownian), {shares[1.5]:.0%} (Lévy, α = 1.5) of the time",
+            "a narrow, deep well and a wide, shallow one: where does w stay?": (
+                f"in the wide one {shares[2.0]:.0%} (Brownian), {shares[1.5]:.0%} (Lévy, α = 1.5) "
+                "of the time"
+            ),
             "the well becomes twice as high, from 2 to 4 (σ = 1 for Brownian noise): time to leave it": "; ".join(
                 f"{name}: {times[-1] / times[3]:.2f} times" for name, times in by_height.items()
             ),

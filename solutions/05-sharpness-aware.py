@@ -114,10 +114,11 @@ def plain_step(model, loss_fn, optimizer):
 
 
 def train(step, noise=0.0, seed=0, epochs=setting.epochs, decay=True, looks=()):
-    """A network after so many epochs of step(model, loss_fn, optimizer); one seed, one start and one order of batches.
+    """A network after so many epochs of step(model, loss_fn, optimizer).
 
-    With `decay` the learning rate falls linearly to 0 in the second half. Each of `looks` is called with the epochs made
-    and the model, before the first and after each epoch.
+    One seed, one start and one order of batches. With `decay` the learning rate falls linearly to
+    0 in the second half. Each of `looks` is called with the epochs made and the model, before the
+    first and after each epoch.
     """
     X, y = training_data(noise, seed)
     model = network(seed)
@@ -314,8 +315,8 @@ class LeavesGrads(AlongGradient):
     def verdict(self, inputs, outputs):
         if (flat(outputs["after"]) != flat(inputs["grads"])).any():
             return (
-                "The caller's gradients have changed: an operation with _ at its end, or `*=`, writes "
-                "into them."
+                "The caller's gradients have changed: an operation with _ at its end, or "
+                "`*=`, writes into them."
             )
         return None
 
@@ -392,9 +393,10 @@ if ready(dual_norm_ascent):
     told = "; ".join(f"{s:.0%} at ρ = {rho:g} after epoch {e}" for (e, rho), s in shares.items())
     plots.show(
         fig,
-        alt="Rise of the training loss against the radius of the ball, both axes logarithmic, after the first epoch and "
-        "at the end: promised by the tangent, at SAM's step, and the largest found. Early the three lie close together, late "
-        f"the step lies well above the tangent. The step reaches {told} of the largest rise.",
+        alt="Rise of the training loss against the radius of the ball, both axes logarithmic, "
+        "after the first epoch and at the end: promised by the tangent, at SAM's step, and the "
+        "largest found. Early the three lie close together, late the step lies well above the "
+        f"tangent. The step reaches {told} of the largest rise.",
     )
 
 # %% [markdown]
@@ -467,7 +469,10 @@ class AtMinimum(Quadratic):
         if np.isnan(got).any():
             return "Where g = 0 the result is NaN: g/|g| is 0/0 there. The step is 0."
         if got.any():
-            return f"Where g = 0 the step is 0, and the gradient stays 0; yours has length {np.linalg.norm(got):.3g}."
+            return (
+                "Where g = 0 the step is 0, and the gradient stays 0; yours has length "
+                f"{np.linalg.norm(got):.3g}."
+            )
         return None
 
 
@@ -723,13 +728,15 @@ def say_step(rho, one_over_p):
     p = norm_of(one_over_p)
     e, paths = schematic(rho, p)
     ends = "; ".join(
-        f"{name} is at ({path[-1][0]:.2f}, {path[-1][1]:.2f}), where the curvature is {curvature_at(path[-1][0]):.1f}"
+        f"{name} is at ({path[-1][0]:.2f}, {path[-1][1]:.2f}), where the curvature is "
+        f"{curvature_at(path[-1][0]):.1f}"
         for name, path in paths.items()
     )
     return (
-        f"One step of SAM with ρ = {rho:g} and p = {'∞' if math.isinf(p) else f'{p:.3g}'} in a valley that becomes wider to the right, in the plane of w₁ and w₂: from w = (-0.5, 0.9) up by "
-        f"ε̂ = ({e[0]:.2f}, {e[1]:.2f}) to the edge of the ball, then from w along the negative gradient found there. After 60 "
-        f"steps: {ends}."
+        f"One step of SAM with ρ = {rho:g} and p = {'∞' if math.isinf(p) else f'{p:.3g}'} in a "
+        "valley that becomes wider to the right, in the plane of w₁ and w₂: from w = (-0.5, 0.9) "
+        f"up by ε̂ = ({e[0]:.2f}, {e[1]:.2f}) to the edge of the ball, then from w along the "
+        f"negative gradient found there. After 60 steps: {ends}."
     )
 
 
@@ -804,8 +811,8 @@ if ready(dual_norm_ascent, sam_step):
     )
     plots.show(
         fig,
-        alt="Density of the eigenvalues of the Hessian after SGD and after SAM, on a logarithmic axis: both pile up at "
-        f"0 with a tail to the right; the eigenvalues span, {ends}.",
+        alt="Density of the eigenvalues of the Hessian after SGD and after SAM, on a logarithmic "
+        f"axis: both pile up at 0 with a tail to the right; the eigenvalues span, {ends}.",
     )
 
 # %% [markdown]
@@ -839,8 +846,9 @@ if ready(dual_norm_ascent, sam_step):
     left.legend(fontsize=8)
     plots.show(
         fig,
-        alt="Training loss along a line through each network. Left: along a random direction. Right: along the top eigenvector, where "
-        "SGD's rises more steeply. At distance 1 along it the loss has risen by "
+        alt="Training loss along a line through each network. Left: along a random direction. "
+        "Right: along the top eigenvector, where SGD's rises more steeply. At distance 1 along it "
+        "the loss has risen by "
         + ", ".join(f"{rise:.2f} ({name})" for name, rise in reach.items())
         + ".",
     )
@@ -863,8 +871,8 @@ if ready(dual_norm_ascent, sam_step):
     axes[0].set(ylabel="second random direction")
     plots.show(
         fig,
-        alt="Maps of the rise of the training loss in a plane of two random directions around each network, with labeled contour "
-        "lines. At the corners the mean rise is "
+        alt="Maps of the rise of the training loss in a plane of two random directions around "
+        "each network, with labeled contour lines. At the corners the mean rise is "
         + ", ".join(f"{loss:.2f} ({name})" for name, loss in corner.items())
         + ".",
     )
@@ -1015,7 +1023,8 @@ if ready(dual_norm_ascent, sam_gradient, sam_gradient_exact):
             means = torch.tensor(found, dtype=torch.float64).mean(0).tolist()
             cosines[epoch, rho], parts_dropped[epoch, rho] = means[:2]
             print(
-                f"{epoch:5d} {rho:6g} {means[0]:9.3f} {means[1]:15.2f} {means[2]:16.3f} {means[3]:18.3f}"
+                f"{epoch:5d} {rho:6g} {means[0]:9.3f} {means[1]:15.2f} {means[2]:16.3f} "
+                f"{means[3]:18.3f}"
             )
     fig, (left, right) = plots.figure(columns=2, width=9.6, height=3.3)
     for epoch, marker in zip((0, 1, setting.epochs), "os^"):
@@ -1031,8 +1040,9 @@ if ready(dual_norm_ascent, sam_gradient, sam_gradient_exact):
     left.legend(fontsize=8)
     plots.show(
         fig,
-        alt="Cosine of the angle between SAM's gradient and the exact one (left), and the length of the dropped term as a part of "
-        "the exact gradient (right), against the radius ρ, for an untrained network, after one epoch and at the end: "
+        alt="Cosine of the angle between SAM's gradient and the exact one (left), and the length "
+        "of the dropped term as a part of the exact gradient (right), against the radius ρ, for "
+        "an untrained network, after one epoch and at the end: "
         + "; ".join(
             f"{c:.2f} and {parts_dropped[e, rho]:.2f} at ρ = {rho:g}, epoch {e}"
             for (e, rho), c in cosines.items()
@@ -1062,12 +1072,12 @@ if ready(dual_norm_ascent, sam_step, sam_gradient_exact):
     exact_row = measured(train(exact_step))
     for name, r in (("SGD", rows["SGD"]), ("SAM", rows["SAM"]), ("exact SAM", exact_row)):
         print(
-            f"{name:10} training loss {r['loss']:.4f}   λ_max {r['top']:7.2f}   tr H {r['trace']:7.1f}   "
-            f"test error {r['test']:.1f}%"
+            f"{name:10} training loss {r['loss']:.4f}   λ_max {r['top']:7.2f}   tr H "
+            f"{r['trace']:7.1f}   test error {r['test']:.1f}%"
         )
 
 # %% [markdown]
-# With both terms the network ends where SAM's does: $\lambda_{\max}$ 3.8 and 3.9, test errors 19.8 and 19.7 %, for one and a half times the price of a step (section 6). One seed, but
+# With both terms the network ends where SAM's does: $\lambda_{\max}$ 3.8 and 3.9, test errors 19.8 and 19.7 %, for a step that costs a third to a half more (section 6). One seed, but
 # nothing here speaks for the exact gradient; nor does `docs/reproduction.md`, over five. (The authors say the same in appendix C.4 of the paper: training with the second-order terms was slightly worse.)
 
 # %% [markdown]
@@ -1208,8 +1218,8 @@ if ready(dual_norm_ascent, adaptive_ascent):
     ax.legend(fontsize=8)
     plots.show(
         fig,
-        alt="Rise of the training loss at the ascent step against the factor between two layers of one and the same function. Adaptive "
-        "SAM: a level line. SAM: changes with the factor. "
+        alt="Rise of the training loss at the ascent step against the factor between two layers "
+        "of one and the same function. Adaptive SAM: a level line. SAM: changes with the factor. "
         + "; ".join(
             f"{name}: "
             + ", ".join(f"{v:.3g} at α = {f:g}" for v, f in zip(values, setting.factors))
@@ -1423,7 +1433,7 @@ predict(
 
 # %% folded
 def step_at(ascent):
-    """A training step with the gradient at w + e, where e = ascent(weights, gradient), both lists of tensors."""
+    """A training step with the gradient at w + e, e = ascent(weights, gradient); lists of tensors."""
 
     def step(model, loss_fn, optimizer):
         weights = list(model.parameters())
@@ -1482,7 +1492,8 @@ if ready(dual_norm_ascent, sam_step, adaptive_ascent, swa_average, hessian_penal
     }
     for noise in noises:
         print(
-            f"{noise:.0%} of the labels wrong; means over {setting.seeds} seed{'s' * (setting.seeds != 1)}"
+            f"{noise:.0%} of the labels wrong; means over {setting.seeds} "
+            f"seed{'s' * (setting.seeds != 1)}"
         )
         print(f"{'':16}    loss   train error      λ_max       tr H   test error")
         for name, make in makers.items():
@@ -1490,8 +1501,8 @@ if ready(dual_norm_ascent, sam_step, adaptive_ascent, swa_average, hessian_penal
             ways[name, noise] = found
             mean = {key: sum(row[key] for row in found) / len(found) for key in found[0]}
             print(
-                f"{name:16} {mean['loss']:7.4f} {mean['train']:12.1f}% {mean['top']:10.2f} {mean['trace']:10.1f} "
-                f"{mean['test']:11.1f}%"
+                f"{name:16} {mean['loss']:7.4f} {mean['train']:12.1f}% {mean['top']:10.2f} "
+                f"{mean['trace']:10.1f} {mean['test']:11.1f}%"
             )
     fig, axes = plots.figure(columns=2, width=9.6, height=3.6)
     for ax, noise in zip(axes, noises):
@@ -1510,11 +1521,11 @@ if ready(dual_norm_ascent, sam_step, adaptive_ascent, swa_average, hessian_penal
     axes[0].legend(fontsize=8)
     plots.show(
         fig,
-        alt="Test error against the largest eigenvalue of the Hessian at the end of training, a mark for each seed, with clean labels "
-        "(left) and with wrong ones (right). "
+        alt="Test error against the largest eigenvalue of the Hessian at the end of training, a "
+        "mark for each seed, with clean labels (left) and with wrong ones (right). "
         + "; ".join(
-            f"{name}, {noise:.0%} wrong: λ_max {sum(r['top'] for r in found) / len(found):.3g}, test error "
-            f"{sum(r['test'] for r in found) / len(found):.1f} %"
+            f"{name}, {noise:.0%} wrong: λ_max {sum(r['top'] for r in found) / len(found):.3g}, "
+            f"test error {sum(r['test'] for r in found) / len(found):.1f} %"
             for (name, noise), found in ways.items()
         )
         + ".",
@@ -1600,7 +1611,8 @@ if ready(
         "a quarter of the epochs": max(1, setting.epochs // 4),
     }
     print(
-        f"test error in %, means and standard errors over {setting.seeds} seed{'s' * (setting.seeds != 1)}"
+        f"test error in %, means and standard errors over {setting.seeds} "
+        f"seed{'s' * (setting.seeds != 1)}"
     )
     for noise in noises:
         ours = [row["test"] for row in ways["SAM", noise]]
@@ -1613,8 +1625,9 @@ if ready(
             theirs = [row["test"] for row in others]
             gains[what, noise] = [a - b for a, b in zip(ours, theirs)]
             print(
-                f"    SGD, {what:23} {interval(theirs)}, SAM minus SGD {interval(gains[what, noise])}; "
-                f"SGD's λ_max {sum(row['top'] for row in others) / len(others):.3g}"
+                f"    SGD, {what:23} {interval(theirs)}, SAM minus SGD "
+                f"{interval(gains[what, noise])}; SGD's λ_max "
+                f"{sum(row['top'] for row in others) / len(others):.3g}"
             )
     fig, ax = plots.figure(width=7.2, height=3.0)
     for place, (key, values) in enumerate(gains.items()):
@@ -1698,7 +1711,8 @@ if ready(dual_norm_ascent, sam_step):
         )
         for rho in setting.radii:
             print(
-                f"    ρ = {rho:<5g} sharpness {terms[name, rho][0]:8.4f}   h {terms[name, rho][1]:6.2f}"
+                f"    ρ = {rho:<5g} sharpness {terms[name, rho][0]:8.4f}   h "
+                f"{terms[name, rho][1]:6.2f}"
             )
     for ax, label in ((left, "sharpness: largest rise in the ball"), (right, "h(‖w‖²/ρ²)")):
         ax.set(xlabel="radius ρ", ylabel=label, xscale="log", yscale="log")
@@ -1709,8 +1723,9 @@ if ready(dual_norm_ascent, sam_step):
     left.legend(fontsize=8)
     plots.show(
         fig,
-        alt="The two terms of the bound against the radius ρ for the networks of SGD and SAM. Left, logarithmic: the sharpness rises with ρ. "
-        "Right: h falls slowly and is the same for both. "
+        alt="The two terms of the bound against the radius ρ for the networks of SGD and SAM. "
+        "Left, logarithmic: the sharpness rises with ρ. Right: h falls slowly and is the same "
+        "for both. "
         + "; ".join(
             f"{name}, ρ = {rho:g}: sharpness {a:.3g}, h {b:.3g}"
             for (name, rho), (a, b) in terms.items()
@@ -1786,9 +1801,11 @@ if ready(dual_norm_ascent, sam_step, adaptive_ascent, swa_average, hessian_penal
     left.legend(fontsize=8)
     plots.show(
         fig,
-        alt="Test error (left) and largest eigenvalue of the Hessian of the training loss (right, logarithmic) against the radius ρ, with clean and with wrong labels. "
+        alt="Test error (left) and largest eigenvalue of the Hessian of the training loss (right, "
+        "logarithmic) against the radius ρ, with clean and with wrong labels. "
         + "; ".join(
-            f"{noise:.0%} wrong, ρ = {rho:g}: test error {swept[noise, rho]['test']:.1f} %, λ_max {swept[noise, rho]['top']:.3g}"
+            f"{noise:.0%} wrong, ρ = {rho:g}: test error {swept[noise, rho]['test']:.1f} %, λ_max "
+            f"{swept[noise, rho]['top']:.3g}"
             for noise in noises
             for rho in radii
         )
@@ -1821,9 +1838,15 @@ if ready(
     radius = min(setting.radii, key=lambda rho: abs(rho - setting.rho))
     reveal(
         {
-            "the rise of the loss at SAM's step, against the largest rise in the ball (ρ = 0.1, trained network)": f"{shares[setting.epochs, radius]:.0%}",
-            "λ_max after SAM, as a part of λ_max after SGD": f"{rows['SAM']['top'] / rows['SGD']['top']:.2f}",
-            "the angle between SAM's gradient and the exact one (ρ = 0.1, trained network): its cosine": f"{cosines[setting.epochs, radius]:.2f}",
+            "the rise of the loss at SAM's step, against the largest rise in the ball (ρ = 0.1, trained network)": (
+                f"{shares[setting.epochs, radius]:.0%}"
+            ),
+            "λ_max after SAM, as a part of λ_max after SGD": (
+                f"{rows['SAM']['top'] / rows['SGD']['top']:.2f}"
+            ),
+            "the angle between SAM's gradient and the exact one (ρ = 0.1, trained network): its cosine": (
+                f"{cosines[setting.epochs, radius]:.2f}"
+            ),
             "a layer times 16, the next divided by 16: the rise of the loss at SAM's step": ", ".join(
                 f"{rise:.3g} at α = {factor:g}"
                 for rise, factor in zip(rises["SAM"], setting.factors)
@@ -1831,8 +1854,12 @@ if ready(
             "the smallest λ_max at the end, at equal epochs": ", ".join(
                 f"{name} {top:.3g}" for name, top in means.items()
             ),
-            "SAM against SGD with twice the epochs, clean labels: test error": f"difference {interval(gains['equal time', 0.0])} points",
-            "SAM against SGD with a quarter of the epochs, 40 % of the labels wrong: test error": f"difference {interval(gains['a quarter of the epochs', setting.label_noise])} points",
+            "SAM against SGD with twice the epochs, clean labels: test error": (
+                f"difference {interval(gains['equal time', 0.0])} points"
+            ),
+            "SAM against SGD with a quarter of the epochs, 40 % of the labels wrong: test error": (
+                f"difference {interval(gains['a quarter of the epochs', setting.label_noise])} points"
+            ),
             "h(‖w‖²/ρ²) at ρ = 0.1 for our network: about": f"{terms['SGD', radius][1]:.1f}",
             "clean labels: test error as ρ grows from 0 to 0.5": ", ".join(
                 f"{swept[0.0, rho]['test']:.1f} % at {rho:g}" for rho in radii

@@ -232,8 +232,8 @@ class Diverged(Wall):
     def verdict(self, inputs, outputs):
         if not all(np.isnan(value) for value in outputs["barriers"]):
             return (
-                "With a NaN among the losses it returns a number, as if nothing were wrong: Python's max "
-                "passes over NaN, and so does torch.nanmax. The barrier is NaN."
+                "With a NaN among the losses it returns a number, as if nothing were wrong: "
+                "Python's max passes over NaN, and so does torch.nanmax. The barrier is NaN."
             )
         return None
 
@@ -267,7 +267,8 @@ if ready(barrier):
         ("test", test_losses, test_errors),
     ):
         print(
-            f"{name:9} loss {loss[0]:.3f} and {loss[-1]:.3f} at the ends, at most {loss.max():.2f}, barrier {float(barrier(loss)):.2f};\n"
+            f"{name:9} loss {loss[0]:.3f} and {loss[-1]:.3f} at the ends, at most "
+            f"{loss.max():.2f}, barrier {float(barrier(loss)):.2f};\n"
             f"{'':9} error {error[0]:.1%} and {error[-1]:.1%}, at most {error.max():.1%}"
         )
     lengths = [float(w.norm()) for w in (w1, w2, w2 - w1)]
@@ -277,9 +278,10 @@ if ready(barrier):
     )
     plots.show(
         fig,
-        alt="Loss and error against t on the straight line between two trained networks: a hump between two low ends. Training loss "
-        f"{losses[0]:.3f} and {losses[-1]:.3f} at the ends and {losses.max():.2f} at its highest; training error up to "
-        f"{errors.max():.0%}, test error up to {test_errors.max():.0%}.",
+        alt="Loss and error against t on the straight line between two trained networks: a hump "
+        f"between two low ends. Training loss {losses[0]:.3f} and {losses[-1]:.3f} at the ends "
+        f"and {losses.max():.2f} at its highest; training error up to {errors.max():.0%}, test "
+        f"error up to {test_errors.max():.0%}.",
     )
 
 # %% [markdown]
@@ -503,7 +505,10 @@ predict(
 
 # %% folded
 def train_bend(curve_gradient, kind, w1, w2, gradients, steps, rate):
-    """θ after SGD with momentum 0.9 from the midpoint, the rate along a cosine: one gradient of the loss and one t a step."""
+    """θ after SGD with momentum 0.9 from the midpoint, the rate along a cosine.
+
+    Each step takes one gradient of the loss, at one t.
+    """
     theta, seeded = (w1 + w2) / 2, torch.Generator().manual_seed(0)
     speed = torch.zeros_like(theta)
     for k, gradient in enumerate(progress(gradients, kind, steps)):
@@ -582,9 +587,10 @@ if ready(polychain, bezier, curve_gradient):
     print("\n".join(told))
     plots.show(
         fig,
-        alt="Left: contour lines over the first and second weight of a loss whose valley is a ring, and three ways between two points of it; the straight line cuts "
-        "through the inside, the chain and the Bézier curve follow the ring, with their bends above it. Right: "
-        "the loss along each, against t. " + "; ".join(told) + ".",
+        alt="Left: contour lines over the first and second weight of a loss whose valley is a "
+        "ring, and three ways between two points of it; the straight line cuts through the "
+        "inside, the chain and the Bézier curve follow the ring, with their bends above it. "
+        "Right: the loss along each, against t. " + "; ".join(told) + ".",
     )
 
 # %% [markdown]
@@ -611,7 +617,7 @@ predict(
 
 # %% folded
 def minibatch_gradients(like, epochs, seed=0):
-    """For each minibatch of so many passes over the training set: a function w -> gradient of its loss at w."""
+    """For each minibatch of so many epochs: a function w -> gradient of its loss at w."""
     network, seeded = copy.deepcopy(like).train(), torch.Generator().manual_seed(seed)
     parameters, (X, y) = list(network.parameters()), clothes.train
     for _ in range(epochs):
@@ -656,14 +662,17 @@ if ready(polychain, bezier, curve_gradient, barrier):
         right.plot(ts, 100 * test_errors, label=name, **WAYS[name])
         print(
             f"{name:14} {losses.max():17.3f} {losses.mean():7.3f} {float(barrier(losses)):8.3f} "
-            f"{test_errors.max():21.1%} {test_errors.mean():7.1%} {length(points) / length(ways['straight line']):8.2f}"
+            f"{test_errors.max():21.1%} {test_errors.mean():7.1%} "
+            f"{length(points) / length(ways['straight line']):8.2f}"
         )
         told.append(
-            f"{name}: training loss up to {losses.max():.3f}, test error up to {test_errors.max():.1%}"
+            f"{name}: training loss up to {losses.max():.3f}, test error up to "
+            f"{test_errors.max():.1%}"
         )
     print(
-        f"{'the ends':14} {max(losses[0], losses[-1]):17.3f} {(losses[0] + losses[-1]) / 2:7.3f} {'':8} "
-        f"{max(test_errors[0], test_errors[-1]):21.1%} {(test_errors[0] + test_errors[-1]) / 2:7.1%}"
+        f"{'the ends':14} {max(losses[0], losses[-1]):17.3f} "
+        f"{(losses[0] + losses[-1]) / 2:7.3f} {'':8} {max(test_errors[0], test_errors[-1]):21.1%} "
+        f"{(test_errors[0] + test_errors[-1]) / 2:7.1%}"
     )
     log_axis(left, "training loss", (0.1, 0.2, 0.5, 1))
     left.set(xlabel="t")
@@ -672,8 +681,9 @@ if ready(polychain, bezier, curve_gradient, barrier):
         ax.legend(fontsize=8)
     plots.show(
         fig,
-        alt="Training loss, on a logarithmic axis, and test error against t along three ways between two trained networks: the straight line rises, "
-        "the chain and the Bézier curve stay low. " + "; ".join(told) + ".",
+        alt="Training loss, on a logarithmic axis, and test error against t along three ways "
+        "between two trained networks: the straight line rises, the chain and the Bézier curve "
+        "stay low. " + "; ".join(told) + ".",
     )
 
 # %% [markdown]
@@ -850,8 +860,9 @@ if ready(polychain, bezier, curve_gradient, barrier, plane_basis, plane_coordina
         print(f"barrier between networks {name}: {float(barrier(losses)):.2f}")
     plots.show(
         fig,
-        alt="Contour lines of the training loss on three planes, each through the same two trained networks. Left, with a third network: three "
-        "separate basins with walls between. Middle and right, with the bend of a Bézier curve and of a chain: the curve runs through "
+        alt="Contour lines of the training loss on three planes, each through the same two "
+        "trained networks. Left, with a third network: three separate basins with walls between. "
+        "Middle and right, with the bend of a Bézier curve and of a chain: the curve runs through "
         "a valley of low loss that joins both networks, above the wall on the straight line. "
         + "; ".join(told)
         + ".",
@@ -933,7 +944,10 @@ def say_walk(curve, t):
         f"{name}: training loss {losses[k]:.3f}, test error {errors[k]:.1%}"
         for name, (losses, errors) in tracks.items()
     )
-    return f"A plane, x and y, through two networks and the bend of a {curve} between them. At t = {ts[k]:.2f}, the point ({x:.1f}, {y:.1f}): {said}."
+    return (
+        f"A plane, x and y, through two networks and the bend of a {curve} between them. "
+        f"At t = {ts[k]:.2f}, the point ({x:.1f}, {y:.1f}): {said}."
+    )
 
 
 # %% widget="along-the-curve"
@@ -1045,7 +1059,7 @@ norm_batches = list(clothes.X_train.split(len(clothes.X_train) // 2))[:2]
 
 
 def mixed_statistics(first, second, t):
-    """A function that gives a network the running statistics of two others, mixed with the shares 1 - t and t."""
+    """A function that gives a network two others' running statistics, mixed with shares 1 - t and t."""
 
     def refresh(network):
         for own, a, b in zip(network.buffers(), first.buffers(), second.buffers()):
@@ -1078,8 +1092,9 @@ if ready(bezier, curve_gradient, barrier, reestimate_batch_norm):
             walls[way, statistics] = float(barrier(losses))
             ax.plot(ts, losses, label=f"statistics {statistics}")
             told.append(
-                f"{way}, statistics {statistics}:\n    training loss {losses[0]:.3f} and {losses[-1]:.3f} at the ends, up to "
-                f"{losses.max():.3f}, barrier {walls[way, statistics]:.3f};\n    test error up to {errors.max():.1%}"
+                f"{way}, statistics {statistics}:\n    training loss {losses[0]:.3f} and "
+                f"{losses[-1]:.3f} at the ends, up to {losses.max():.3f}, barrier "
+                f"{walls[way, statistics]:.3f};\n    test error up to {errors.max():.1%}"
             )
         ax.set_title(way, fontsize=10)
         ax.set(xlabel="t")
@@ -1099,8 +1114,9 @@ if ready(bezier, curve_gradient, barrier, reestimate_batch_norm):
     )
     plots.show(
         fig,
-        alt="Training loss against t along the straight line and along a Bézier curve between two batch-norm networks, once with the ends' running "
-        "statistics mixed and once with re-estimated ones, which are lower on both. "
+        alt="Training loss against t along the straight line and along a Bézier curve between two "
+        "batch-norm networks, once with the ends' running statistics mixed and once with "
+        "re-estimated ones, which are lower on both. "
         + "; ".join(" ".join(line.split()) for line in told)
         + ".",
     )
@@ -1163,7 +1179,8 @@ if ready(barrier):
         shown.append(table[:, :2])
         means = table.mean(0).tolist()
         print(
-            f"{width:5d} {means[2]:15.3f} {means[0]:21.2f} {means[1]:11.2f} {means[3]:21.1%} {means[4]:10.2f}"
+            f"{width:5d} {means[2]:15.3f} {means[0]:21.2f} {means[1]:11.2f} {means[3]:21.1%} "
+            f"{means[4]:10.2f}"
         )
     fig, ax = plots.figure(width=6.4, height=3.4)
     for column, (name, marker, color) in enumerate(zip(named, "os", ("blue", "orange"))):
@@ -1178,8 +1195,8 @@ if ready(barrier):
     ax.legend(fontsize=8, title="hollow: single pairs")
     plots.show(
         fig,
-        alt="Barrier of the straight line between two networks against their width, as they are and with the second one's units "
-        "aligned with the first one's. Mean barriers: "
+        alt="Barrier of the straight line between two networks against their width, as they are "
+        "and with the second one's units aligned with the first one's. Mean barriers: "
         + "; ".join(
             f"width {width}: {before:.2f} as they are, {after:.2f} aligned"
             for width, (before, after) in by_width.items()
@@ -1275,18 +1292,22 @@ if ready(bezier, curve_gradient, barrier):
     log_axis(right, r"$\lambda_{\max}$ on the curve", (10, 20, 40))
     for name, last in (("small minibatches", flat_end), ("large minibatches", sharp_end)):
         print(
-            f"{name}: training loss {last['train_loss']:.3f} after {last['epoch']:.0f} epoch{'s' * (round(last['epoch']) != 1)}"
+            f"{name}: training loss {last['train_loss']:.3f} after {last['epoch']:.0f} "
+            f"epoch{'s' * (round(last['epoch']) != 1)}"
         )
     told = (
-        f"barrier of the line {float(barrier(line_losses)):.2f}, of the curve {float(barrier(losses)):.3f}; test error at the ends "
-        f"{test_errors[0]:.1%} and {test_errors[-1]:.1%}, on the curve at most {test_errors.max():.1%}, on the line {on_line.max():.1%}; "
-        "λ_max along the curve " + ", ".join(f"{value:.1f}" for value in way_sharpness)
+        f"barrier of the line {float(barrier(line_losses)):.2f}, of the curve "
+        f"{float(barrier(losses)):.3f}; test error at the ends {test_errors[0]:.1%} and "
+        f"{test_errors[-1]:.1%}, on the curve at most {test_errors.max():.1%}, on the line "
+        f"{on_line.max():.1%}; λ_max along "
+        "the curve " + ", ".join(f"{value:.1f}" for value in way_sharpness)
     )
     print(told.replace("; ", "\n"))
     plots.show(
         fig,
-        alt="Left: training loss from a small-batch to a large-batch minimum, high on the straight line and low on the "
-        f"Bézier curve. Right: λ_max along that curve. In numbers: {told}.",
+        alt="Left: training loss from a small-batch to a large-batch minimum, high on the "
+        "straight line and low on the Bézier curve. Right: λ_max along that curve. In "
+        f"numbers: {told}.",
     )
 
 # %% [markdown]
@@ -1378,7 +1399,7 @@ check.fge_learning_rate.grade(fge_learning_rate)
 
 # %% folded
 def snapshots(fge_learning_rate, network, steps, seed, low=0.0005, high=0.05):
-    """Go on training for at most so many steps under your learning rate; a copy from the middle of each cycle."""
+    """So many steps more, at most, under your learning rate; a copy from the middle of each cycle."""
     cycle = 2 * max(1, steps // (2 * setting.cycles - 1))
     optimizer = torch.optim.SGD(network.parameters(), lr=high, momentum=0.9)
     members = []
@@ -1478,7 +1499,8 @@ if ready(fge_learning_rate):
         ax.legend(fontsize=8)
     plots.show(
         fig,
-        alt="Test error and test loss against the epochs spent, for an ensemble of independent networks, for FGE and for one network that is trained longer. "
+        alt="Test error and test loss against the epochs spent, for an ensemble of independent "
+        "networks, for FGE and for one network that is trained longer. "
         + "; ".join(
             f"{kind}, {trainings} trainings: {100 * error:.2f} % and {loss:.3f}"
             for (kind, trainings), (error, loss) in scores.items()
@@ -1519,7 +1541,10 @@ if ready(
     reveal(
         {
             "training loss half-way between two trained networks": f"{middle:.2f}",
-            "where θ of the Bézier curve ends, when the valley is a ring": f"at the distance {bends['Bézier curve'].norm():.2f} from the center of a ring of radius 1",
+            "where θ of the Bézier curve ends, when the valley is a ring": (
+                f"at the distance {bends['Bézier curve'].norm():.2f} from the center of a ring of "
+                "radius 1"
+            ),
             "highest training loss on a trained curve, against the highest on the straight line": ", ".join(
                 f"{name} {highest[name] / highest['straight line']:.3f} times as high"
                 for name in thetas
@@ -1527,10 +1552,21 @@ if ready(
             "how far the bend θ lies from the straight line, in lengths of that line": ", ".join(
                 f"{name} {offset:.2f}" for name, offset in offsets.items()
             ),
-            "batch-norm networks: re-estimating the statistics takes off the straight line's barrier": f"{fallen:.0%}",
-            "from the narrowest networks to the widest, the barrier after alignment": f"{by_width[narrow][1]:.2f} at width {narrow}, {by_width[wide][1]:.2f} at width {wide}",
-            "λ_max on the way from the flat minimum to the sharp one": f"{way_sharpness[0]:.1f} and {way_sharpness[-1]:.1f} at the ends, {way_sharpness[1:-1].min():.1f} to {way_sharpness[1:-1].max():.1f} in between",
-            "for the epochs of three trainings: FGE and three independent networks, test error": f"FGE {100 * scores['FGE', 3][0]:.2f} %, independent {100 * scores['independent', 3][0]:.2f} %",
+            "batch-norm networks: re-estimating the statistics takes off the straight line's barrier": (
+                f"{fallen:.0%}"
+            ),
+            "from the narrowest networks to the widest, the barrier after alignment": (
+                f"{by_width[narrow][1]:.2f} at width {narrow}, {by_width[wide][1]:.2f} at "
+                f"width {wide}"
+            ),
+            "λ_max on the way from the flat minimum to the sharp one": (
+                f"{way_sharpness[0]:.1f} and {way_sharpness[-1]:.1f} at the ends, "
+                f"{way_sharpness[1:-1].min():.1f} to {way_sharpness[1:-1].max():.1f} in between"
+            ),
+            "for the epochs of three trainings: FGE and three independent networks, test error": (
+                f"FGE {100 * scores['FGE', 3][0]:.2f} %, independent "
+                f"{100 * scores['independent', 3][0]:.2f} %"
+            ),
         }
     )
 

@@ -350,8 +350,8 @@ class Thousandfold(SixSteps):
             return "With eps = 1e-12 the weights hold NaN or inf."
         if not close(outputs["larger"], outputs["w"], 1e-4):
             return (
-                "With all gradients a thousand times as large the weights come out others: Adam's move does "
-                "not depend on that factor, and decoupled decay neither."
+                "With all gradients a thousand times as large the weights come out others: Adam's "
+                "move does not depend on that factor, and decoupled decay neither."
             )
         return None
 
@@ -423,12 +423,12 @@ class NotANumber(Stretches):
         taken = (1, 2, 5, 6)  # places from which NaN and enough, or NaN and NaN, follow each other
         if got in [float(history[place, 0]) for place in taken]:
             return (
-                "A NaN counts as a value at the threshold. Every comparison with NaN is False, `value < threshold` "
-                "too: ask for value >= threshold."
+                "A NaN counts as a value at the threshold. Every comparison with NaN is False, "
+                "`value < threshold` too: ask for value >= threshold."
             )
         return (
-            f"The history holds NaN, and the answer is {got}. A NaN is not at the threshold: the first two "
-            f"values in a row that are begin at step {right:g}."
+            f"The history holds NaN, and the answer is {got}. A NaN is not at the threshold: the "
+            f"first two values in a row that are begin at step {right:g}."
         )
 
 
@@ -444,8 +444,8 @@ class EndsTooSoon(NeverOrAtOnce):
     def verdict(self, inputs, outputs):
         if not np.all(outputs["none"]):
             return (
-                "The history ends with 2 values at the threshold, and patience is 3: whether a third would "
-                "follow is not known, so it is None."
+                "The history ends with 2 values at the threshold, and patience is 3: whether a "
+                "third would follow is not known, so it is None."
             )
         return None
 
@@ -497,8 +497,8 @@ def look(model, step, train, test):
 def trained(decay=0.0, penalty=0.0, batch=None, seed=0, description="training"):
     """Looks at a network that your AdamW step trains on your half of your table; its training pairs.
 
-    `decay` is the decoupled one; `penalty` λ stands for an l₂ penalty λ|w|²/2 in the loss, so λ w is added to the gradient.
-    `batch`: None for all training cells in each step, or so many, drawn anew each time.
+    `decay` is the decoupled one; `penalty` λ stands for an l₂ penalty λ|w|²/2 in the loss, so λ w
+    is added to the gradient. `batch`: None for all training cells in each step, or so many, drawn anew each time.
     """
     parts = split_table(*modular_table(setting.p, "add"), setting.fraction, seeded(seed))
     train, test = (tuple(tensor.to(device) for tensor in part) for part in parts)
@@ -582,13 +582,15 @@ if ready(modular_table, split_table, decoupled_weight_decay_step, time_to_thresh
         if step is not None:
             kept = looks[step // setting.look_every]
             print(
-                f"step {step}: training loss {kept['loss']:.2g}, test loss {kept['test loss']:.2g}, test accuracy {kept['test']:.1%}, "
-                f"|w| = {kept['weights'].norm():.1f}"
+                f"step {step}: training loss {kept['loss']:.2g}, test loss "
+                f"{kept['test loss']:.2g}, test accuracy {kept['test']:.1%}, |w| = "
+                f"{kept['weights'].norm():.1f}"
             )
     plots.show(
         fig,
-        alt="Accuracy and mean squared error on the training and the test cells against the step, on a logarithmic axis. The training "
-        f"accuracy is at 100 % long before the test accuracy rises: {told}.",
+        alt="Accuracy and mean squared error on the training and the test cells against the step, "
+        "on a logarithmic axis. The training accuracy is at 100 % long before the test accuracy "
+        f"rises: {told}.",
     )
 
 # %% [markdown]
@@ -653,8 +655,8 @@ if ready(modular_table, split_table, decoupled_weight_decay_step, time_to_thresh
         longer = moves.norm(dim=1).sum() / moves.sum(0).norm()
         print(
             f"{name}, after the fit, {len(moves)} move{'s' * (len(moves) != 1)} of "
-            f"{setting.move * setting.look_every} steps:\n    mean cosine of a move and the one before "
-            f"{turned:.2f}, path {longer:.1f} times as long as the distance\n    "
+            f"{setting.move * setting.look_every} steps:\n    mean cosine of a move and the "
+            f"one before {turned:.2f}, path {longer:.1f} times as long as the distance\n    "
             f"(a random walk: 0, and {math.sqrt(len(moves)):.1f} times)"
         )
     left.set(xlabel="step", ylabel="test accuracy, %")
@@ -663,7 +665,7 @@ if ready(modular_table, split_table, decoupled_weight_decay_step, time_to_thresh
     plots.show(
         fig,
         alt="Test accuracy and length of the weights against the step, for five ways to train. "
-        + " ".join("; ".join(facts).split())
+        + "; ".join(facts)
         + ".",
     )
 
@@ -770,8 +772,8 @@ if ready(time_to_threshold):
         print(f"decay {decay:g}: " + ", ".join(line.split(": ")[1] for line in row))
     plots.show(
         fig,
-        alt="A table of the steps between fit and rule for weight decays and shares of the table; dark where the wait is long or the rule never "
-        "comes. " + "; ".join(told) + ".",
+        alt="A table of the steps between fit and rule for weight decays and shares of the table; "
+        "dark where the wait is long or the rule never comes. " + "; ".join(told) + ".",
     )
 
 # %% [markdown]
@@ -875,8 +877,8 @@ class Doubled:
         places = [min(2 * k, 11 - 2 * k) for k in range(6)]
         if not np.allclose(doubled[places], power, rtol=1e-4, atol=1e-5):
             return (
-                "With the rows in the order 0, 2, 4, ... mod p what was at frequency k should be at 2 k or "
-                "p - 2 k. It is not."
+                "With the rows in the order 0, 2, 4, ... mod p what was at frequency k should be "
+                "at 2 k or p - 2 k. It is not."
             )
         return None
 
@@ -969,8 +971,8 @@ class AllFrequencies(RandomLogits):
         right = entropy(logits, (a + b) % len(logits))
         if not abs(float(outputs["loss"]) - right) <= 1e-5 * right:
             return (
-                f"Logits that depend on a + b alone lose nothing when all frequencies are kept: their loss stays "
-                f"{right:.4g}. Yours is {float(outputs['loss']):.4g}."
+                "Logits that depend on a + b alone lose nothing when all frequencies are kept: "
+                f"their loss stays {right:.4g}. Yours is {float(outputs['loss']):.4g}."
             )
         return None
 
@@ -1047,7 +1049,7 @@ def averaged_accuracy(logits, rows):
 
 
 def unit_shares(fourier_power, embedding):
-    """For each hidden unit the share of its power, without the constant, at each frequency: (width, p // 2)."""
+    """Each hidden unit's shares of power at the frequencies, without the constant: (width, p // 2)."""
     powers = [torch.as_tensor(fourier_power(unit[:, None])) for unit in embedding.T]
     waves = torch.stack(powers)[:, 1:]
     return waves / waves.sum(1, keepdim=True)
@@ -1079,8 +1081,8 @@ if ready(modular_table, split_table, decoupled_weight_decay_step, time_to_thresh
         )
         right.plot(torch.linspace(0, 100, len(shares)), 100 * shares, label=name)
         told.append(
-            f"{name} (step {looks[place]['step']}): the strongest of {len(power)} frequencies holds "
-            f"{power.max() / power.sum():.0%} of the power of all units,\n    "
+            f"{name} (step {looks[place]['step']}): the strongest of {len(power)} "
+            f"frequencies holds {power.max() / power.sum():.0%} of the power of all units,\n    "
             f"and in the median unit {shares.median():.0%} of that unit's"
         )
     left.set(xlabel="frequency k", ylabel="share of all units' power, %", ylim=(0, None))
@@ -1094,10 +1096,9 @@ if ready(modular_table, split_table, decoupled_weight_decay_step, time_to_thresh
     print("\n".join(told))
     plots.show(
         fig,
-        alt="Left: the power of the embedding at each frequency, summed over all units, at the start, at the fit and at the end: nearly flat each "
-        "time. Right: the share of each unit's power that its strongest frequency holds, which grows. "
-        + " ".join("; ".join(told).split())
-        + ".",
+        alt="Left: the power of the embedding at each frequency, summed over all units, at the "
+        "start, at the fit and at the end: nearly flat each time. Right: the share of each unit's "
+        "power that its strongest frequency holds, which grows. " + "; ".join(told) + ".",
     )
 
 # %% [markdown]
@@ -1192,14 +1193,15 @@ if ready(
     print(f"test cells (a, b): {len(apart)}, of which {len(alone)} without (b, a) in training")
     forgotten = grokking.excluded_loss(by_heart.flatten(0, 1), table, every_frequency(), rows)
     print(
-        f"a list of the training cells, learned by heart: restricted {control:.3f}, excluded {forgotten:.2f}"
+        f"a list of the training cells, learned by heart: restricted {control:.3f}, excluded "
+        f"{forgotten:.2f}"
     )
     plots.show(
         fig,
-        alt="Left: cross-entropy of the whole outputs, of the restricted and of the excluded ones against the step, on logarithmic axes. Right: accuracy on "
-        "the single test cells, and of the mean over the test cells with one result, which rises much earlier, also where (b, a) is no training cell. "
-        + " ".join("; ".join(told).split())
-        + ".",
+        alt="Left: cross-entropy of the whole outputs, of the restricted and of the excluded ones "
+        "against the step, on logarithmic axes. Right: accuracy on the single test cells, and of "
+        "the mean over the test cells with one result, which rises much earlier, also where (b, "
+        "a) is no training cell. " + "; ".join(told) + ".",
     )
 
 # %% [markdown]
@@ -1314,8 +1316,10 @@ def say_look(step):
     shares = strongest_shares(grokking.fourier_power, rebuilt(kept["weights"]).embedding)
     restricted, excluded = losses_of(place)
     return (
-        f"At step {kept['step']}: training accuracy {kept['training']:.0%}, test accuracy {kept['test']:.0%}; the strongest frequency of the median "
-        f"unit holds {shares.median():.0%} of its power; cross-entropy: restricted {restricted:.3f}, excluded {excluded:.2f}."
+        f"At step {kept['step']}: training accuracy {kept['training']:.0%}, test accuracy "
+        f"{kept['test']:.0%}; the strongest frequency of the median unit holds "
+        f"{shares.median():.0%} of its power; cross-entropy: restricted {restricted:.3f}, "
+        f"excluded {excluded:.2f}."
     )
 
 
@@ -1401,8 +1405,8 @@ if ready(time_to_threshold):
     print("\n".join(told))
     plots.show(
         fig,
-        alt="Test accuracy, λ_max and trace against the step, for three seeds with weight decay and three without: λ_max rises while the "
-        "test accuracy rises. " + " ".join("; ".join(told).split()) + ".",
+        alt="Test accuracy, λ_max and trace against the step, for three seeds with weight decay "
+        "and three without: λ_max rises while the test accuracy rises. " + "; ".join(told) + ".",
     )
 
 # %% [markdown]
@@ -1503,8 +1507,8 @@ if ready(time_to_threshold):
         )
         for noise, end in zip(setting.noises, ends):
             told.append(
-                f"decay {decay:g}, {noise:.0%} wrong: training accuracy {end[:, 0].mean():.1%}, test accuracy "
-                + ", ".join(f"{value:.1%}" for value in end[:, 1])
+                f"decay {decay:g}, {noise:.0%} wrong: training accuracy {end[:, 0].mean():.1%}, "
+                "test accuracy " + ", ".join(f"{value:.1%}" for value in end[:, 1])
             )
     noisy = {
         key: torch.tensor(rows, dtype=torch.float64).mean(0).tolist() for key, rows in noisy.items()
@@ -1514,8 +1518,8 @@ if ready(time_to_threshold):
     print("\n".join(told))
     plots.show(
         fig,
-        alt="Training and test accuracy in the end against the share of wrong training labels, for two weight decays: the test "
-        "accuracy falls steeply. " + "; ".join(told) + ".",
+        alt="Training and test accuracy in the end against the share of wrong training labels, "
+        "for two weight decays: the test accuracy falls steeply. " + "; ".join(told) + ".",
     )
 
 # %% [markdown]
@@ -1546,7 +1550,9 @@ predict(
 
 # %% folded
 def mirror_metrics(own, rows, apart):
-    """Accuracy on the test cells (a, b) for which (b, a) is a training cell, and on the others, as functions of the model."""
+    """Two functions of the model: accuracy on the test cells (a, b) for which (b, a) is a training
+    cell, and on the others.
+    """
     mirrored = has_mirror(own, rows, apart)
 
     def on(chosen):
@@ -1618,8 +1624,10 @@ if ready(time_to_threshold, fourier_power):
         )
         half = len(steps) // 2
         print(
-            f"seed {seed}, at step {steps[half]}: test accuracy {history.test_accuracy[half]:.0%}; {history.metrics['mirrored'][half]:.0%} where (b, a) is a training "
-            f"cell, {history.metrics['not mirrored'][half]:.0%} where it is not"
+            f"seed {seed}, at step {steps[half]}: test accuracy "
+            f"{history.test_accuracy[half]:.0%}; {history.metrics['mirrored'][half]:.0%} where "
+            f"(b, a) is a training cell, {history.metrics['not mirrored'][half]:.0%} where "
+            "it is not"
         )
     left.set(xlabel="step", ylabel="accuracy, % (thin: training)")
     right.set(xlabel="frequency k", ylabel="share of the embedding's power, %", ylim=(0, None))
@@ -1627,8 +1635,8 @@ if ready(time_to_threshold, fourier_power):
     print("\n".join(told))
     plots.show(
         fig,
-        alt="Left: training and test accuracy of small transformers against the step. Right: the power of their embeddings at each "
-        "frequency. " + " ".join("; ".join(told).split()) + ".",
+        alt="Left: training and test accuracy of small transformers against the step. Right: the "
+        "power of their embeddings at each frequency. " + "; ".join(told) + ".",
     )
 
 # %% [markdown]
@@ -1639,7 +1647,7 @@ if ready(time_to_threshold, fourier_power):
 # more. About half of the test cells can be had so, and a test accuracy of 50 % is no half of the rule. (Whoever splits
 # a table of a commutative operation has such a leak. `split_table` keeps each cell in one part, and cannot know of it.)
 #
-# Its embedding is what Nanda et al. saw: 4 and 5 of the 15 frequencies hold 90 % of the power, others in each seed.
+# Its embedding is what Nanda et al. saw: 3 and 5 of the 15 frequencies hold 90 % of the power, others in each seed.
 # (When it trains on to step 1500 it is 3 in four of five seeds; the fifth has not found the rule by then and keeps
 # 12, `docs/reproduction.md`.)
 #
@@ -1658,6 +1666,11 @@ if ready(
     fourier_power,
     restricted_loss,
 ):
+    shorter = "; ".join(
+        f"decay {decay:g} at {fraction:.0%}: {', '.join(map(str, found))} steps"
+        for (decay, fraction), found in waits.items()
+        if (decay, fraction) in ((0.1, 0.5), (0.1, 0.6), (1.0, 0.5))
+    )
     reveal(
         {
             "steps between knowing the training cells and knowing the others": "not fitted"
@@ -1665,11 +1678,11 @@ if ready(
             else "the rule was not found"
             if rule_step is None
             else f"{steps_apart} steps",
-            "test accuracy in the end, without any weight decay": f"{endings['no decay'][-1]['test']:.0%}",
-            "what shortens the wait more: 60 % of the table in the place of 50 %, or ten times the weight decay": "; ".join(
-                f"decay {decay:g} at {fraction:.0%}: {', '.join(map(str, found))} steps"
-                for (decay, fraction), found in waits.items()
-                if (decay, fraction) in ((0.1, 0.5), (0.1, 0.6), (1.0, 0.5))
+            "test accuracy in the end, without any weight decay": (
+                f"{endings['no decay'][-1]['test']:.0%}"
+            ),
+            "what shortens the wait more: 60 % of the table in the place of 50 %, or ten times the weight decay": (
+                shorter
             ),
             "test accuracy at the step where the rule can first be read from the test outputs": "not read"
             if read_step is None

@@ -57,7 +57,7 @@ CLAIMS = (
     ),
     Claim(
         "tail-batch", f"{SLIDES}, 'Minibatch size'",
-        "With larger minibatches the behaviour does not become Gaussian.", NO, SIZES, judge.never_gaussian,
+        "With larger minibatches the behavior does not become Gaussian.", NO, SIZES, judge.never_gaussian,
         note="The last point is at B = 250. Batches are drawn without replacement from 1000 images.",
     ),
     Claim(

@@ -85,11 +85,11 @@ CLAIMS = (
         note="Cross-entropy loses its curvature as the loss falls: the losses stand beside. One of five seeds has not found the rule at the last step, which stands for it: 0.36; in the others the quotient is below 0.01, at losses below 5e-5.",
     ),
     Claim(
-        "grok-wider-control", SLIDE, "Grokking confirms it: transformers that do not generalise do not drift to wider minima.", NO,
+        "grok-wider-control", SLIDE, "Grokking confirms it: transformers that do not generalize do not drift to wider minima.", NO,
         ATTENTION | CONTROLS, judge.wider_only_then, note="The control that the row above needs.",
     ),
     Claim(
-        "grok-flatter", SLIDE, "Grokking confirms it: of two runs the one that generalises better ends in the wider minimum.", NO,
+        "grok-flatter", SLIDE, "Grokking confirms it: of two runs the one that generalizes better ends in the wider minimum.", NO,
         BOTH, judge.flatter_generalizes, note="With weight decay and without, same start and split.",
     ),
     Claim(
@@ -119,7 +119,7 @@ CLAIMS = (
         partial(judge.halved, SHARES), note="At most 5000 steps; the shares tried are 25, 30, ..., 50, 60 and 70 %.",
     ),
     Claim(
-        "grok-norm", OMNIGROK, "The weights become shorter while it generalises.", NO,
+        "grok-norm", OMNIGROK, "The weights become shorter while it generalizes.", NO,
         {**NETWORKS, "quadratic, λ = 1": progress(1)}, judge.norm_falls,
     ),
     Claim(
@@ -135,7 +135,7 @@ CLAIMS = (
         note="All 15 frequencies, ten times the outputs as logits. The list: 1 at the result of each training cell, else 0.",
     ),
     Claim(
-        "grok-excluded", NANDA, "What was memorised is cleaned away: the excluded loss rises before the rule comes.", NO, MAIN, judge.excluded,
+        "grok-excluded", NANDA, "What was memorized is cleaned away: the excluded loss rises before the rule comes.", NO, MAIN, judge.excluded,
     ),
     Claim(
         "grok-label-noise", POWER, "Wrong training labels hamper it.", NO,

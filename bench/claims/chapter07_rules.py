@@ -66,7 +66,7 @@ def random_walk(found: Found) -> list[Point]:
         share = run["path"] / np.sqrt(run["moves"])
         n = f"{run['moves'].mean():.0f} moves of 50 steps after the fit"
         points += [
-            rules.within(f"{name}: cosine of neighbours among {n}", run["cosine"], 0, 0.1),
+            rules.within(f"{name}: cosine of neighbors among {n}", run["cosine"], 0, 0.1),
             rules.near("path over distance, in parts of √n", share, 1, 25),
         ]
     return points
@@ -90,7 +90,7 @@ def wider(found: Found) -> list[Point]:
 
 
 def wider_only_then(found: Found) -> list[Point]:
-    """The first run generalises; where another does not, its λ_max does not fall either."""
+    """The first run generalizes; where another does not, its λ_max does not fall either."""
     points = []
     for name, run in list(found.items())[1:]:
         known = f"{name} (test accuracy in the end {rules.mean_sd(run['test_percent'])} %)"
@@ -145,7 +145,7 @@ def fractions(found: Found) -> list[Point]:
 
 
 def smallest(share: Mapping[str, float], found: Found) -> np.ndarray:
-    """The smallest fraction of each seed from which on all runs generalise; NaN: not even the largest.
+    """The smallest fraction of each seed from which on all runs generalize; NaN: not even the largest.
 
     Runs by falling fraction.
     """
@@ -156,11 +156,11 @@ def smallest(share: Mapping[str, float], found: Found) -> np.ndarray:
 
 
 def critical(share: Mapping[str, float], found: Found) -> list[Point]:
-    """Runs by falling fraction: the largest generalise, the smallest do not."""
+    """Runs by falling fraction: the largest generalize, the smallest do not."""
     least = 100 * smallest(share, found)
     last = list(found)[-1]
     return [
-        rules.above("smallest share of the table from which on all generalise, %", least, 100 * share[last]),
+        rules.above("smallest share of the table from which on all generalize, %", least, 100 * share[last]),
         rules.below(f"test accuracy in the end with {last}, %", found[last]["test_percent"], KNOWN),
         rules.above("training accuracy there, %", found[last]["train_percent"], KNOWN),
     ]  # fmt: skip
@@ -174,7 +174,7 @@ def halved(share: Mapping[str, float], found: Found) -> list[Point]:
         least.append((kind, 100 * smallest(share, part)))
     (one, without), (other, decayed) = least
     text = f"{told(without)} ({one}), {told(decayed)} ({other})"
-    return [rules.above(f"smallest share that generalises, %: {text}; quotient", without / decayed, 2)]  # fmt: skip
+    return [rules.above(f"smallest share that generalizes, %: {text}; quotient", without / decayed, 2)]  # fmt: skip
 
 
 def norm_falls(found: Found) -> list[Point]:

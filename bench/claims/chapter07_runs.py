@@ -67,7 +67,7 @@ def first(steps: Sequence[int], holds: Sequence[bool]) -> float:
 
 
 def ends(outcome: Outcome) -> dict[str, float]:
-    """When a run fitted and generalised, and how it ended."""
+    """When a run fitted and generalized, and how it ended."""
     history = outcome.history
     fit, rule = (reached(history, f"{part}_accuracy") for part in ("train", "test"))
     at_fit = history.test_accuracy[history.step == fit]
@@ -81,7 +81,7 @@ def ends(outcome: Outcome) -> dict[str, float]:
 
 
 def scan(operation: int, decay: float, fraction: float, steps: int, seed: int) -> dict[str, float]:
-    """A run that ends once it has generalised."""
+    """A run that ends once it has generalized."""
     table = grokking.modular_table(P, grokking.OPERATIONS[int(operation)])
     stop = grokking.Reached(KNOWN, PATIENCE)
     return ends(trained(table, adamw(decay, fraction, seed), int(steps), stop_when=stop))

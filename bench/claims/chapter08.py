@@ -116,7 +116,7 @@ CLAIMS = (
         {name: NETS[name] for name in ("w = 512", "w = 2048")}, judge.epochs, note="20 % wrong labels.",
     ),
     Claim(
-        "descent-sharp-features", THEME, "The fit that generalises worst lies in the sharpest minimum: random features.", NO, FOURIER | RELU, judge.flat_features,
+        "descent-sharp-features", THEME, "The fit that generalizes worst lies in the sharpest minimum: random features.", NO, FOURIER | RELU, judge.flat_features,
         note="The Hessian of least squares does not depend on the coefficients.",
     ),
     Claim(

@@ -101,7 +101,7 @@ def flat_features(found: Found) -> list[Point]:
         around = np.maximum(places["half"], places["double"])
         text = listed({"n/2": places["half"], "n": places["n"], "2n": places["double"]})
         points.append(
-            rules.above(f"{name}: λ_max {text}; at n over the larger neighbour", places["n"] / around, HIGH)
+            rules.above(f"{name}: λ_max {text}; at n over the larger neighbor", places["n"] / around, HIGH)
         )  # fmt: skip
     return points
 

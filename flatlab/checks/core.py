@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from flatlab.checks.guard import TopicGuard
-from flatlab.notebook import is_grading, wrapped
+from flatlab.notebook import is_grading, message_lines, wrapped
 
 Record = dict[str, Any]  # name -> ndarray, number, string, or list of ndarrays
 _passed: WeakKeyDictionary[Callable, bool] = WeakKeyDictionary()
@@ -28,7 +28,7 @@ class CheckFailed(AssertionError):
     """A check that failed; a notebook shows its message and no traceback."""
 
     def _render_traceback_(self) -> list[str]:
-        return [part for line in str(self).splitlines() for part in wrapped(line, 2).split("\n")]
+        return message_lines(str(self))
 
 
 class WrongAnswer(Exception):

@@ -16,7 +16,7 @@ from flatlab.course.contract import source_problems
 from flatlab.course.execute import dumps, execute, output_problems
 from flatlab.course.layout import Layout, Refused
 from flatlab.course.release import make_release
-from flatlab.course.source import read_chapter
+from flatlab.course.source import deeds, read_chapter
 
 MAX_BYTES = 1_500_000
 
@@ -26,8 +26,8 @@ def build(
 ) -> list[Path]:
     """Build ``chapters`` (names or numbers; None: all) and return the notebooks written.
 
-    With ``execute=False`` no kernel starts: stored outputs are kept where no code changed, and
-    dropped where it did. ``root`` is the course's checkout (default: the one around the current
+    With ``execute=False`` no kernel starts: stored outputs are kept where the code does the same,
+    and dropped where it does not. ``root`` is the course's checkout (default: the one around the current
     folder). Raises ``Refused``, whose ``problems`` name chapter, cell and line; a chapter that
     is refused is left as it was.
     """
@@ -130,7 +130,7 @@ def _keep_outputs(notebook: NotebookNode, path: Path) -> None:
         return
     old = [cell for cell in _read(path).cells if cell.cell_type == "code"]
     new = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    if [cell.source for cell in old] != [cell.source for cell in new]:
+    if [deeds(cell.source) for cell in old] != [deeds(cell.source) for cell in new]:
         return
     for before, after in zip(old, new, strict=True):
         after.outputs, after.execution_count = before.outputs, before.execution_count

@@ -6,6 +6,7 @@ Problems are collected and not raised, so that an author sees all of them at onc
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -150,6 +151,21 @@ def _allowed(kind: str) -> tuple[str, ...]:
     if kind in ("predict", "experiment", "widget"):
         return ("compare",)
     return {"misconception": ("name", "message"), "alternative": ("name",)}.get(kind, ())
+
+
+def deeds(code: str) -> str:
+    """What the code of a cell does: without its comments, docstrings and line breaks.
+
+    Code that Python cannot parse (a magic) stands for itself.
+    """
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:
+        return code
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return ast.dump(tree)
 
 
 def regions(text: str, what: str) -> Regions:

@@ -1,4 +1,4 @@
-"""One number for how sharp a minimum is: its largest curvature, or its worst neighbour.
+"""One number for how sharp a minimum is: its largest curvature, or its worst neighbor.
 
 Both leave the model untouched: perturbed losses are evaluated on copies of the parameters.
 """

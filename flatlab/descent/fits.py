@@ -40,7 +40,7 @@ class Fit:
 
 @dataclass(frozen=True, eq=False)
 class RidgePath:
-    """Ridge fits for several penalties, and their generalised cross-validation."""
+    """Ridge fits for several penalties, and their generalized cross-validation."""
 
     penalties: tuple[float, ...]  # (l,)
     coefficients: Tensor  # (l, N, k), or (l, N) for targets (n,)
@@ -97,7 +97,7 @@ def ridge_path(features: Tensor, targets: Tensor, penalties: Sequence[float]) ->
 
 
 def optimal_ridge(features: Tensor, targets: Tensor, penalties: Sequence[float]) -> float:
-    """The penalty of these with the smallest generalised cross-validation, n |y - A y|^2 / (n - tr A)^2.
+    """The penalty of these with the smallest generalized cross-validation, n |y - A y|^2 / (n - tr A)^2.
 
     A is the hat matrix of the penalty. Where a fit without a penalty interpolates, both are 0 and the
     criterion is its limit, n |K^-1 y|^2 / (tr K^-1)^2 with K = F F'. Squares are summed over the

@@ -1,7 +1,7 @@
 """What a network that adds modulo p looks like to the discrete Fourier transform.
 
 A network that has learned a + b mod p does it by rotations: its embeddings, and its logits as functions of
-a + b, live on a few frequencies (Nanda et al., 2023). A network that has only memorised spreads
+a + b, live on a few frequencies (Nanda et al., 2023). A network that has only memorized spreads
 over all of them.
 """
 
@@ -120,7 +120,7 @@ def excluded_loss(
     rows: Tensor | None = None,
     loss_fn: Loss = cross_entropy,
 ) -> float:
-    """The loss without the key frequencies: how far the network gets by what it has memorised.
+    """The loss without the key frequencies: how far the network gets by what it has memorized.
 
     As ``restricted_loss``, which has the arguments and errors, but with the projection on the cosines and
     sines of ``frequencies`` taken away; usually over the training ``rows``. Source: the same.

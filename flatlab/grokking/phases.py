@@ -1,4 +1,4 @@
-"""Which settings memorise, which generalise, and after how long."""
+"""Which settings memorize, which generalize, and after how long."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ TOGETHER = 10  # runs in one stack: on a CPU their hidden layers (10 x 480 x 128
 
 @dataclass(frozen=True, eq=False)
 class PhaseDiagram:
-    """When runs over weight decay and training fraction fitted and generalised."""
+    """When runs over weight decay and training fraction fitted and generalized."""
 
     weight_decays: tuple[float, ...]  # (w,)
     fractions: tuple[float, ...]  # (f,)
     seeds: tuple[int, ...]  # (s,)
     fitted: np.ndarray  # (w, f, s) steps until the training accuracy reached the threshold, or NaN
-    generalised: np.ndarray  # (w, f, s) likewise the test accuracy
+    generalized: np.ndarray  # (w, f, s) likewise the test accuracy
     steps: int  # the longest that a run could take
 
     @property
     def delay(self) -> np.ndarray:
-        """Steps between fitting and generalising, (w, f, s); NaN where one of them is missing."""
-        return self.generalised - self.fitted
+        """Steps between fitting and generalizing, (w, f, s); NaN where one of them is missing."""
+        return self.generalized - self.fitted
 
     def phases(self, delay: float) -> np.ndarray:
         """The phase of each run as a place in ``PHASES``, (w, f, s) int64.
 
-        0 comprehension: generalised at most ``delay`` steps after it fitted; 1 grokking: later; 2
+        0 comprehension: generalized at most ``delay`` steps after it fitted; 1 grokking: later; 2
         memorization: fitted only; 3 confusion: neither. Source: Liu et al., 2022, "Towards understanding
         grokking: an effective theory of representation learning", table 1. Raises ValueError for a
         negative delay.
@@ -48,7 +48,7 @@ class PhaseDiagram:
         if not delay >= 0:
             raise ValueError(f"delay is {delay}: give a number of steps of at least 0")
         unlearned = np.where(np.isnan(self.fitted), 3, 2)
-        return np.where(np.isnan(self.generalised), unlearned, np.where(self.delay > delay, 1, 0))
+        return np.where(np.isnan(self.generalized), unlearned, np.where(self.delay > delay, 1, 0))
 
 
 def phase_diagram(
@@ -69,10 +69,10 @@ def phase_diagram(
     engine: str = "auto",
     progress: bool = True,
 ) -> PhaseDiagram:
-    """Train every combination with full-batch AdamW, and say when each run fits and generalises.
+    """Train every combination with full-batch AdamW, and say when each run fits and generalizes.
 
     A seed draws the initialization and the split. Runs with the same fraction go in lockstep (see
-    ``sweep``), and each ends when it has generalised: when its test accuracy has been at least
+    ``sweep``), and each ends when it has generalized: when its test accuracy has been at least
     ``threshold`` for ``patience`` evaluations, ``evaluate_every`` steps apart.
 
     Args:

@@ -1,4 +1,4 @@
-"""When a run fits and when it generalises, and what can be measured on the way."""
+"""When a run fits and when it generalizes, and what can be measured on the way."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def time_to_threshold(
 
 
 def grokking_delay(history: History, threshold: float = 0.95, patience: int = 1) -> int | None:
-    """Steps between fitting and generalising: ``time_to_threshold`` of the test accuracy less the training's.
+    """Steps between fitting and generalizing: ``time_to_threshold`` of the test accuracy less the training's.
 
     None where either is None.
     """

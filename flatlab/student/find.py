@@ -9,6 +9,8 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from flatlab.notebook import message_lines
+
 _CHAPTER = re.compile(r"^\d{1,2}$|^\d{2}-[\w-]+$")
 _SAVED = (
     "JupyterLab keeps a copy in the folder .ipynb_checkpoints beside it; else take a fresh "
@@ -20,7 +22,7 @@ class Unusable(ValueError):
     """What was asked for cannot be used; the text says why and what to do."""
 
     def _render_traceback_(self) -> list[str]:
-        return str(self).splitlines()  # a notebook shows this and no traceback
+        return message_lines(str(self))  # a notebook shows this and no traceback
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ class Lockstep:
         generators: Sequence[torch.Generator],
     ) -> None:
         self.base, self.runs, self.loss_fn = copy.deepcopy(models[0]), list(runs), loss_fn
-        self.labelled = class_labels(train[0][1]) is not None
+        self.labeled = class_labels(train[0][1]) is not None
         self.train = Stacked.of(train)
         self.test = None if test is None else Stacked.of(test)
         self.device = self.train.X.device
@@ -146,7 +146,7 @@ class Lockstep:
             )
             loss += len(part) * losses.double()
             right += hits.double()
-        accuracy = right / len(data) if self.labelled else torch.full_like(right, math.nan)
+        accuracy = right / len(data) if self.labeled else torch.full_like(right, math.nan)
         return (loss / len(data)).tolist(), accuracy.tolist()
 
     def module(self, place: int) -> nn.Module:
@@ -168,7 +168,7 @@ class Lockstep:
     def _look(self, parameters: dict, buffers: dict, X: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         prediction = functional_call(self.base, (parameters, buffers), (X,))
         hits = torch.zeros((), device=X.device)
-        if self.labelled and prediction.ndim == 2 and prediction.shape[1] > 1:
+        if self.labeled and prediction.ndim == 2 and prediction.shape[1] > 1:
             labels = y if y.ndim == 1 else y.argmax(1)
             hits = (prediction.argmax(1) == labels).sum()
         return self.loss_fn(prediction, y), hits

@@ -107,7 +107,7 @@ def _check_matrix(noise: Tensor) -> None:
 
 
 def tail_index(x: Tensor, k1: int | None = None) -> float:
-    """Estimate of alpha, for x from a symmetric stable law centred at 0: a number.
+    """Estimate of alpha, for x from a symmetric stable law centered at 0: a number.
 
     With the K = k1 k2 entries of x in their order and Y_j the k2 sums of k1 consecutive ones,
 

@@ -92,7 +92,7 @@ def test_the_executed_notebooks_are_of_the_published_order(graded):
         assert "use_variant" not in record["notebook"], name
 
 
-def test_a_neighbours_number_is_named_on_the_class_page_and_to_nobody_else(graded):
+def test_a_neighbors_number_is_named_on_the_class_page_and_to_nobody_else(graded):
     out, records, numbers, said = graded
     variants = {name: record["variant"] for name, record in records.items()}
     assert variants == {

@@ -147,7 +147,11 @@ def test_building_without_executing_keeps_outputs_of_unchanged_code_only(copy):
     edit(copy, "# Which way?", "# Which way, then?")
     build(["00"], execute=False, root=copy)
     assert solution(copy).cells[1].execution_count == 1
-    edit(copy, "return 1", "return 2")
+    edit(copy, "    return 1\n", '    """One."""\n    return (  # number\n        1\n    )\n')
+    build(["00"], execute=False, root=copy)
+    assert solution(copy).cells[1].execution_count == 1
+    assert any("# number" in cell.source for cell in solution(copy).cells)
+    edit(copy, "        1\n", "        2\n")
     build(["00"], execute=False, root=copy)
     assert not any(cell.get("outputs") for cell in solution(copy).cells)
     assert any("was not executed" in problem for problem in violations(NAME, copy))

@@ -67,6 +67,19 @@ def test_no_printed_line_is_wider_than_a_page(chapter):
     assert wide == []
 
 
+@every_chapter
+def test_no_line_of_code_is_much_wider_than_a_page(chapter):
+    """JupyterLab hides their ends behind a scroll bar. What a prediction asks stays on one line."""
+    wide = [
+        (cell.id, line)
+        for cell in nbformat.read(LAYOUT.release(chapter), as_version=4).cells
+        if cell.cell_type == "code"
+        for line in cell.source.splitlines()
+        if len(line) > 120
+    ]
+    assert wide == []
+
+
 def nbval(notebook: Path) -> subprocess.CompletedProcess:
     """Run every cell again at the scale of the stored outputs; compare the cells so marked."""
     environment = {**os.environ, "FLATLAB_SCALE": "laptop", "FLATLAB_PROGRESS": "off"}

@@ -104,7 +104,7 @@ def test_a_control_starts_where_its_slider_can_stand(control, start):
     import ipywidgets
 
     assert widgets.starting_value("n", control) == start
-    assert widgets.control_widget(ipywidgets, "n", control).value == start
+    assert widgets.control_widget(ipywidgets, "n", control, start).value == start
 
 
 def test_a_widget_carries_its_static_twin(monkeypatch):
@@ -144,7 +144,7 @@ def test_whole_numbers_are_shown_as_such():
     import ipywidgets
 
     for control, shown in (((1, 60, 30, 1), ".0f"), ((0.0, 2.0, 1.0, 0.5), ".2f")):
-        assert widgets.control_widget(ipywidgets, "n", control).readout_format == shown
+        assert widgets.control_widget(ipywidgets, "n", control, 1).readout_format == shown
 
 
 def test_a_widget_uses_no_output_widget(monkeypatch):

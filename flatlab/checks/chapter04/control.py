@@ -152,7 +152,7 @@ def _copies(z: np.ndarray) -> str | None:
 
 
 def _shape(z: np.ndarray) -> str | None:
-    """Of scale 1: is it also centred and normal?"""
+    """Of scale 1: is it also centered and normal?"""
     room = laws.ERRORS / math.sqrt(z.size)
     if abs(z.mean()) > room:
         return f"The control has mean {z.mean():.2f} standard deviations; it should be 0: randn, not rand."

@@ -15,12 +15,12 @@ _MOST_EDGES = 5  # pieces that may each be joined by a line break or in mid-line
 
 
 def join(found: list[Piece], release: Release) -> list[Piece]:
-    """``found`` with halves of split cells joined: neighbours first, then those far apart."""
+    """``found`` with halves of split cells joined: neighbors first, then those far apart."""
     begun = [p.slot for p in found if "marker" in p.how and not _is_fresh(p)]
     found = [p for p in found if not (_is_fresh(p) and p.slot in begun)]  # it would part halves
     found = [p for i, p in enumerate(found) if not _is_echo(p, found[i - 1] if i else None)]
     known = release.bound.union(*(code.binds(piece.whole) for piece in found if not piece.exact))
-    found = _join_neighbours(found, release, known)
+    found = _join_neighbors(found, release, known)
     known = known.union(*(code.binds(piece.whole) for piece in found if piece.joined))
     found = _join_strays(found, release, known)
     return [part for p in found for part in (cut_at_definitions(p, release) if p.joined else [p])]
@@ -38,7 +38,7 @@ def _is_echo(piece: Piece, before: Piece | None) -> bool:
     return same and "marker" not in piece.how and not (piece.exact or code.parses(piece.text))
 
 
-def _join_neighbours(found: list[Piece], release: Release, known: frozenset) -> list[Piece]:
+def _join_neighbors(found: list[Piece], release: Release, known: frozenset) -> list[Piece]:
     result: list[Piece] = []
     at = 0
     while at < len(found):

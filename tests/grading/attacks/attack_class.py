@@ -1,4 +1,4 @@
-"""A class of attackers with honest neighbours: handed in, graded and reported as one batch."""
+"""A class of attackers with honest neighbors: handed in, graded and reported as one batch."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ LIMITS = Limits(
 )
 SEED = 7
 OPTIONS = ("tries", "listed", "chapter", "exercise")  # of a cell in CASES
-EVERY = 18  # attacks between two honest neighbours
+EVERY = 18  # attacks between two honest neighbors
 SECRET = "environment-canary-5520"
-NEIGHBOUR = "neighbour-canary-8842"
+NEIGHBOR = "neighbor-canary-8842"
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def hand_in_chapters(layout: Layout, folder: Path) -> None:
 
 
 def _honest(layout: Layout) -> str:
-    return dumps(submission(layout, answer("gradient_step"), NEIGHBOUR))
+    return dumps(submission(layout, answer("gradient_step"), NEIGHBOR))
 
 
 def _place(folder: Path, student: str, chapter: str = NAME) -> Path:

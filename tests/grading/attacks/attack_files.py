@@ -63,7 +63,7 @@ def settings_beside(notebook, folder: Path) -> None:
 
 
 def linked(notebook, folder: Path) -> None:
-    """hands in a symbolic link to a neighbour's notebook"""
+    """hands in a symbolic link to a neighbor's notebook"""
     target = folder.parents[1] / "honest-0" / NAME / f"{NAME}.ipynb"
     os.symlink(target, folder / f"{NAME}.ipynb")
 

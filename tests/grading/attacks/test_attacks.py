@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from attack_class import LIMITS, NEIGHBOUR, SECRET, Attack, Outcome, attacks
+from attack_class import LIMITS, NEIGHBOR, SECRET, Attack, Outcome, attacks
 from target_chapter import CANARIES, HONEST, NAME
 
 from flatlab.course.verdict import trusted
@@ -40,11 +40,11 @@ def target(attack: Attack, outcome: Outcome) -> dict:
 
 
 def leaks(page: str) -> list[str]:
-    return [word for word in (*CANARIES, NEIGHBOUR, SECRET, *SPOKEN) if word in page]
+    return [word for word in (*CANARIES, NEIGHBOR, SECRET, *SPOKEN) if word in page]
 
 
 def others(outcome: Outcome) -> list[str]:
-    """Honest neighbours whose record is not that of the submission graded alone."""
+    """Honest neighbors whose record is not that of the submission graded alone."""
     honest = {n: r for n, r in outcome.records.items() if n.startswith("honest-")}
     return [name for name, record in honest.items() if same(record) != same(outcome.alone)]
 
@@ -87,7 +87,7 @@ def test_visible_messages_were_written_before_hidden_checks_came(attack: Attack,
     exercises = outcome.records[attack.name]["exercises"].values()
     failed = [entry for exercise in exercises for entry in exercise["failed"]]
     shown = " ".join(entry["message"] for entry in failed if not entry["hidden"])
-    assert [canary for canary in (*CANARIES, NEIGHBOUR, SECRET) if canary in shown] == []
+    assert [canary for canary in (*CANARIES, NEIGHBOR, SECRET) if canary in shown] == []
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
@@ -105,7 +105,7 @@ def test_there_are_enough_attacks_and_each_has_a_record(outcome):
     assert {attack.name for attack in ATTACKS} <= set(outcome.records)
 
 
-def test_the_honest_neighbours_are_as_if_alone(outcome):
+def test_the_honest_neighbors_are_as_if_alone(outcome):
     assert points(outcome.alone) == HONEST + 4 and outcome.alone["flags"] == []
     assert len([name for name in outcome.records if name.startswith("honest-")]) >= 3
     assert others(outcome) == []

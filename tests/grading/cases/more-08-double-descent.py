@@ -23,7 +23,7 @@ def random_fourier_features(x, frequencies, phases):
     return math.sqrt(2 / len(phases)) * torch.cos(x * frequencies + phases)
 
 
-# %% misconception="random_fourier_features" name="normalised-rows" message="divided by its own length"
+# %% misconception="random_fourier_features" name="normalized-rows" message="divided by its own length"
 def random_fourier_features(x, frequencies, phases):
     z = torch.cos(x @ frequencies + phases)
     return z / z.norm(dim=1, keepdim=True)
@@ -57,7 +57,7 @@ def minimum_norm_fit(features, targets):
     return torch.linalg.solve(features.T @ features, features.T @ targets)
 
 
-# %% misconception="minimum_norm_fit" name="normalised-columns" message="Each feature is divided by its length first"
+# %% misconception="minimum_norm_fit" name="normalized-columns" message="Each feature is divided by its length first"
 def minimum_norm_fit(features, targets):
     s = features.norm(dim=0)
     return (torch.linalg.pinv(features / s).T / s).T @ targets

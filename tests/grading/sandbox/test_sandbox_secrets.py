@@ -120,18 +120,18 @@ def fingerprint(folder: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def seen(layout, kit, sandbox, tmp_path_factory):
     """(the spy's report, who came to the listener, what was changed outside)."""
-    neighbour = tmp_path_factory.mktemp("submitted") / "another-student.ipynb"
-    neighbour.write_text(SECRET)
+    neighbor = tmp_path_factory.mktemp("submitted") / "another-student.ipynb"
+    neighbor.write_text(SECRET)
     gradebook = layout.root / "gradebook.db"
     gradebook.write_text(SECRET)
-    before = {**fingerprint(layout.root), **fingerprint(neighbour.parent)}
+    before = {**fingerprint(layout.root), **fingerprint(neighbor.parent)}
     package_before = fingerprint(PACKAGE / "course" / "grading")
     write = [
         str(PACKAGE / "course" / "grading" / "limits.py"),
-        *(str(neighbour), str(gradebook), "/etc/passwd", "/job/notebook.ipynb", "/usr/new", "/new"),
+        *(str(neighbor), str(gradebook), "/etc/passwd", "/job/notebook.ipynb", "/usr/new", "/new"),
         "/root/new",
     ]
-    look = [str(layout.root), str(PACKAGE.parent), str(neighbour.parent), "/home", "/root", "/tmp"]
+    look = [str(layout.root), str(PACKAGE.parent), str(neighbor.parent), "/home", "/root", "/tmp"]
     with listener() as (address, came), pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLATLAB_SECRET_TOKEN", SECRET)
         names = {
@@ -153,7 +153,7 @@ def seen(layout, kit, sandbox, tmp_path_factory):
         assert scores(result) == FULL, result
     text = shown(result, "check-b")
     report = json.loads(text.split("<<<")[1].split(">>>")[0])
-    after = {**fingerprint(layout.root), **fingerprint(neighbour.parent)}
+    after = {**fingerprint(layout.root), **fingerprint(neighbor.parent)}
     changed = after != before or fingerprint(PACKAGE / "course" / "grading") != package_before
     return report, came, changed
 

@@ -48,7 +48,7 @@ def test_a_worker_that_dies_loses_nothing(tasks, monkeypatch, deaths):
     states = {record["student"]: record["status"] for record in found.values()}
     lost = "manual" if deaths >= many.MOST_DEATHS else "graded"
     assert states == {**dict.fromkeys("abcdef", "graded"), "c": lost}
-    assert max(map(workers.begun.count, "abdef")) <= 2  # its neighbour at most once more
+    assert max(map(workers.begun.count, "abdef")) <= 2  # its neighbor at most once more
     assert workers.begun.count("c") == min(deaths + 1, many.MOST_DEATHS)
 
 

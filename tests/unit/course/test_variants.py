@@ -289,7 +289,7 @@ def test_an_own_cell_with_another_variant_is_still_the_students(handed, release)
     assert done.notebook.cells[-1].source == text
 
 
-def test_a_neighbours_notebook_is_named_and_nothing_else():
+def test_a_neighbors_notebook_is_named_and_nothing_else():
     given = Variants({"ada": 5, "bob": 6})
     record = {"student": "ada", "variant": 6, "rebuilt": [{"name": "x"}], "scores": {"a": 1}}
     made = noted(record, given)

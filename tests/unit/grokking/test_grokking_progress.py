@@ -127,7 +127,7 @@ def test_the_phase_diagram_is_that_of_single_runs():
         table, iter([0.0, 1.0]), [0.3, 0.8], [0, 1], progress=False, **arguments
     )
     assert diagram.weight_decays == (0.0, 1.0) and diagram.seeds == (0, 1)
-    assert diagram.fitted.shape == diagram.generalised.shape == (2, 2, 2)
+    assert diagram.fitted.shape == diagram.generalized.shape == (2, 2, 2)
     for w, decay in enumerate(diagram.weight_decays):
         for f, fraction in enumerate(diagram.fractions):
             for s, seed in enumerate(diagram.seeds):
@@ -144,9 +144,9 @@ def test_the_phase_diagram_is_that_of_single_runs():
                 place = (w, f, s)
                 fitted = time_to_threshold(record, column="train_accuracy")
                 assert diagram.fitted[place] == fitted
-                generalised = time_to_threshold(record, patience=2)
-                np.testing.assert_equal(diagram.generalised[place], generalised or math.nan)
-    assert np.isnan(diagram.generalised).any() and not np.isnan(diagram.generalised).all()
+                generalized = time_to_threshold(record, patience=2)
+                np.testing.assert_equal(diagram.generalized[place], generalized or math.nan)
+    assert np.isnan(diagram.generalized).any() and not np.isnan(diagram.generalized).all()
 
 
 def test_phases_are_told_by_the_delay():

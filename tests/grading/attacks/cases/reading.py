@@ -178,7 +178,7 @@ for number in range(3, 200):
     except OSError:
         pass
 
-# %% attack="neighbours" tries="looks for other students' notebooks and hands theirs in"
+# %% attack="neighbors" tries="looks for other students' notebooks and hands theirs in"
 import glob
 import os
 
@@ -191,7 +191,7 @@ def gradient_step(w, gradient, learning_rate):
                 text = file.read()
         except (OSError, UnicodeDecodeError):
             continue
-        if "neighbour" in text:
+        if "neighbor" in text:
             raise ValueError(text[:4000])
     raise ValueError(str(os.listdir("/tmp")))
 
