@@ -27,9 +27,9 @@ def build(
     """Build ``chapters`` (names or numbers; None: all) and return the notebooks written.
 
     With ``execute=False`` no kernel starts: stored outputs are kept where the code does the same,
-    and dropped where it does not. ``root`` is the course's checkout (default: the one around the current
-    folder). Raises ``Refused``, whose ``problems`` name chapter, cell and line; a chapter that
-    is refused is left as it was.
+    and dropped where it does not. ``root`` is the course's checkout (default: the one around the
+    current folder). Raises ``Refused``, whose ``problems`` name chapter, cell and line; a chapter
+    that is refused is left as it was.
     """
     layout = Layout.find(root)
     written, problems = [], []

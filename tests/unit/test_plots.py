@@ -39,7 +39,7 @@ def test_a_figure_needs_a_text_that_says_something():
 
 def test_the_text_travels_with_the_picture():
     fig, _ = plots.figure()
-    data, metadata = plots.bundle(fig, "An empty figure with two axes.")
+    data, metadata = plots.bundle(fig, "An empty figure\n    with two axes.")  # said on one line
     assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
     assert metadata["image/png"]["alt"] == data["text/plain"] == "An empty figure with two axes."
 
