@@ -335,7 +335,7 @@ if ready(noise_covariance):
 # The $1/S$ is right, and for batches without replacement (as in every epoch of a real training run) the factor
 # $(N-S)/(N-1)$ comes with it: noise that the slides' formula still has and the run no longer. For S far below N it does
 # not matter; in section 6 it will. $C = \sigma^2 I$, on the other hand, is not even roughly true: a few directions
-# hold half of the noise. Keep that in mind: from here to section 3 the theory is exact for isotropic noise, and for
+# hold half of the noise. Keep that in mind: the theory of sections 2 and 3 is for isotropic noise and small steps, and for
 # networks it is a picture.
 
 # %% [markdown]
@@ -345,7 +345,7 @@ if ready(noise_covariance):
 #
 # $$\frac{d\theta}{dt} = -\eta\, g(\theta) + \frac{\eta}{\sqrt S}\, B(\theta)\, f(t), \qquad C = B B^\top,$$
 #
-# with f(t) white noise. The density P(θ, t) of many such runs flows by the Fokker-Planck equation,
+# with f(t) white noise and B a matrix (no batch size here). The density P(θ, t) of many such runs flows by the Fokker-Planck equation,
 # $\partial_t P = \nabla \cdot J$ with $J = \eta g P + \frac{\eta^2}{2S} \nabla\cdot(C P)$. Set J = 0 (nothing flows any more) and
 # $C = \sigma^2 I$, and what is left is a first-order equation, $\nabla \log P = -\frac{2S}{\eta\sigma^2}\, \nabla L$, with the solution
 #
@@ -521,7 +521,7 @@ predict(
 # A loss with two wells: a deep narrow one at −0.6 (curvature 16) and a wide one at 0.6 (curvature 1), higher by 0.1.
 # It is the mean over 1000 samples, $\ell_i(x) = L(x) + a_i x$, with numbers $a_i$ of mean 0 and
 # standard deviation σ = 7. So the gradient noise of a batch of S samples has the variance σ²/S exactly, everywhere:
-# all that the theory asks for. Let 1600 independent runs go on for long and see where they are.
+# the theory's $C = \sigma^2 I$. Let 1600 independent runs go on for long and see where they are.
 
 
 # %% folded
@@ -794,13 +794,13 @@ if ready(langevin_step, gibbs_density, basin_ratio):
 
 # %% [markdown]
 # The formula agrees with the integral to 4 %, and the picture holds: little noise, and depth decides; much noise, and it is the widths, here up to
-# $\sqrt{16} = 4$ to 1. (Down to S = 4 the runs had time, and lie on both or up to 40 % above: ηa = 0.26 in the narrow well is not quite small.) But at smaller η/S they
+# $\sqrt{16} = 4$ to 1. (Up to S = 4 the runs had time, and lie on both or up to a half above: ηa = 0.26 in the narrow well is not quite small.) But at smaller η/S they
 # are still in the well they started from. The Gibbs density is where a diffusion ends **after a very long time**, and the time to leave a well
 # grows like the exponential of its height divided by the temperature (chapter 04 measures it). The slides call the endpoint of training
 # the equilibrium. Whether a network's training comes near it is a second assumption, beside the isotropic noise.
 #
 # In the picture below the gap in depth, the curvature of the narrow well and η/S are on sliders. The bars are SGD runs of
-# η = 0.016, half of them started in each well; where they do not fill the line, they had not the time.
+# η = 0.016, half of them started in each well; where they do not fill the line, they had not the time, or ηa is not small.
 
 
 # %% folded
@@ -891,15 +891,16 @@ if ready(basin_ratio):
 # A change of coordinates multiplies $\det H$ by $(\det J)^2$. If $\det J$ is the same at A and B, as for the rescaling of
 # layers, it cancels: the ratio does not care, although every eigenvalue changes. If it differs between A and B, the
 # formula's value changes. (The *probability* of a region cannot depend on coordinates. The formula can, because noise that is
-# isotropic in one set of coordinates is not in another.) Another limit: with more weights than samples every
-# minimum of a network has flat directions, $\det H = 0$, and the formula says nothing; your function refuses it.
+# isotropic in one set of coordinates is not in another.) Another limit: because the rescaling of layers leaves a ReLU network's loss as it is, every
+# minimum of such a network has flat directions, $\det H = 0$, and the formula says nothing; your function refuses it.
 # %% [markdown]
 # ### Experiment · What gradient descent makes of it
 #
 # So flatness depends on coordinates, and the minima $(\alpha\theta_1, \theta_2/\alpha)$ are all the same function. The slides answer that
 # gradient descent "only samples one of the equivalent reparametrizations", so that along its paths "the flatness from
 # Hessians is meaningful". The smallest network with this symmetry is $L(\theta_1, \theta_2) = \frac12(\theta_1\theta_2 - 1)^2$. Its minima are the
-# hyperbola $\theta_1\theta_2 = 1$, and the sharpness there is $\theta_1^2 + \theta_2^2$, at least 2.
+# hyperbola $\theta_1\theta_2 = 1$, and the sharpness there is $\theta_1^2 + \theta_2^2$, at least 2. Start at (0.5, 0.3), and at
+# $(0.5\alpha, 0.3/\alpha)$, which compute the same.
 
 # %% predict="gradient descent from (θ₁, θ₂), and from (4θ₁, θ₂/4)"
 predict(
@@ -1137,7 +1138,7 @@ plots.show(
 #
 # Accuracy is another matter. It is 78 to 79 % over two orders of magnitude, and the interval of its correlation with log η/S holds 0;
 # the slides show a positive one. (Where all runs stop at one loss, five seeds give +0.38, from 0.14 to 0.58: weak, and positive, `docs/reproduction.md`.) Two slides on, under the title WARNING, they show accuracy peak at some η/S for ResNet-56.
-# Of the two it is the warning that these runs support: there is a largest useful η/S, and below it a plateau. (Over a wider range
+# Of the two it is the warning that these runs support: there is a largest useful η/S, and below it a plateau. (Of the three predictions the last fits up to η/S = 0.03, and none the end.) (Over a wider range
 # and five seeds there is a peak, `docs/reproduction.md`: far below it 30 epochs are too few, far above it training fails.) Look at
 # the last column of points, though: at η/S = 0.1 the runs with S = 32 still reach 72 and 74 %, those with S = 64 and 128 do not train. Where
 # it ends is decided by η, not by η/S. (With 2000 images one accuracy has a standard error of 0.9 points; a peak lower than that could not be seen here.)
@@ -1226,7 +1227,7 @@ plots.show(
 # ## 5 · From one minimum to another   (≈ 6 min)
 #
 # The slides draw the loss along the line $(1-\alpha)\theta_1 + \alpha\theta_2$ through two trained networks. Here an MLP without batch norm,
-# always from the same start and all trained to the same loss: η/S = 0.006 as η = 0.1, S = 16, against a smaller η/S (by a larger
+# always from the same start and each trained until its loss is at most 0.05: η/S = 0.006 as η = 0.1, S = 16, against a smaller η/S (by a larger
 # batch or by a smaller learning rate), and against the same η/S with both multiplied by β = 4 or ¼.
 
 # %% predict="along the line from high η/S (α = 0) to low η/S (α = 1)"
@@ -1310,8 +1311,8 @@ plots.show(
 # %% [markdown]
 # There is no barrier on any of the four lines: the networks come from the same start, and the loss between them stays about that of
 # the ends. Along the lines to a lower η/S the lower end is sharper, 2.1 and 2.5 times in second derivative, and
-# 3.6 and 4.3 times in Hessian norm, at losses between 0.03 and 0.05: the slides' picture, on an MLP. With η and S divided by 4 the two ends are alike within a factor of about 1.3, as
-# claimed. With both multiplied by 4 they are not: the norm at η = 0.4 is 0.6 times as large, and the line's second derivative at
+# 3.6 and 4.3 times in Hessian norm: the slides' picture, on an MLP. (Its loss is 0.05 against 0.03, which by section 4 raises its norm somewhat by itself.) With η and S divided by 4 the two ends are alike within a factor of about 1.3, as
+# claimed. (Over five seeds the Hessian norms are, within 1.1 on average; the second derivatives along the line differ by 2.3, `docs/reproduction.md`.) With both multiplied by 4 they are not: the norm at η = 0.4 is 0.6 times as large, and the line's second derivative at
 # the other end four times. That is the finite step again: with η = 0.4 a sharp minimum is hard to stay in.
 # (A line through high-dimensional space sees one direction. The norm sees all; where they disagree, trust the norm.)
 
@@ -1524,11 +1525,12 @@ if ready(rescale_schedule):
 # The whole curve stays in place, not only its end, as the slides say: for c = 4 and c = 8 the runs differ from c = 1 by no more than two seeds do, with
 # 2048 images as with 512. At c = 16, η = 0.26, they are apart by a factor of about 1.2, and at c = 32, η = 0.51, it is another run: the
 # loss jumps, and the accuracy falls by 5 points. At η = 0.51 section 2's factor $1/(1 - \eta a/2)$ is infinite for a sharpness of 4, and minima sharper than
-# that are closed. "Approximately invariant" is right up to there.
+# that are closed. "Approximately invariant" is right well below that border. (Not exactly: at c = 8 with 2048 images the accuracy is lower by 0.9 points. Over five seeds, from
+# η = 0.005 and S = 4, the loss curves of c = 2 and 4 stay within what another seed makes in every seed, those of c = 8 in three of five, `docs/reproduction.md`.)
 #
 # The slides add that the breakdown comes earlier for the smaller training set. In these runs the evidence is mixed: both sets see the same number of images in the same
 # number of steps, and at c = 32 the smaller set's curve is farther off, by a factor of 2.8 against 1.4, but its accuracy falls by less. There is a reason why it should be
-# earlier: at c = 32 a batch holds all 512 images, and without replacement no noise at all is left, whatever η/S says. Over five seeds and to larger c the accuracy is off by five
+# earlier: at c = 32 a batch holds all 512 images, and without replacement no noise at all is left, whatever η/S says. Over five seeds and to larger c, counted from η = 0.005 and S = 4, the accuracy is off by five
 # points from c = 37 on with 1024 images, and from c = 60 on with 4096 (`docs/reproduction.md`): as the slides say.
 
 # %% [markdown]
@@ -1856,7 +1858,7 @@ predict(
 #
 # Cycles of four epochs: η = 0.1 in the first half and 0.0125 in the second (discrete η), or up and down in a straight
 # line (triangle), always with S = 16. **Discrete S** is discrete η exchanged by your `rescale_schedule`: in the low
-# phases (0.0125, 16) becomes (0.1, 128), and each phase takes an eighth of the steps. Baselines: η constant, at the
+# phases (0.0125, 16) becomes (0.1, 128), and each of these phases takes an eighth of the steps. Baselines: η constant, at the
 # cycle's high, low and mean value. After the same number of epochs.
 
 # %% experiment="cycles"
@@ -1969,11 +1971,11 @@ if ready(rescale_schedule, cyclic_schedule):
 # side from which one exchanges, though. Here the low phases get a larger S, with η at 0.1 throughout. Where instead the high phases get
 # a smaller S, and the η-cycle's steps are four times as large, the curves are apart by a factor of 1.26, and two seeds by 1.15 (`docs/reproduction.md`).
 #
-# The cycles end in wider minima than the low and the mean constant, and with better accuracy than the low one. But the **high constant ends in
+# The cycles end in wider minima than the low and the mean constant, and with better accuracy than the low one. (The second prediction comes nearest, with the mean constant beside the low one.) But the **high constant ends in
 # a minimum at least as wide as any**, at the lowest loss, with an accuracy that differs by less than two standard errors. The slides' table has one baseline, and does
 # not say how its η/S compares to that of the cycles; its lower loss and higher norm would fit a baseline with
 # less noise. Over five seeds (`docs/reproduction.md`) the cycles are wider and better than a low-noise baseline. Against constant high noise it depends on
-# the seed. In three of the five they are neither wider nor better. In the other two that constant ends at a loss of 0.16 and 0.45, in sharper places and two to eight
+# the seed. In three of the five no cycle is wider, and the accuracies differ by at most 0.6 points, either way. In the other two that constant ends at a loss of 0.16 and 0.45, in sharper places and two to eight
 # points behind, while no cycle ends above 0.13. So what is gained is gained by noise, and the cycle adds at most that no run ends badly. Nor is discrete S wider than
 # discrete η, as on the slides, by a factor of 2.6; if the exchange is exact, it cannot be.
 
@@ -2120,7 +2122,7 @@ if ready(
 # | Gradient descent samples one of the equivalent reparametrizations. | Yes; the start decides which one, not the loss. |
 # | Validation accuracy correlates with η/S; it peaks. | A plateau over two orders of magnitude; then η, not η/S, ends it. At one loss a weak correlation. |
 # | Bad initialization: accuracy rises with η/S. | Yes; because a larger η leaves the starting plateau earlier. |
-# | Lower η/S, sharper end of the line; same η/S, same width. | The first yes. The second for β = ¼, not for β = 4. |
+# | Lower η/S, sharper end of the line; same η/S, same width. | The first yes. The second for β = ¼ in the Hessian norm, not for β = 4. |
 # | Rescaling leaves the whole curve in place. | To c = 8, where η is 0.13. |
 # | It breaks down for large c, earlier for smaller training sets. | It breaks down. Earlier for the smaller set in the loss curve, and over five seeds in the accuracy. |
 # | At the same memorization higher η/S generalizes better. | No sign of it; the lower one was ahead on the way, and level at the end. |

@@ -172,8 +172,8 @@ predict(
 # %% [markdown]
 # ### Exercise 1 · The barrier   ●●○○ · 3 points · 6 min
 #
-# How high is the wall between two networks? The field's measure (Frankle et al., 2020; Entezari et al., 2022) takes the
-# losses $L_0, \dots, L_{m-1}$ at m equally spaced points from one network to the other, and the highest rise above the
+# How high is the wall between two networks? The field's measure (Entezari et al., 2022; Frankle et al., 2020, subtract
+# the mean of the two end losses instead) takes the losses $L_0, \dots, L_{m-1}$ at m equally spaced points from one network to the other, and the highest rise above the
 # straight line **between the losses at the two ends**:
 #
 # $$\max_i \; L_i - \big((1 - s_i)\,L_0 + s_i\,L_{m-1}\big), \qquad s_i = \frac{i}{m-1}.$$
@@ -597,7 +597,7 @@ if ready(polychain, bezier, curve_gradient):
 # The line rises to 0.78. The Bézier curve follows the ring and stays below 0.01, and its θ lies outside, at distance
 # 1.72: the curve passes through its ends alone, and θ pulls it. The chain passes through its θ, and its two straight
 # pieces cannot follow a ring: inside the ring on the way, outside at the bend, it has a loss of up to 0.12. (Its loss
-# at the bend has a kink. That does no harm: only θ is trained, not the shape.) So one bend is little in two dimensions.
+# has a kink at the bend. That does no harm: the gradient is taken in θ, never in t.) So one bend is little in two dimensions.
 # How much is it in 55,050?
 
 # %% [markdown]
@@ -958,8 +958,10 @@ widgets.explore(
 # %% [markdown]
 # ## 5 · Batch norm on the way   (≈ 17 min)
 #
-# The networks of the slides have batch norm. In evaluation mode a batch-norm layer divides by a running variance that was gathered
-# while the network was trained. A point of a curve was never trained: which statistics belong to it?
+# The networks of the slides have batch norm. In evaluation mode a batch-norm layer subtracts a running mean and divides by the root
+# of a running variance, both gathered while the network was trained. A point of a curve was never trained: which statistics belong
+# to it? One can **mix** those of the two ends with shares 1 − t and t, as the straight line mixes their weights, or **re-estimate**
+# them: send the training images through the network at that point, and gather anew.
 
 # %% predict="batch-norm networks: re-estimating the statistics takes off the straight line's barrier"
 predict(
@@ -1139,9 +1141,10 @@ if ready(bezier, curve_gradient, barrier, reestimate_batch_norm):
 # weight space. Two layers of 64 units have $(64!)^2$ such twins. So perhaps the straight line climbs a wall only because unit 17 of
 # the first network does what unit 42 of the second one does, and half-way between them are two halves of different units.
 #
-# `curves.align` puts the second network's units into the order that fits the first one's best (weight matching,
-# Ainsworth, Hayase and Srinivasa, 2023): layer by layer an assignment that makes $\langle \hat w_1, P \hat w_2 \rangle$
-# as large as it can be, until no layer gains. The function of the second network stays what it was. This is a step
+# `curves.align` puts the second network's units into an order that fits the first one's well (weight matching,
+# Ainsworth, Hayase and Srinivasa, 2023): layer by layer an assignment that makes the inner product
+# $\langle \hat w_1, P \hat w_2 \rangle$ as large as it can be, where $P \hat w_2$ are the second network's weights in the new order,
+# until no layer gains. The function of the second network stays what it was. This is a step
 # beyond the slides.
 
 # %% predict="from the narrowest networks to the widest, the barrier after alignment"
@@ -1206,8 +1209,8 @@ if ready(barrier):
 
 # %% [markdown]
 # Alignment works at every width. As they are, the networks have barriers of 2.40, 1.05 and 0.76 at widths 8, 32 and
-# 128; aligned, 0.83, 0.18 and 0.06. At width 128 the order of the units was 92 % of the wall, and the line between the
-# aligned networks has a test error of at most 18.7 %. They have not become equal: the distance is still 0.73 of what it
+# 128; aligned, 0.83, 0.18 and 0.06. At width 128 the order of the units was 92 % of the wall, and the highest test error on
+# the line between the aligned networks is 18.7 % in the mean over the three pairs. They have not become equal: the distance is still 0.73 of what it
 # was. What the width does by itself is less clear. Narrow networks fit less well, 0.21 where wide ones have 0.06, which
 # may be a part of their wall; and over five seeds the barriers at widths 16, 64 and 256 are 1.43, 0.84 and 0.70 in the
 # mean, but they fall from width to width in two of the five alone. Aligned, they are 0.26, 0.09 and 0.05. Entezari et al. (2022) conjecture that for wide
@@ -1312,10 +1315,11 @@ if ready(bezier, curve_gradient, barrier):
 
 # %% [markdown]
 # The same loss, and $\lambda_{\max}$ 8.7 at the one end, 55.4 at the other. The line between them has a barrier of 0.73, the curve
-# one of 0.028: $\lambda_{\max}$ rises along it, and the loss stays below 0.08. So flat and sharp minima need not be two kinds of
+# one of 0.028: $\lambda_{\max}$ rises along it (the second of its nine points, 8.6, is about 1 % below the flat end, which is
+# no more than the tolerance of each value), and the loss stays below 0.08. So flat and sharp minima need not be two kinds of
 # hole: these two are the flat and the sharp part of one valley. For the slides of chapters 03 and 04, in which noise
-# carries SGD over a barrier out of a narrow well, this pair of networks offers no well to leave: there is a way from
-# the sharp one to the flat one on level ground. Whether SGD's noise takes it is another question; the curve was found
+# carries SGD over a barrier out of a narrow well, this pair of networks offers hardly a well to leave: there is a way from
+# the sharp one to the flat one on which the loss goes from 0.05 to less than 0.08 and down again, where the line has a wall of 0.73. Whether SGD's noise takes it is another question; the curve was found
 # by an optimizer that knew both ends. The test error rises along the curve, from 18.4 to 19.4 %. (The step was not
 # smaller at the sharp end: η = 0.05 for both, and momentum 0.9 for the large batch alone. $\lambda_{\max}$ is that of the loss
 # over 512 of the images.) Over five seeds, with minibatches of 64 and 512, $\lambda_{\max}$ differs by a factor of 4.2, and the
@@ -1327,7 +1331,9 @@ if ready(bezier, curve_gradient, barrier):
 # If good networks lie close together along valleys, one run can collect several of them. **Fast geometric ensembling**
 # (FGE), from the same paper as the curves, goes on training a network with a learning rate that goes up and down, keeps
 # a copy at each low, and averages the copies' predicted probabilities. An ensemble of independent networks costs one
-# training a member. What is better for the same number of epochs?
+# training a member. What is better for the same number of epochs? One training is 30 epochs here. A run of FGE spends 22 of them
+# on ordinary training and the last 8 on five cycles, which gives five members; for three trainings it is three such runs from three
+# starts, with their 15 members in one ensemble.
 
 # %% predict="for the epochs of three trainings: FGE and three independent networks, test error"
 predict(
@@ -1513,14 +1519,15 @@ if ready(fge_learning_rate):
 # training, 17.51 % against 17.78 % for three. On 10,000 images and three seeds such differences say little: in each
 # seed they have the same sign here, but the five of `docs/reproduction.md` have 17.65 % against 17.73 % with a
 # standard error of 0.06. The test loss tells more, 0.514 against 0.570 (there 0.514 against 0.573): FGE's probabilities
-# are better. (Five networks of a fifth of the epochs each are no rival: 21.6 % there.) To train one network for as long
-# is worst, 18.8 % and 1.09: it has long fitted its images and only gets surer of itself.
+# are better. (Five networks of a fifth of the epochs each are no rival: 21.6 % there.) Of the three ways to spend three
+# trainings, one network trained three times as long is the worst, 18.8 % and 1.09: it has long fitted its images and only gets surer of itself.
 #
 # Are FGE's members much alike, since they lie close together? Two of them disagree on 8.4 % of the test images, two
 # independent networks on 6.1 %. But a single member is also a worse network (the last one of a run has 18.7 % alone),
 # since its learning rate was high a moment ago; part of the disagreement is plain noise that the mean removes. Garipov
-# et al. find FGE ahead on CIFAR with large networks. What holds here as there: with the epochs of one training it gives
-# the better probabilities, test loss 0.543 against 0.605, at about the same error.
+# et al. find FGE ahead on CIFAR with large networks. What holds here and in `docs/reproduction.md`: with the epochs of one training it
+# gives the better probabilities, test loss 0.543 against 0.605 (there 0.538 against 0.607), at about the same error (there 18.04 %
+# against 18.00 %).
 
 # %% [markdown]
 # ## 9 · What is left of the claims   (≈ 13 min)
@@ -1574,7 +1581,7 @@ if ready(
 # | the slides | what we measured |
 # |---|---|
 # | "A direct linear path between each mode would incur high loss." | Yes: training loss 1.02 between ends of 0.08. But most of that wall is the order of the units: at width 128 it is 0.76, and 0.06 aligned. |
-# | A Bézier curve and a chain with one bend join two optima "along a path of near-constant loss". | Yes: at most 0.094 and 0.091; test error at most 0.3 % above that of the ends; 6 % and 22 % longer than the line. |
+# | A Bézier curve and a chain with one bend join two optima "along a path of near-constant loss". | Yes: at most 0.094 and 0.091; test error at most 0.3 % above that of the worse end; 6 % and 22 % longer than the line. |
 # | Three optima in one plane: separate basins. | Yes, in that plane. In two other planes through the same line two of them share a valley. |
 # | The curve is found by minimizing the mean loss over t, one t a step. | Yes, for the cost of a training or two. With batch norm only if the statistics are gathered anew at each t: else 0.41 is seen where 0.008 is. |
 # | Flat minimum, sharp minimum: two kinds. | A curve joins them; $\lambda_{\max}$ goes from 8.7 to 55.4 along it, and the loss stays below 0.08. |
@@ -1582,8 +1589,8 @@ if ready(
 # Freeman and Bruna (2017) found such paths first, for small networks; Draxler et al. (2018) found them at the same time
 # as Garipov et al., by bending a chain of many points. Frankle et al. (2020) ask when the *straight* line is low: when
 # two runs share their first epochs. Chapter 03 has such a pair, from one start. Entezari et al. (2022) and Ainsworth et
-# al. (2023) take out the order of the units, as you did. So the picture that is left of "the minimum": a valley, many
-# times over, once for each order of the units, and in it flat and sharp regions. Which region a run ends in, the other
+# al. (2023) take out the order of the units, as you did. So the picture that is left of "the minimum": basins, many
+# times over, one for each order of the units, valleys that join them, and in these flat and sharp regions. Which region a run ends in, the other
 # chapters ask.
 #
 # ### Open question   ●●●○ · 4 points · 8 min
