@@ -1,14 +1,15 @@
 """CIFAR-10 from a tar archive of image files, as it is passed on where the original is too large.
 
-The archive holds train/CLASS/NNNN.jpg and test/CLASS/NNNN.jpg. It is read once, front to back, and
-kept compressed in memory (a few MB); only the images asked for are decoded.
+The archive holds train/CLASS/NNNN.jpg and test/CLASS/NNNN.jpg. It is unpacked once, into memory
+(93 MB for 60,000 images), and stays there with its JPEGs; only the images asked for are decoded.
 """
 
+import gzip
 import io
 import tarfile
 import zlib
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -22,14 +23,17 @@ def open_archive(path: Path, classes: tuple[str, ...]) -> tuple[Part, Part]:
     A part is its labels (n,) int64, and a function from indices (m,) to images
     (m, 3, height, width). Raises ValueError where the archive is damaged or a class has no image.
     """
-    found: dict[str, list[tuple[str, int, bytes]]] = {"train": [], "test": []}
+    found: dict[str, list[tuple[str, int, memoryview]]] = {"train": [], "test": []}
     try:
-        with tarfile.open(path, "r:*") as archive:
+        # In one piece: 60,000 small reads through gzip take half of the time.
+        with gzip.open(path) as packed:
+            raw = packed.read()
+        with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
             for member in archive:
-                part, *folders, name = ("", *PurePosixPath(member.name).parts)[-3:]
-                if member.isfile() and part in found and folders[0] in classes:
-                    data = archive.extractfile(member).read()
-                    found[part].append((name, classes.index(folders[0]), data))
+                part, folder, name = ("", "", *member.name.split("/"))[-3:]
+                if member.isfile() and part in found and folder in classes:
+                    data = memoryview(raw)[member.offset_data :][: member.size]
+                    found[part].append((name, classes.index(folder), data))
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise ValueError(
             f"{path} is damaged ({error}); a download or a copy may have stopped half way. "
@@ -45,14 +49,14 @@ def open_archive(path: Path, classes: tuple[str, ...]) -> tuple[Part, Part]:
     return _part(path, found["train"]), _part(path, found["test"])
 
 
-def _part(path: Path, entries: list[tuple[str, int, bytes]]) -> Part:
+def _part(path: Path, entries: list[tuple[str, int, memoryview]]) -> Part:
     def read(index: Tensor) -> Tensor:
         return torch.stack([_decoded(path, *entries[i]) for i in index.tolist()])
 
     return torch.tensor([label for _, label, _ in entries]), read
 
 
-def _decoded(path: Path, name: str, label: int, data: bytes) -> Tensor:
+def _decoded(path: Path, name: str, label: int, data: memoryview) -> Tensor:
     from PIL import Image
     from torchvision.transforms.functional import pil_to_tensor
 
