@@ -1,4 +1,4 @@
-"""CIFAR-10 from a tar archive of image files, as it is passed on where the original is too large.
+"""CIFAR-10 from a tar.gz archive of image files, as it is passed on where the original is too large.
 
 The archive holds train/CLASS/NNNN.jpg and test/CLASS/NNNN.jpg. It is unpacked once, into memory
 (93 MB for 60,000 images), and stays there with its JPEGs; only the images asked for are decoded.
@@ -25,7 +25,7 @@ def open_archive(path: Path, classes: tuple[str, ...]) -> tuple[Part, Part]:
     """
     found: dict[str, list[tuple[str, int, memoryview]]] = {"train": [], "test": []}
     try:
-        # In one piece: 60,000 small reads through gzip take half of the time.
+        # In one piece, images by their offset: to extract 60,000 members takes 1.7 times as long.
         raw = gzip.decompress(path.read_bytes())
         with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
             for member in archive:
