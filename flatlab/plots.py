@@ -79,16 +79,15 @@ def bundle(fig: Figure, alt: str) -> tuple[dict, dict]:
     With ``$FLATLAB_FIGURES`` = off, as ``flatlab grade`` has it, the text alone: drawing takes an
     eighth of a notebook's time there, and pictures at quick scale show nothing.
     """
-    words = alt.split()
-    alt = " ".join(words)  # readings are printed on several lines, and said on one
-    if len(words) < 5:
+    alt = " ".join(alt.split())  # readings are printed on several lines, and said on one
+    if alt.count(" ") < 4:  # fewer than five words
         raise ValueError(
             f"The alternative text {alt!r} is too short: say what the figure shows, so that who "
             "cannot see it learns the same."
         )
     if os.environ.get("FLATLAB_FIGURES") == "off":
-        told = f"[not drawn] {alt}"
-        return {"text/html": f"<p>{html.escape(told)}</p>", "text/plain": told}, {}
+        words = f"[not drawn] {alt}"
+        return {"text/html": f"<p>{html.escape(words)}</p>", "text/plain": words}, {}
     encoded = base64.b64encode(png(fig)).decode()
     data = {"image/png": encoded, "text/html": image_tag(encoded, alt), "text/plain": alt}
     return data, {"image/png": {"alt": alt}}
