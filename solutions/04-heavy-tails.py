@@ -507,7 +507,7 @@ predict(
 # ### Exercise 4 · The Gaussian control   ●●○○ · 3 points · 7 min
 #
 # Write `matched_gaussian(noise, generator)`: normal numbers with mean 0 and, in each coordinate, the mean square
-# that the noise has there, $\frac1k \sum_k U_{kj}^2$ for coordinate j.
+# that the noise has there, $\frac1k \sum_{i=1}^k U_{ij}^2$ for coordinate j.
 # - `noise`: tensor of shape (k, p), one row for each minibatch, each column adding up to 0. It stays as it is.
 # - Returns a tensor of shape (k, p), all entries drawn independently with `generator`. Dividing by k − 1 instead of k is
 #   accepted. Where a coordinate has no noise, the control is 0.
@@ -622,11 +622,12 @@ if ready(sample_stable, gradient_noise, tail_index, matched_gaussian):
 # Three of the four are Gaussian, and the estimator says about 2, 1.5 and 1: a low estimate is no proof of tails. The control answers
 # for the second toy, as low without any tails. But it is as low for the fourth, which **is** stable: mean squares
 # of 40 stable draws differ widely between coordinates by chance, and the control copies them. So a control as low as
-# the estimate says that scales can explain it, not that they do. The agreement decides: 0.97 where the scales
-# are real, 0 where they are chance. And only what moves together changes when it is exchanged.
+# the estimate says that scales can explain it, not that they do. The agreement tells whether the scales are
+# real: 0.97 in the second toy, 0 in the fourth. (It does not tell whether there are tails as well: stable noise can have real scales
+# too.) And only what moves together changes when it is exchanged.
 #
 # The third toy needs a control of its own. `tails.correlated_gaussian` draws Gaussian noise with the covariance **between** the
-# coordinates, $Z U/\sqrt k$ with a k × k matrix Z of normal numbers. With it and with the exchange the network's noise
+# coordinates, $Z U/\sqrt k$ with the noise U, (k, p), and a k × k matrix Z of normal numbers. With it and with the exchange the network's noise
 # makes a table of two by two: normal or with its own tails, independent or moving together.
 
 # %% predict="from 2 down to the network's estimate: the part that only tails explain"
@@ -689,13 +690,14 @@ if ready(sample_stable, gradient_noise, tail_index, matched_gaussian):
 # The scales are real: they agree by 0.90. So is what moves together: exchanged, the estimate rises from 0.96 to 1.50, and that of
 # independent noise, stable or not, would stay. Gaussian noise with these scales and this covariance has an estimate of 0.99.
 # Of the way from 2 down to 0.96 the scales take 0.41, what moves together 0.60, and the tails 0.03. So **the estimate is low
-# because a gradient is a structured vector, not because its noise is stable**. (What moves together? In a minibatch
+# because a gradient is a structured vector, whether or not its noise is stable**. (What moves together? In a minibatch
 # with many shirts, for instance, all weights that shirts use.)
 #
-# The tails are not nothing. With independent entries they lower the estimate from 1.59 to 1.50. But they are no stable
-# ones: of sums of 10 entries the estimate is 1.26, where normal noise has 1.46; of sums of 10,000 the two nearly meet, 1.60 and 1.62.
-# (That both rise is the work of the scales, as the formula says. Stable noise with these scales would fall further behind the
-# normal one as k₁ grows.) Section 5 looks at them more closely.
+# The tails are not nothing. With independent entries they lower the estimate from 1.59 to 1.50, most in sums of 10 entries (1.26, where
+# normal noise has 1.46), hardly in sums of 10,000 (1.60 and 1.62). (That both rise is the work of the scales, as the formula says.)
+# Whether they are stable tails this table cannot tell. What moves together has an estimate near 1 with any tails, and both
+# independent rows are made from the same 40 minibatches: the normal one copies their chance, as for the fourth toy. Section 5
+# asks within a coordinate.
 
 # %% [markdown]
 # ## 4 · Width, depth, batch size, loss, data   (≈ 7 min)
@@ -811,8 +813,8 @@ if ready(gradient_noise, tail_index, matched_gaussian):
 predict(
     "excess kurtosis of a coordinate, from minibatches of 1 to minibatches of 64",
     options=[
-        "falls by more than 20",
-        "falls by about 8",
+        "falls to less than a twentieth",
+        "falls to about an eighth",
         "stays: the noise does not become Gaussian",
     ],
     answer=...,
@@ -884,11 +886,11 @@ if ready(sample_stable, gradient_noise, tail_index, matched_gaussian):
 # %% [markdown]
 # Two opposite answers from the same numbers. Over coordinates the estimate stays near 1 for every minibatch size: averaging
 # 64 samples divides all variances and covariances by 64, and the estimator sees only their proportions. Within a coordinate it rises from 1.0 to
-# 1.6, while that of stable noise stays, and the kurtosis falls by a factor of 37. (The theorem says
+# 1.6, while that of stable noise stays, and the kurtosis falls by a factor of 37. (The rule 1/b says
 # 64; in 256 minibatches an excess kurtosis above 250 cannot be seen, so the value of single images comes out too small.) So single samples have noise far from Gaussian: of most images most weights hear nothing, and of a few a lot.
 # But it is no stable law. It averages out, slowly, as the central limit theorem says. (Over five
-# seeds and 1000 images, where minibatches of 250 can be had, the mean kurtosis is 24.9, 14.6, 5.7 and 2.8 for 1, 10, 50 and 250
-# images; without the 3 subtracted, so Gaussian in the end.)
+# seeds, with 60 minibatches from 1000 images, the mean kurtosis, without the 3 subtracted, is 24.9, 14.6, 5.7 and 2.8 for minibatches of
+# 1, 10, 50 and 250. Of 60 values no kurtosis exceeds 60, which holds the first two down; the last is that of normal noise.)
 
 # %% [markdown]
 # ## 6 · Jumps of the estimate   (≈ 6 min)
@@ -982,7 +984,8 @@ if ready(gradient_noise, tail_index, matched_gaussian):
 # %% [markdown]
 # ## 7 · Noise that jumps   (≈ 17 min)
 #
-# Leave the networks, and suppose that the noise **were** stable. The slides' framework is then the equation
+# Leave the networks, and suppose that the noise **were** stable, $U = \sigma(w)\,S$ in each coordinate. A step of SGD adds
+# $-\eta U$, and $\eta\,\sigma(w) = \eta^{1/\alpha}\sigma$ with $\sigma = \eta^{1 - 1/\alpha}\sigma(w)$. With this σ the slides' framework is the equation
 # $dw = -\nabla f\,dt + \sigma\,dL^\alpha$ with Lévy motion L in the place of Brownian motion, and it would answer the
 # question of the slides, why SGD prefers wide minima. One step of it is your next exercise.
 
@@ -1087,7 +1090,7 @@ if ready(sample_stable, levy_step):
         shares[alpha] = float((late > 0).double().mean())
         seen = late[:: max(1, len(late) // 2000), -1].clamp(-3, 8)
         right.plot(torch.linspace(0, 1, len(seen)), seen, linewidth=0.8, label=f"α = {alpha:g}")
-    right.set(xlabel="time, second half of one run", ylabel="w", ylim=(-3.2, 8.2))
+    right.set(xlabel="time, second half of one run", ylabel="w, cut at -3 and 8", ylim=(-3.2, 8.2))
     right.legend(fontsize=8)
     gibbs = torch.exp(-torch.where(x < 0, 8 * (x + 0.5) ** 2 - 1, (x - 2) ** 2 / 4) / 0.4)
     theory = {2.0: float(gibbs[x > 0].sum() / gibbs.sum()), 1.5: 8 / 9, 1.0: 0.8}
@@ -1105,10 +1108,10 @@ if ready(sample_stable, levy_step):
 
 # %% [markdown]
 # Brownian noise with variance 2σ² a unit of time stays where $e^{-f/\sigma^2}$ has its mass: depth counts exponentially, so
-# the narrow well wins. Stable noise leaves a well by a single jump, and a jump out of a well has to be as long as the
-# well is wide: the rate is proportional to $(\text{half-width})^{-\alpha}$. The half-widths towards the barrier are 1/2 and 2,
+# the narrow well wins. Stable noise with a small σ leaves a well by a single jump, and the jump has to reach from the bottom
+# over the barrier: the rate is proportional to $(\text{half-width})^{-\alpha}$. The half-widths towards the barrier are 1/2 and 2,
 # so the times in the wide and in the narrow well are as $2^\alpha$ to $2^{-\alpha}$, whatever the depths: 8 to 1 for α = 1.5. With such noise SGD would prefer wide minima, and depth
-# would not matter.
+# would not matter. (The paths on the right are made from the same V and W: jumps for α = 1.5 and α = 1 come at the same times.)
 #
 # The picture below has a double well with the barrier between −1 and 1 and α on sliders. The Brownian path climbs,
 # again and again; the Lévy path sits, and jumps. (It runs on the package's `levy_step`.)
@@ -1216,7 +1219,7 @@ predict(
 
 # %% exercise="first_exit_time"
 def first_exit_time(paths, low, high, dt):
-    """times (runs,), exited (runs,): the first entry of each row outside [low, high], or dt * steps, False."""
+    """times (runs,), exited (runs,): dt * i, True for the first entry i outside; else dt * steps, False."""
     ### BEGIN SOLUTION
     outside = ~((paths >= low) & (paths <= high))
     exited = outside.any(1)
@@ -1463,15 +1466,15 @@ if ready(
 # The literature went the same way. Panigrahi et al. (2019) tested the noise itself:
 # Gaussian for minibatches of 256 and more, at least early in training, and not Gaussian for small ones. Xie, Sato and
 # Sugiyama (2021) answer that the tail index was estimated over parameters, and Xie et al. (2023) test both: over the
-# parameters heavy tails, over minibatches mostly none. The authors of the slides moved on to another place for heavy tails:
-# Gürbüzbalaban, Şimşekli and Zhu (2021), and Hodgkinson and Mahoney (2021), prove that the **weights** can become heavy-tailed
+# parameters heavy tails, over minibatches mostly none. Two of the slides' authors moved on to another place for heavy tails:
+# Gürbüzbalaban, Şimşekli and Zhu (2021), and besides them Hodgkinson and Mahoney (2021), prove that the **weights** can become heavy-tailed
 # with light-tailed data, since minibatches multiply the weights by random factors; chapter 02 has seen such a multiplier. For language models
 # Zhang et al. (2020) find heavy-tailed noise again, and explain by it why clipping and Adam help there.
 #
 # ### Open question   ●●●○ · 4 points · 8 min
 #
 # A colleague estimates α = 1.1 from the gradient noise of a new network, all coordinates in one sample, and concludes that
-# its variance is infinite, so that the learning rate must be rescaled with $b^{1 - 1/\alpha}$ when the minibatch size b changes.
+# its variance is infinite, so that the noise of a minibatch shrinks only as $b^{1/\alpha - 1}$ when the minibatch size b grows.
 # Name two controls or measurements that you would ask for, and say for each which outcome would speak against
 # the conclusion, with a number from this chapter. Which outcome would convince you that the noise is stable?
 
@@ -1485,8 +1488,10 @@ if ready(
 # about as 1/b, the noise averages out (here 1.0 to 1.6, and 37 to 1.0, from b = 1 to 64). (4) The dependence on k1 within
 # coordinates: a stable law's estimate does not change with k1. (Over coordinates it proves nothing: scales alone raise the
 # estimate of normal noise here, from 1.46 to 1.62.) Convincing would be: within coordinates an estimate well below 2, the same
-# for all k1 and all b, and a spread of minibatch gradients that shrinks with b as b^(1/α - 1), not as b^(-1/2). Full marks
-# for two measurements with the outcome that speaks against the conclusion, at least one number, and an outcome that would
+# for all k1 and all b, and a spread of minibatch gradients that shrinks with b as b^(1/α - 1), not as b^(-1/2). (1) and (2)
+# speak against the number 1.1 and so take the evidence away: noise that is stable in every coordinate can show both outcomes.
+# (3) and (4) speak against the infinite variance. Full marks
+# for two measurements with the outcome that speaks against the conclusion or its evidence, at least one number, and an outcome that would
 # convince (the estimate does not change with b or k1).
 # ### END SOLUTION
 

@@ -210,6 +210,8 @@ class ManyWeights(Integrals):
 
 @basin_ratio.check("a saddle is no minimum")
 class Saddle(Integrals):
+    hints = (*HINTS, ("AssertionError", "Raise a ValueError: an assert may be switched off."))
+
     def draw(self, generator):
         """The second has two negative eigenvalues: its determinant is positive all the same."""
         return {

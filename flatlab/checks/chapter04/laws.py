@@ -158,6 +158,14 @@ WRONG_FORMULAS = (
         lambda a, v, w, u: _formula(a, v / np.pi, w),
         "V lies between -1/2 and 1/2: the factor pi is missing.",
     ),
+    (
+        lambda a, v, w, u: (np.sin(a * v) / np.cos(v)) ** (1 / a) * _second(a, v, w, u),
+        "sin(alpha V) is under the power 1/alpha too: only cos(V) is, and the sine is often negative.",
+    ),
+    (
+        _slip(lambda a, v, w, u: np.cos((1 - a) * v) / w ** ((1 - a) / a)),
+        "the second power takes W alone: put the quotient cos((1 - alpha) V)/W in parentheses.",
+    ),
 )
 
 

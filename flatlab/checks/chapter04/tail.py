@@ -82,6 +82,10 @@ def index_mistakes(x: np.ndarray, k1: int) -> list[tuple]:
             "It makes k1 sums of k2 entries: it should be k2 sums of k1 entries each.",
         ),
         (
+            log_k1 / (mean_log(x.reshape(k2, k1).sum(0)) - log_x),
+            "It adds k2 entries that lie k1 apart: sum the rows of reshape(-1, k1) over dim 1, not 0.",
+        ),
+        (
             math.log(k2) / swapped,
             "k1 and k2 have changed places: k1 consecutive entries are added.",
         ),

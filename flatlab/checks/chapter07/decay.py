@@ -97,7 +97,7 @@ class ZeroGradient:
 
     def draw(self, generator):
         w = normal(generator, 4)
-        call = {"rate": 0.1, "decay": 0.4, "betas": [0.9, 0.98], "eps": 1e-8}
+        call = {"rate": 0.05, "decay": 0.4, "betas": [0.9, 0.98], "eps": 1e-8}
         return {"w": w, "gradients": torch.zeros(1, 4, dtype=torch.float64), **call}
 
     def call(self, student, inputs):
@@ -120,6 +120,10 @@ class ZeroGradient:
             [
                 (w, SLIPS["none"]),
                 ((1 - decay) * w, SLIPS["no-rate"]),
+                (
+                    (1 - rate * decay / (1 - inputs["betas"][0])) * w,
+                    "The decay is divided by 1 - beta1 ** step: that correction belongs to m alone.",
+                ),
                 ((1 + rate * decay) * w, SLIPS["grows"]),
                 ((1 - rate) * w, "It shrinks by eta w: where is weight_decay?"),
                 ((1 - rate**2 * decay) * w, SLIPS["adam scale"]),

@@ -187,6 +187,10 @@ def wrong_losses(logits: np.ndarray, frequencies) -> list[tuple[float, str]]:
             "The constant is the sum over all pairs: their mean.",
         ),
         (
+            of(2 * mean + waves),
+            "The constant has twice its size: u . u is p^2 for the function 1, p^2/2 for a cosine.",
+        ),
+        (
             of(only(waves_of(p, frequencies, lambda a, b: (a + b) / 2))),
             "The factor 2 is missing in 2 pi k (a + b) / p.",
         ),

@@ -87,6 +87,11 @@ class RandomLogits:
 
     def verdict(self, inputs, outputs):
         logits, frequencies = np.asarray(inputs["logits"]), inputs["frequencies"]
+        if not np.isfinite(outputs["loss"]):
+            return (
+                "The loss is NaN or inf. Is k = 0 among the waves? Its sine is 0 everywhere, and u . u "
+                "too: the constant is the function 1 alone."
+            )
         return compare(
             outputs["loss"],
             right_loss(logits, frequencies),

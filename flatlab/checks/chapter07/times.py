@@ -143,6 +143,10 @@ def wrong_times(history: np.ndarray, threshold: float, patience: int) -> list[tu
                 "began."
             ),
         ),
+        (
+            at(first - 1) if first else None,
+            "It is the evaluation before the stretch, which begins at i - patience + 1 where patience is full at i.",
+        ),
     ]
 
 

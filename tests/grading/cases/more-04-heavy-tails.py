@@ -285,3 +285,32 @@ def first_exit_time(paths, low, high, dt):
 
 def mean_exit_time(times, exited):
     return times / exited.sum() if exited.any() else math.inf
+
+
+# %% misconception="sample_stable" name="sine-under-the-power" message="only cos(V) is, and the sine is often negative"
+def sample_stable(alpha, size, generator):
+    if not 0 < alpha <= 2:
+        raise ValueError("alpha must lie in (0, 2]")
+    v = math.pi * (torch.rand(size, generator=generator) - 0.5)
+    w = -torch.log(1 - torch.rand(size, generator=generator))
+    first = (torch.sin(alpha * v) / torch.cos(v)) ** (1 / alpha)
+    return first * (torch.cos((1 - alpha) * v) / w) ** ((1 - alpha) / alpha)
+
+
+# %% misconception="sample_stable" name="w-alone-under-the-power" message="put the quotient cos((1 - alpha) V)/W in parentheses"
+def sample_stable(alpha, size, generator):
+    if not 0 < alpha <= 2:
+        raise ValueError("alpha must lie in (0, 2]")
+    v = math.pi * (torch.rand(size, generator=generator) - 0.5)
+    w = -torch.log(1 - torch.rand(size, generator=generator))
+    first = torch.sin(alpha * v) / torch.cos(v) ** (1 / alpha)
+    return first * torch.cos((1 - alpha) * v) / w ** ((1 - alpha) / alpha)
+
+
+# %% misconception="tail_index" name="columns-of-the-blocks" message="sum the rows of reshape(-1, k1) over dim 1, not 0"
+def tail_index(x, k1):
+    x = x.reshape(-1)
+    if not k1 > 1 or len(x) % k1:
+        raise ValueError("k1 must divide the sample")
+    y = x.reshape(-1, k1).sum(0)
+    return math.log(k1) / float(y.abs().log().mean() - x.abs().log().mean())

@@ -1132,3 +1132,50 @@ def restricted_loss(logits, frequencies):
     kept = torch.fft.irfft2(F * mask, s=(p, p), dim=(0, 1)).flatten(0, 1)
     labels = (torch.arange(p)[:, None] + torch.arange(p)).remainder(p).flatten()
     return torch.nn.functional.cross_entropy(kept, labels)
+
+
+# %% misconception="time_to_threshold" name="one-before-the-stretch" message="begins at i - patience + 1 where patience is full at i"
+def time_to_threshold(history, threshold, patience):
+    count = 0
+    for i, (_, value) in enumerate(history):
+        count = count + 1 if value >= threshold else 0
+        if count == patience:
+            return history[i - patience][0]
+    return None
+
+
+# %% misconception="decoupled_weight_decay_step" name="corrected-decay" message="that correction belongs to m alone"
+def decoupled_weight_decay_step(
+    w, gradient, m, v, step, learning_rate, weight_decay, betas, eps
+):
+    m = betas[0] * m + (1 - betas[0]) * gradient
+    v = betas[1] * v + (1 - betas[1]) * gradient**2
+    size = learning_rate / (1 - betas[0] ** step)
+    denominator = (v / (1 - betas[1] ** step)).sqrt() + eps
+    return w - size * (m / denominator + weight_decay * w), m, v
+
+
+# %% misconception="restricted_loss" name="constant-as-a-wave" message="u . u is p^2 for the function 1"
+def restricted_loss(logits, frequencies):
+    p = len(logits)
+    sums = torch.arange(p)[:, None] + torch.arange(p)
+    kept = torch.zeros_like(logits)
+    for k in (0, *frequencies):
+        angle = 2 * torch.pi * k * sums / p
+        for wave in (angle.cos(), angle.sin()):
+            share = torch.einsum("ab,abc->c", wave.to(logits), logits) * 2 / p**2
+            kept = kept + wave.to(logits)[:, :, None] * share
+    return torch.nn.functional.cross_entropy(kept.flatten(0, 1), (sums % p).flatten()).item()
+
+
+# %% misconception="restricted_loss" name="sine-of-zero" message="Is k = 0 among the waves?"
+def restricted_loss(logits, frequencies):
+    p = len(logits)
+    sums = torch.arange(p)[:, None] + torch.arange(p)
+    kept = torch.zeros_like(logits)
+    for k in (0, *frequencies):
+        angle = 2 * torch.pi * k * sums / p
+        for wave in (angle.cos(), angle.sin()):
+            share = torch.einsum("ab,abc->c", wave.to(logits), logits) / (wave**2).sum()
+            kept = kept + wave.to(logits)[:, :, None] * share
+    return torch.nn.functional.cross_entropy(kept.flatten(0, 1), (sums % p).flatten()).item()
