@@ -125,6 +125,14 @@ def adaptive_mistakes(params: Arrays, grads: Arrays, rho: float) -> list[tuple[n
             rho * layerwise,
             "|w| is the norm of a whole tensor here: each weight has its own |w_i|.",
         ),
+        (
+            rho * w**2 * g / np.linalg.norm(g / size),
+            "The denominator is the norm of g/|w|; it is that of |w| g.",
+        ),
+        (
+            rho * g / np.linalg.norm(g / size),
+            "g is divided by |w|: with e = |w| d the gradient by d is |w| g.",
+        ),
         (-right, "The step goes downhill: its sign is that of g."),
         (np.abs(right), "The sign is lost: where the gradient is negative the step is too."),
         (rho * right, "rho enters twice."),

@@ -79,8 +79,8 @@ def read(result: Any, states: list[dict[str, torch.Tensor]]) -> Record:
     return {"floats": floats, "count": array(result[COUNT], (), "num_batches_tracked")}
 
 
-def average_mistakes(states: np.ndarray) -> list[tuple[np.ndarray, str]]:
-    """Wrong averages of the rows of (k, entries), and what was done."""
+def average_mistakes(states: np.ndarray, weights: int) -> list[tuple[np.ndarray, str]]:
+    """Wrong averages of the rows of (k, entries), ``weights`` first, and what was done."""
     k = len(states)
     total = states.sum(0)
     halved = states[0]
@@ -111,6 +111,10 @@ def average_mistakes(states: np.ndarray) -> list[tuple[np.ndarray, str]]:
         ((total - states[0]) / k, "The first state does not enter."),
         ((total - states[-1]) / (k - 1), "The last state does not enter."),
         ((total - states[-1]) / k, "The last state does not enter."),
+        (
+            np.r_[states.mean(0)[:weights], states[-1][weights:]],
+            "running_mean and running_var are the last state's: average them as the weights.",
+        ),
         (np.median(states, 0), "This is the median; the mean is asked for."),
         (total / states.shape[1], "The sum is divided by the number of entries, not of states."),
     ]
@@ -146,7 +150,7 @@ class FourStates:
             flat(outputs["floats"]),
             rows.mean(0),
             1e-5,
-            average_mistakes(rows) if len(rows) > 1 else (),
+            average_mistakes(rows, 15) if len(rows) > 1 else (),
             "The entries are {got}; their means over the states are {expected}.",
         )
         return message or count_verdict([int(s[COUNT]) for s in states], float(outputs["count"]))

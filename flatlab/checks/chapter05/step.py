@@ -48,6 +48,10 @@ HINTS = (
         "takes 0 positional arguments but 1 was given",
         "model.parameters() and the like take no argument.",
     ),
+    (
+        "'list' object has no attribute",
+        "loss_fn takes the model here. sam_gradient of exercise 2 calls it with a list of tensors.",
+    ),
     ("missing 1 required positional argument", "loss_fn takes the model: loss_fn(model)."),
     (
         "object has no attribute 'backward'",
