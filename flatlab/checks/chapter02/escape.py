@@ -206,7 +206,10 @@ class DrawsEachStep:
         changes = int((second[1:] != second[:-1]).sum())
         if count in (0, steps):
             k = 2 if count else 1
-            return f"All {steps} steps are on f_{k}: draw inside the loop, a new loss in each step."
+            return (
+                f"All {steps} steps are on f_{k}: draw inside the loop, a new loss in each step, and so that "
+                "both can come up. torch.randint(0, 1, ()) is always 0: its upper end is excluded."
+            )
         room = 5 * math.sqrt(steps) / 2  # five standard deviations
         if changes > steps / 2 + room:
             return "The two losses take turns; draw one in each step, each with probability 1/2."

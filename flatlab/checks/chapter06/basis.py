@@ -14,7 +14,7 @@ plane_basis = Exercise(
     "plane_basis",
     remaining=(
         "a third point close to the line",
-        "lengths around 1e-3",
+        "lengths around 1e-7",
         "three points on one line",
     ),
 )

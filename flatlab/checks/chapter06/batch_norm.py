@@ -8,6 +8,7 @@ import torch
 from flatlab.checks.answers import compare
 from flatlab.checks.chapter06.networks import (
     MOMENTUM,
+    OTHER_MOMENTUM,
     SEEN,
     built,
     counts,
@@ -31,6 +32,10 @@ HINTS = (
     (
         "ValueError: Expected more than 1",
         "Give the network whole batches: one sample has no variance.",
+    ),
+    (
+        "values to unpack",
+        "batches is a list of input tensors alone, without labels: for X in batches.",
     ),
     (
         "ValueError",
@@ -87,8 +92,9 @@ def wrong_statistics(inputs: dict) -> list[tuple]:
         (
             old,
             (
-                "They are the old ones. In evaluation mode batch norm does not gather: its layers must be in "
-                "training mode while the batches go through."
+                "They are the old ones. Were the batch-norm layers in evaluation mode while the batches went "
+                "through? There they gather nothing. Or did the new ones go into a copy of the model, or were "
+                "the old ones put back at the end?"
             ),
         ),
         (
@@ -200,6 +206,7 @@ class Rest:
     def call(self, student, inputs):
         model = built(inputs).train()
         model[2].eval()
+        model[5].momentum = OTHER_MOMENTUM
         modes = [module.training for module in model.modules()]
         batches = [torch.tensor(X) for X in np.asarray(inputs["batches"])]
         student(model, batches)
@@ -238,11 +245,12 @@ class Rest:
                 f"{outputs['modes'].count(0)} of {len(outputs['modes'])} modules came back in another "
                 "mode: note each module's `training` before, and set it back one by one."
             )
-        if set(outputs["momenta"]) != {str(MOMENTUM)}:
-            return (
-                f"The layers' momentum was {MOMENTUM} and is {outputs['momenta'][0]} now: the next "
-                "training would gather differently. Set it back."
-            )
+        for before, now in zip((MOMENTUM, OTHER_MOMENTUM), outputs["momenta"], strict=True):
+            if now != str(before):
+                return (
+                    f"The layers' momentum was {before} and is {now} now: the next training would gather "
+                    "differently. Note each layer's own before, and set it back."
+                )
         if outputs["graphs"]:
             return (
                 "A gradient was computed or a graph is left: run the batches under torch.no_grad()."

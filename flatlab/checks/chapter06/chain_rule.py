@@ -173,9 +173,10 @@ class OneCurve:
                 "answer multiplied?"
             )
             if np.ptp(ratio) < 1e-4 * np.abs(ratio).max():
+                way = "right" if ratio.mean() > 0 else "opposite to the right one"
                 message = (
-                    f"For the points of {CALLED[self.curve]}: at t = {t:g} the direction is right, and the length is "
-                    f"{ratio.mean():.3g} times the right one: look at the factor before loss_grad."
+                    f"For the points of {CALLED[self.curve]}: at t = {t:g} the direction is {way}, and the length is "
+                    f"{abs(ratio.mean()):.3g} times the right one: look at the factor before loss_grad."
                 )
         return message or self.left_alone(inputs, outputs)
 

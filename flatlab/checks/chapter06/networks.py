@@ -12,6 +12,9 @@ from flatlab.checks.core import WrongAnswer
 from flatlab.checks.toys import normal
 
 MOMENTUM = 0.1
+OTHER_MOMENTUM = (
+    0.3  # of the second layer where it matters: not the first one's, nor torch's default
+)
 SEEN = 7  # batches that the old statistics are said to come from
 
 
