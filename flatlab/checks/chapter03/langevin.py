@@ -142,21 +142,20 @@ class OneStep:
 
     def draw(self, generator):
         start = normal(generator, 2)
-        return {"theta": float(start[0]), "grad": 2 + float(start[1]) ** 2, "seed": 3}
+        return {"theta": float(start[0]), "grads": [0.0, float(start[1])], "seed": 3}
 
     def call(self, student, inputs):
         theta = torch.full((self.count,), inputs["theta"], dtype=torch.float64)
-        grad = torch.full((self.count,), inputs["grad"], dtype=torch.float64)
+        grad = torch.tensor(inputs["grads"], dtype=torch.float64).repeat(self.count // 2)
         moved = student(theta, grad, RATE, BATCH, SIGMA, seeded(inputs["seed"]))
         return {"landed": array(moved, (self.count,))}
 
     def verdict(self, inputs, outputs):
-        drift = RATE * inputs["grad"]
+        drift = RATE * np.tile(inputs["grads"], self.count // 2)
         noise = outputs["landed"] - (inputs["theta"] - drift)
-        if abs(float(noise.std()) / (drift * SIGMA / math.sqrt(BATCH)) - 1) <= 0.03:
-            return (
-                "The noise is multiplied by grad. It is there also where grad is 0: sigma times xi."
-            )
+        flat, steep = np.abs(noise[::2]).max(), np.abs(noise[1::2]).max()
+        if flat < 1e-6 * steep:
+            return "The noise is multiplied by grad: where that is 0 there is none."
         return noise_verdict(noise, RATE, BATCH, SIGMA)
 
 

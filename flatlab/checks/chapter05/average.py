@@ -18,6 +18,7 @@ swa_average = Exercise(
 )
 
 COUNT = "1.num_batches_tracked"
+WEIGHTS = 15  # entries of a state before the running statistics
 HINTS = (
     (
         "could not infer output dtype",
@@ -150,7 +151,7 @@ class FourStates:
             flat(outputs["floats"]),
             rows.mean(0),
             1e-5,
-            average_mistakes(rows, 15) if len(rows) > 1 else (),
+            average_mistakes(rows, WEIGHTS) if len(rows) > 1 else (),
             "The entries are {got}; their means over the states are {expected}.",
         )
         return message or count_verdict([int(s[COUNT]) for s in states], float(outputs["count"]))

@@ -12,9 +12,7 @@ from flatlab.checks.core import WrongAnswer
 from flatlab.checks.toys import normal
 
 MOMENTUM = 0.1
-OTHER_MOMENTUM = (
-    0.3  # of the second layer where it matters: not the first one's, nor torch's default
-)
+OTHER_MOMENTUM = 0.3  # of a second layer, in one check
 SEEN = 7  # batches that the old statistics are said to come from
 
 

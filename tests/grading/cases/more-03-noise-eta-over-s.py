@@ -2,7 +2,7 @@
 # More wrong answers to the exercises of chapter 03, which tests/unit/checks runs without nbgrader: grading takes as long
 # as the exercise with the most cases.
 
-# %% misconception="langevin_step" name="noise-times-the-gradient" message="The noise is multiplied by grad"
+# %% misconception="langevin_step" name="noise-times-the-gradient" message="multiplied by grad: where that is 0 there is none"
 def langevin_step(theta, grad, learning_rate, batch_size, sigma, generator):
     xi = torch.randn(theta.shape, generator=generator, dtype=theta.dtype)
     return theta - learning_rate * grad * (1 + sigma / math.sqrt(batch_size) * xi)

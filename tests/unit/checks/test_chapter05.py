@@ -107,7 +107,7 @@ def test_wrong_updates_and_averages_differ_from_the_truth_and_from_each_other(se
     assert not any(close(a, b, 1e-3) for a, b in zip(ends, ends[1:] + ends[:1]))
     states = drawn(average.FourStates(), seed)["states"]
     rows = np.stack([truths.flat([a for n, a in s.items() if n != average.COUNT]) for s in states])
-    apart(rows.mean(0), average.average_mistakes(rows, 15), 1e-5)
+    apart(rows.mean(0), average.average_mistakes(rows, average.WEIGHTS), 1e-5)
     inputs = drawn(penalty.Diagonal(), seed)
     a = inputs["a"]
     wrong = penalty.trace_mistakes(a, a * truths.flat(inputs["params"]), inputs["probes"])
