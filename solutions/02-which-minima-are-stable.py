@@ -1204,8 +1204,8 @@ print(f"{'the slides':25} {'':7} {99.9:5.1f}% {80.4:5.1f}% {19.9:6.2f} {40.4:6.2
 # ### Exercise 8 · Inside the region   ●○○○ · 2 points · 5 min
 #
 # Write `region_contains(a, s, learning_rate, batch_size, n)`: does a minimum of sharpness a and
-# non-uniformity s satisfy both necessary bounds, $0 \le a \le 2/\eta$ and $0 \le s \le \frac1\eta
-# \sqrt{B(n-1)/(n-B)}$?
+# non-uniformity s satisfy both necessary bounds, $0 \le a \le 2/\eta$ and
+# $0 \le s \le \frac1\eta \sqrt{B(n-1)/(n-B)}$?
 # - `a`, `s`: numbers, or tensors of the same shape. The border belongs to the region.
 # - For B = n only a is bounded from above.
 # - Returns `True` or `False`, or a bool tensor of the shape of `a` and `s`.
@@ -1341,9 +1341,9 @@ if ready(sharpness_bound, non_uniformity_bound, region_contains):
 # The runs at η = 0.5 end within the bounds, gradient descent close to the border, SGD inside. Sharpness and
 # non-uniformity grow together. In these runs s grows more slowly: s/a falls from 4.2 at B = 4 to 2.0 for gradient descent, which
 # stopped early; in the authors' runs at loss 1e-4 it is 3.1 to 3.5 at η = 0.5, with no fall from B = 4 to 1000, and 2.3 at η = 0.1. "Approximately
-# proportional", as the slides say, within a factor of two. That fits the smaller a of small batches, whose own
+# proportional", as the slides say, within a factor of about two. That fits the smaller a of small batches, whose own
 # bound is on s alone. It does not say where below its bound s ends: at about 0.7 of it in
-# these three SGD runs, at 0.55, 0.63 and 0.73 of it at a loss of 1e-4 (`docs/reproduction.md`).
+# these three SGD runs, at 0.55, 0.63 and 0.73 of it at a loss of 1e-4 (means of s over five seeds, `docs/reproduction.md`).
 #
 # Two statements of the slides do not hold. "Decreasing the batch size only forces SGD to choose global
 # minima with smaller non-uniformity, but does not affect sharpness" is true of the bounds, not of the
@@ -1353,7 +1353,7 @@ if ready(sharpness_bound, non_uniformity_bound, region_contains):
 # a is reached first.
 #
 # The picture below has η, B and n on sliders. The points stay where training at their own η and B ended (one outside the
-# frame is not drawn: gradient descent at η = 0.1 appears only for η below 0.1); the region is that of the sliders, so SGD with *these* settings should leave a point outside (for s a good rule only, section 4). The line
+# frame is not drawn: gradient descent at η = 0.1 appears only for η up to 0.11, and at B = 4 of 1000 up to 0.05); the region is that of the sliders, so SGD with *these* settings should leave a point outside (for s a good rule only, section 4). The line
 # inside the rectangle is the exact border with one weight; a network may lie above it. On the right the example
 # of section 1, always with B = 1 of n = 2, at the same η.
 
@@ -1643,7 +1643,7 @@ if ready(sharpness_bound, non_uniformity_bound, region_contains):
 # All nine forecasts come true. For eight of them the two bounds would have done; at η = 0.1 with B = 25 sharpness
 # and non-uniformity are within their bounds, $\lambda_{\max}(M)$ is 1.75, and SGD leaves. (A value of
 # 0.999 or 1.000 is that of the flat directions, and counts as stable: the eigenvalue is computed to 1 %.) The
-# theorem speaks about small distances: it says nothing about where SGD goes. And it draws every batch anew, while training goes through
+# theorem speaks about small distances: it says nothing about where SGD goes. And it assumes that every batch is drawn anew, while training goes through
 # the images in a random order, all of them once before any comes again.
 
 # %% [markdown]

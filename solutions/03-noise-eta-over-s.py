@@ -1126,8 +1126,8 @@ plots.show(
     fig,
     alt="Left: Hessian norm ‖H‖_F against η/S, both logarithmic, one marker for each batch size; "
     f"the points of all sizes fall together, with correlation {width_r[0]:.2f}. Right: validation "
-    "accuracy against η/S: level over a wide range; at the largest value only the smallest "
-    "batches stay up. Means: "
+    "accuracy against η/S: level over a wide range; at the largest value the smallest "
+    "batches fare best. Means: "
     + ", ".join(f"{sum(v) / len(v):.1%} at {noise:g}" for noise, v in by_noise.items())
     + ".",
 )
@@ -1212,7 +1212,7 @@ plots.show(
     fig,
     alt="Hessian norm ‖H‖_F (left) and validation accuracy (right) of the 20-layer network "
     "against η/S. From the good initialization the norm falls with η/S; from the bad one runs "
-    "with small η/S are near 10 % accuracy with a tiny Hessian. Accuracies: "
+    "with the smallest η/S have 10 to 20 % accuracy and a tiny Hessian. Accuracies: "
     + "; ".join(
         f"{name}: " + ", ".join(f"{t} at {n}" for n, t in v) for name, v in deep_test.items()
     )
@@ -1221,7 +1221,7 @@ plots.show(
 
 # %% [markdown]
 # From the good initialization the Hessian norm falls from 435 to 140 between η/S = 0.0001 and 0.0004, and the accuracy rises from 68 to 73 %, as on the
-# slides; at 0.0008 the loss is still 0.86, η is too large for this network, and the accuracy is worse. (Over five seeds the norm's correlation is −0.76, and the
+# slides; at 0.0008 the loss is still 0.86, η is too large for this network, and the mean accuracy is worse, 59 %: one run has 75 %, the other 42 %. (Over five seeds the norm's correlation is −0.76, and the
 # accuracy's 0.23, with 0 in its interval, `docs/reproduction.md`.) From the bad one accuracy does rise with η/S, steeply, and the reason has nothing to do with wide
 # minima: at small η/S the network is still on the plateau where it started, at a loss of 2.3, which is that of guessing. With
 # one batch size, η/S is η, and a larger η leaves the plateau earlier. The Hessian is tiny there, so the flattest
@@ -1526,9 +1526,9 @@ if ready(rescale_schedule):
     )
 
 # %% [markdown]
-# The whole curve stays in place, not only its end, as the slides say: for c = 4 and c = 8 the runs differ from c = 1 by no more than two seeds do (a generous yardstick: rescaled runs share the start and the order of the samples with c = 1, two seeds neither), with
+# The whole curve stays in place, not only its end, as the slides say: for c = 4 and c = 8 the runs differ from c = 1 by no more than two seeds do (a generous yardstick: rescaled runs share the start and the order of the samples with c = 1, two seeds share neither), with
 # 2048 images as with 512. At c = 16, η = 0.26, they are apart by a factor of about 1.2, and at c = 32, η = 0.51, it is another run: the
-# loss jumps, and the accuracy falls by 5 points. At η = 0.51 section 2's factor $1/(1 - \eta a/2)$ is infinite for a sharpness of 4, and minima sharper than
+# loss jumps, and with 2048 images the accuracy falls by 5.6 points. At η = 0.51 section 2's factor $1/(1 - \eta a/2)$ is infinite for a sharpness of 4, and minima sharper than
 # that are closed. "Approximately invariant" is right well below that border. (Not exactly: at c = 8 with 2048 images the accuracy is lower by 0.9 points. Over five seeds, from
 # η = 0.005 and S = 4, the loss curves of c = 2 and 4 stay within what another seed makes in every seed, those of c = 8 in three of five, `docs/reproduction.md`.)
 #
@@ -1536,7 +1536,7 @@ if ready(rescale_schedule):
 # number of steps, and at c = 32 the smaller set's curve is farther off, by a factor of 2.9 against 1.4, but its accuracy falls by less. There is a reason why it should be
 # earlier: at c = 32 a batch holds all 512 images, and without replacement no noise at all is left, whatever η/S says. Over five seeds and to larger c, counted from η = 0.005 and S = 4, the accuracy is off by five
 # points from c = 37 on with 1024 images, and from c = 60 on with 4096 (`docs/reproduction.md`, interpolated between powers of 2). That is the slides' order,
-# but hardly for that reason: 148 of 1024 images take 14 % off the noise's variance, and in the same 30 epochs the smaller set makes a quarter of the steps.
+# but hardly for that reason: at c = 37 a batch is 148 of the 1024 images, which takes only 14 % off the noise's variance, and in the same 30 epochs the smaller set makes a quarter of the steps.
 
 # %% [markdown]
 # ## 7 · Memorization   (≈ 16 min)
@@ -1746,7 +1746,7 @@ if ready(corrupt_labels):
 # As the random labels are learned, all runs lose accuracy. That the higher η/S then generalizes better is not what these runs show: at each level of
 # memorization the lower η/S is ahead, with and without momentum, by three to seven points. The comparison is not a clean one. The
 # curve of the higher η/S is jagged, and its network is caught in the middle of large moves when it first passes a level; in the end, with almost all
-# labels learned, the two differ by a point or less. Averaged between 30 and 70 % learned, and over five seeds, the highest η/S is behind by 1.6 points
+# labels learned, the two differ by 1.3 points at most. Averaged between 30 and 70 % learned, and over five seeds, the highest η/S is behind by 1.6 points
 # with momentum and by 1.1 without (`docs/reproduction.md`). The slides' runs cover many more values of η/S; on a small training set there is no sign of
 # their claim. (With momentum β a step of η counts like about 1/(1 − β) steps: compare the panels at ten times the η/S.)
 
@@ -2130,8 +2130,8 @@ if ready(
 # | Gradient descent samples one of the equivalent reparametrizations. | Yes; the start decides which one, not the loss. |
 # | Validation accuracy correlates with η/S; it peaks. | A plateau over two orders of magnitude; then η, not η/S, ends it. At one loss a weak correlation. |
 # | Bad initialization: accuracy rises with η/S. | Yes; because a larger η leaves the starting plateau earlier. |
-# | Lower η/S, sharper end of the line; same η/S, same width. | The first yes. The second about, in the Hessian norm; along the line the second derivatives differ by up to three. |
-# | Rescaling leaves the whole curve in place. | On the MLP to c = 8, where η is 0.13; over five seeds to c = 4 in each, to c = 8 in three. The small VGG: not at c = 4. |
+# | Lower η/S, sharper end of the line; same η/S, same width. | The first yes. The second roughly, in the Hessian norm; along the line the second derivatives differ by a factor of up to three. |
+# | Rescaling leaves the whole curve in place. | On the MLP to c = 8, where η is 0.13; over five seeds, from η = 0.005 and S = 4, to c = 4 in each and to c = 8 in three. The small VGG: not at c = 4. |
 # | It breaks down for large c, earlier for smaller training sets. | It breaks down. Earlier for the smaller set in the loss curve, and over five seeds in the accuracy, there with a quarter of the steps. |
 # | At the same memorization higher η/S generalizes better. | No sign of it; the lower one was ahead on the way, and level at the end. |
 # | Cyclic η can be exchanged for cyclic S. | Within what two seeds differ by, if the large steps are in both. |

@@ -984,7 +984,7 @@ if ready(gradient_noise, tail_index, matched_gaussian):
 # %% [markdown]
 # ## 7 · Noise that jumps   (≈ 17 min)
 #
-# Leave the networks, and suppose that the noise **were** stable, $U = \sigma(w)\,S$ in each coordinate. A step of SGD adds
+# Leave the networks, and suppose that the noise **were** stable, $U = \sigma(w)\,S$ with $S \sim S\alpha S(1)$ in each coordinate. A step of SGD adds
 # $-\eta U$, and $\eta\,\sigma(w) = \eta^{1/\alpha}\sigma$ with $\sigma = \eta^{1 - 1/\alpha}\sigma(w)$. With this σ the slides' framework is the equation
 # $dw = -\nabla f\,dt + \sigma\,dL^\alpha$ with Lévy motion L in the place of Brownian motion, and it would answer the
 # question of the slides, why SGD prefers wide minima. One step of it is your next exercise.

@@ -395,8 +395,8 @@ if ready(dual_norm_ascent):
         fig,
         alt="Rise of the training loss against the radius of the ball, both axes logarithmic, "
         "after the first epoch and at the end: promised by the tangent, at SAM's step, and the "
-        "largest found. Early the three lie close together, late the step lies well above the "
-        f"tangent up to ρ = 0.1. The step reaches {told} of the largest rise.",
+        "largest found. Early the three lie close together up to ρ = 0.1, late the step lies well "
+        f"above the tangent. The step reaches {told} of the largest rise.",
     )
 
 # %% [markdown]
@@ -813,13 +813,13 @@ if ready(dual_norm_ascent, sam_step):
     plots.show(
         fig,
         alt="Density of the eigenvalues of the Hessian after SGD and after SAM, on a logarithmic "
-        f"axis: both pile up at 0 with a tail to the right; the eigenvalues span, {ends}.",
+        f"axis: both pile up at 0, with a few lone bumps to the right; the eigenvalues span {ends}.",
     )
 
 # %% [markdown]
 # SAM's largest eigenvalue is 0.43 of SGD's (over the three seeds of section 5: 3.8 against 10.2; with 2048 images and five seeds
 # SGD's is 2.6 ± 0.4 times SAM's, `docs/reproduction.md`). That is so although SAM's training loss is **higher**, and with cross-entropy the Hessian shrinks
-# with the loss. But the spectra differ in a few large eigenvalues. (In the figure each eigenvalue is a bump 0.05 wide; how high a lone bump is depends on the one random vector that Lanczos starts from.) The traces are 29 and 23, and most eigenvalues are close to 0 in both: the minimum is wide in
+# with the loss. But the spectra differ in a few large eigenvalues. (In the figure each eigenvalue is a bell curve of standard deviation 0.05; how high a lone one is depends on the one random vector that Lanczos starts from.) The traces are 29 and 23, and most eigenvalues are close to 0 in both: the minimum is wide in
 # the directions that were sharpest, not in all. (The fifth eigenvalue of SGD is only 1.2 times SAM's, `docs/reproduction.md`.)
 #
 # Now the pictures. Left below is the loss along one random direction, scaled filter by filter to the weights (chapter
@@ -1538,11 +1538,11 @@ if ready(dual_norm_ascent, sam_step, adaptive_ascent, swa_average, hessian_penal
 # All four make the largest eigenvalue smaller than SGD's, as the slides say, by different factors: with clean labels SWA's is 0.7 of it,
 # the others' are 0.4 to 0.5. SAM has the smallest; with wrong labels the penalty. With clean labels the mean test errors lie within 0.7 points, about as much as the seeds
 # of one way differ, and the marks on the left form no line: **three seeds do not tell whether the flatter networks are the more accurate ones**. With wrong labels the test error rises with $\lambda_{\max}$, from the penalty at 28 % to SGD at 40 %. But look at the training errors. A
-# network that knew the true labels would have one of 40 % there. SGD has 14 %, so it has learned more than half of the wrong labels by heart; SAM has 35 %, the penalty 38 %. What is flatter here is what has learned less by heart.
+# network that knew the true labels would have one of 40 % there. SGD has 14 %, so it has learned more than half of the wrong labels by heart; SAM has 35.5 %, the penalty 38 %. What is flatter here is what has learned less by heart.
 #
 # (There is one strength for each way, chosen on other runs with the same test set, and the ranking of the four depends on it. With 2048 clean images, 60 epochs and five seeds $\lambda_{\max}$ is 9.8 for SGD, 3.7 for SAM, 3.8 for
 # adaptive SAM, 4.6 for SWA and 4.9 for the penalty; the test error is 18.4 % for SGD, 17.6 for SAM, 17.7 for adaptive SAM and 17.9 for SWA, `docs/reproduction.md`. There SAM, the flattest, is
-# also the most accurate; sections 6 and 8 have flatter networks that are not.)
+# also the most accurate; section 8 has flatter networks that are not.)
 
 # %% [markdown]
 # ## 6 · Test error and time   (≈ 7 min)
@@ -1659,7 +1659,7 @@ if ready(
 # labels it grows to 17, because SGD uses its time to learn more of them. And then the third comparison: SGD with **a quarter of the epochs** (its learning rate falls to 0 within them), an eighth of SAM's gradients, is
 # ahead of SAM by 2.2 ± 0.6 points (with 20 % wrong labels among 2048 by 1.5 ± 0.2, `docs/reproduction.md`). So against wrong labels SAM does here no more than stopping early does. On clean labels the short run costs SGD 1.3 points.
 #
-# The last column is a warning about flatness. With clean labels SGD with twice the epochs has $\lambda_{\max}$ = 3.7, **no larger** than SAM's 3.8 (on the other processor 3.1): more epochs bring its loss nearer to 0, and
+# The last column is a warning about flatness. With clean labels SGD with twice the epochs has $\lambda_{\max}$ = 3.7 (on the other processor 3.1), **no larger** than SAM's 3.8: more epochs bring its loss nearer to 0, and
 # the Hessian of cross-entropy with it. "SAM finds flatter minima" holds at equal epochs. At equal time it holds with wrong labels ($\lambda_{\max}$ 6.9 against 14) and not with clean ones.
 #
 # A step of `sam_step` takes two gradients. What the clock says above changes from run to run, 1.8 and 2.7 steps of SGD in two of ours: with networks this small much of the time goes into what is around the gradients. (`bench/sam.py` measures the package's `flatlab.SAM` with the 898,510 weights of chapter 01.)
@@ -1740,7 +1740,7 @@ if ready(dual_norm_ascent, sam_step):
 # %% [markdown]
 # Both terms are as the slides describe: the sharpness rises with ρ, h falls, and SAM has the smaller sharpness, by a factor of 2.4 at ρ = 0.1. But h is 19 to 27, for a loss
 # that lies between 0 and 1 in the proof: the bound is true because everything is below it. For h below 1 at ρ = 0.1 one would need about 540 times as many images. And h is the same
-# for both networks, to three digits. But sharpness plus training loss, which is the SAM loss itself at ρ = 0.1, is 0.10 for SGD's network and 0.16
+# for both networks, to within 0.1 %. But sharpness plus training loss, which is the SAM loss itself at ρ = 0.1, is 0.10 for SGD's network and 0.16
 # for SAM's: by the bound SGD's should be the better one. (SAM trains on one step in the ball of each minibatch, not on this number.) So the theorem **motivates** the SAM loss; it does not explain
 # that SAM's network has the lower test loss, 0.66 against 0.87. The step from h to a constant λ is a choice, not a consequence. (With 2048 images and five seeds h is 16.7, and the sharpness at ρ = 0.1 is 0.08 for SGD and 0.02 for SAM, the sum with the training loss 0.11 and 0.14, `docs/reproduction.md`.)
 
@@ -1880,7 +1880,7 @@ if ready(
 # | SGD converges to a sharp minimum, SAM to a wide one. | At equal epochs $\lambda_{\max}$ is 10.2 and 3.8. A few eigenvalues differ; along random directions little is to be seen. SGD with twice the epochs: 3.7. |
 # | The maximum in the ball is about where the tangent has its. | For ρ up to 0.1: early 91 % of the rise and more, at the end 76 % (ρ = 0.02) to 53 % (ρ = 0.1). |
 # | "Second-order terms can be dropped." | The direction stays (cosine 0.94 and more at ρ = 0.1), the length does not; the trained networks are alike. |
-# | p = 2 is empirically the best choice. | Better than p = 1, yes; than p = ∞ with one seed and two radii, with five seeds and three radii hardly. |
+# | p = 2 is empirically the best choice. | With wrong labels: better than p = 1, yes; than p = ∞ with one seed and two radii, with five seeds and three radii hardly. With clean labels one seed cannot tell. |
 # | SWA produces flat minima. | $\lambda_{\max}$ is 0.7 of SGD's with clean labels (with more images and epochs 0.5), 0.4 with wrong ones. |
 # | Using the Hessian for regularization. | Works. With wrong labels the flattest and most accurate of the five, at the highest price. |
 # | SAM reduces the error rate. | Clean labels: by 0.3 ± 0.3 points (with more images and epochs 0.8 ± 0.1). 40 % wrong labels: by 11 points, and SGD with a quarter of the epochs is better still. |

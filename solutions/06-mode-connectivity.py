@@ -232,7 +232,7 @@ class Diverged(Wall):
         if not all(np.isnan(value) for value in outputs["barriers"]):
             return (
                 "With a NaN among the losses it returns a number, as if nothing were wrong: "
-                "Python's max passes over NaN, so do np.nanmax and nan_to_num. The barrier is NaN."
+                "Python's max passes over NaN, and so do np.nanmax and nan_to_num. It is NaN here."
             )
         return None
 
@@ -982,7 +982,7 @@ predict(
 # - Each layer's `running_mean` and `running_var` become the mean **over the batches** of the mean and variance (with n − 1, as torch
 #   takes it) of what enters the layer. While the batches go through, the batch-norm layers are in training mode and all other modules
 #   in evaluation mode, so that dropout does not act.
-# - Nothing else changes, but for the layers' count `num_batches_tracked`, which may: parameters, gradients, each layer's `momentum`, each module's mode (they may differ). Returns nothing.
+# - Nothing else changes: parameters, gradients, each layer's `momentum`, each module's mode (the modes may differ). Only the layers' count `num_batches_tracked` may change. Returns nothing.
 #
 # <details><summary>Hint</summary>
 #
@@ -1229,7 +1229,7 @@ predict(
     options=[
         "rises from the one to the other",
         "rises above both in between",
-        "falls below both in between",
+        "falls far below both in between",
     ],
     answer=...,
 )
@@ -1319,7 +1319,7 @@ if ready(bezier, curve_gradient, barrier):
 # hole: these two are the flat and the sharp part of one valley. For the slides of chapters 03 and 04, in which noise
 # carries SGD over a barrier out of a narrow well, this pair of networks offers hardly a well to leave: there is a way from
 # the sharp one to the flat one on which the loss goes from 0.05 to less than 0.08 and down again, where the line has a wall of 0.73. Whether SGD's noise takes it is another question; the curve was found
-# by an optimizer that knew both ends. The test error rises along the curve, from 18.5 to 19.3 %. (η = 0.05 for both, but momentum 0.9
+# by an optimizer that knew both ends. The test error rises along the curve, from 18.5 to 19.3 %, with at most 19.5 % on the way. (η = 0.05 for both, but momentum 0.9
 # for the large batch alone, and by chapter 02 momentum makes room for sharpness: 2(1 + β)/η is 76 with it and 40 without, and the
 # sharp end's 63.1 lies between. So the factor between the ends need not be the batch size's alone. $\lambda_{\max}$ is that of the loss
 # over 512 of the images.) Over five seeds, with minibatches of 64 and 512 and momentum 0.9 for both, $\lambda_{\max}$ differs by a factor of 4.2, and the
