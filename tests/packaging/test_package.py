@@ -69,6 +69,8 @@ def test_the_ground_floor_loads_torch_and_numpy_alone():
     assert not loaded & {"torchvision", "matplotlib", "sklearn", "IPython", "ipywidgets", "PIL"}
 
 
+@pytest.mark.slow
+@pytest.mark.beside
 def test_no_public_name_loads_what_only_some_of_them_need():
     """What `import flatlab` costs is printed by bench/import_time.py; this is why it is little."""
     loaded = modules_after("from flatlab import *\nimport flatlab.plots, flatlab.widgets")

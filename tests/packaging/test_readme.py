@@ -42,6 +42,8 @@ def test_the_quickstart_prints_what_the_readme_shows(repository, capsys):
     assert marker.get_xydata()[0] == pytest.approx((names["a"], names["s"]))
 
 
+@pytest.mark.slow
+@pytest.mark.beside
 def test_the_larger_example_runs(repository, data_root, capsys):
     text = (repository / "README.md").read_text(encoding="utf-8")
     _, code = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)

@@ -114,6 +114,8 @@ def test_what_float16_cannot_hold_is_not_stored(folder):
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
+@pytest.mark.beside
 @pytest.mark.parametrize("name", checkpoints.names())
 def test_the_stored_networks_are_what_their_descriptions_say(name, data_root):
     """Loss and accuracies anew; sharpness by power iteration on products by double backward."""

@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from flatlab import SAM
 
+pytestmark = [pytest.mark.slow, pytest.mark.beside]  # two processes
 RHO, LR, STEPS = 0.5, 0.2, 3
 
 

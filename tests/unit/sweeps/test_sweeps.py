@@ -62,6 +62,8 @@ def test_the_global_seed_and_the_arguments_stay():
     assert torch.equal(X, data[0]) and torch.equal(Y, data[1])
 
 
+@pytest.mark.slow
+@pytest.mark.beside
 def test_groups_in_other_processes_give_the_same():
     expected = swept(engine="sequential")
     with joblib.parallel_config(backend="loky", n_jobs=2):

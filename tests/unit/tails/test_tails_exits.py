@@ -25,6 +25,8 @@ def test_a_step_is_descent_plus_scaled_stable_noise():
     assert torch.equal(w, torch.tensor([1.0, -2.0]))
 
 
+@pytest.mark.slow
+@pytest.mark.beside
 def test_brownian_motion_without_slope_takes_r_squared_over_two_d():
     """E T = r^2 / (2 D), D = sigma^2 (each step has variance 2 eta sigma^2)."""
     exits = first_exits(flat, -1, 1, 1e-4, 2.0, 1.0, 100_000, 2000, generator=generator(1))
