@@ -50,7 +50,7 @@ Written by `python bench/versions.py --report` from `bench/results/versions.json
 Each row is an environment of its own outside the checkout: a Python, flatlab installed from the wheel or the
 source distribution with its extra `course`, and the package's unit tests ({tests}; without slow ones)
 in a folder that holds nothing else. "{oldest}" are the lowest versions that pyproject.toml allows, "{tested}"
-those that `make test` installs, here with Python 3.11. `python bench/versions.py` makes the rows again.
+those that `make test` installs (its own runs, with Python 3.11, have no row). `python bench/versions.py` makes the rows again.
 
 """
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import zipfile
@@ -95,16 +96,8 @@ def test_no_notebook_holds_a_line_of_a_solution_or_hidden_test(unpacked, layout,
     assert looked_for >= 5
 
 
-def test_no_file_holds_a_hidden_test(unpacked, layout):
-    """Notebooks as their strings; a hidden test's own line is that which names its aim."""
-    texts = {}
-    for path in unpacked.rglob("*"):
-        if path.suffix == ".ipynb":
-            found = strings(json.loads(path.read_text(encoding="utf-8")))
-            texts[path.name] = "\n".join(found)
-        elif path.suffix in (".py", ".md", ".yml", ".txt", ".json") or path.name == "METADATA":
-            texts[str(path.relative_to(unpacked))] = path.read_text(encoding="utf-8")
-    assert len(texts) > 100
+def hidden_lines(layout: Layout) -> list[str]:
+    """Of each hidden test the line that is its own: that which names its aim."""
     secret = [
         line.strip()
         for chapter in CHAPTERS
@@ -113,10 +106,47 @@ def test_no_file_holds_a_hidden_test(unpacked, layout):
         if ".hidden(" in line
     ]
     assert len(secret) > 5 * len(CHAPTERS)
+    return secret
+
+
+def test_no_file_holds_a_hidden_test(unpacked, layout):
+    """Notebooks as their strings."""
+    texts = {}
+    for path in unpacked.rglob("*"):
+        if path.suffix == ".ipynb":
+            found = strings(json.loads(path.read_text(encoding="utf-8")))
+            texts[path.name] = "\n".join(found)
+        elif path.suffix in (".py", ".md", ".yml", ".txt", ".json") or path.name == "METADATA":
+            texts[str(path.relative_to(unpacked))] = path.read_text(encoding="utf-8")
+    assert len(texts) > 100
+    secret = hidden_lines(layout)
     for name, text in texts.items():
         assert not [line for line in secret if line in text], name
         assert "### BEGIN SOLUTION" not in text, name
         assert "### BEGIN HIDDEN" not in text, name
+
+
+def test_what_the_instructors_page_publishes_holds_no_secret(layout, tmp_path):
+    """The `git archive` of docs/instructors.md, run as it stands there."""
+    page = (layout.root / "docs" / "instructors.md").read_text(encoding="utf-8")
+    (line,) = [line for line in page.splitlines() if line.startswith("git archive ")]
+    words = shlex.split(line)
+    words[words.index("course.zip")] = str(tmp_path / "course.zip")
+    if subprocess.run(words, cwd=layout.root, capture_output=True, check=False).returncode:
+        pytest.skip("this is no git checkout")
+    with zipfile.ZipFile(tmp_path / "course.zip") as archive:
+        archive.extractall(tmp_path / "course")
+    folder = tmp_path / "course"
+    assert {"flatlab", "notebooks", "pyproject.toml"} < {path.name for path in folder.iterdir()}
+    for chapter in CHAPTERS:
+        release = folder / "notebooks" / chapter / f"{chapter}.ipynb"
+        assert leaks(layout.source(chapter), release)[0] == []
+    secret = hidden_lines(layout)
+    for path in folder.rglob("*"):
+        if path.suffix in (".py", ".md", ".toml", ".ipynb", ".json"):
+            text = path.read_text(encoding="utf-8")
+            assert not [line for line in secret if line in text], path
+    assert not [path for path in folder.rglob("*") if path.name in ("course.toml", "students.csv")]
 
 
 def test_the_page_and_the_environment_name_what_is_there(unpacked, repository):

@@ -177,6 +177,10 @@ def test_the_sandbox_is_started(tmp_path, monkeypatch, script, state, detail):
     finding = doctor._sandbox("sandbox")
     assert finding.state == state
     assert detail in finding.detail
+    if script is None:
+        assert "apt-get install bubblewrap" in finding.remedy
+    elif state == OPTIONAL:
+        assert "which systems forbid it" in finding.remedy
 
 
 @pytest.mark.slow
