@@ -376,7 +376,8 @@ if ready(hessian_2d):
 #
 # $$H v = \nabla_w \left( \nabla_w L(w)^\top v \right)$$
 #
-# is the gradient of a number, with v held fixed (Pearlmutter, 1994). Sections 4 and 5 use nothing else.
+# is the gradient of a number, with v held fixed. (Pearlmutter, 1994, gets the same product by differentiating the
+# gradient along v.) Sections 4 and 5 use nothing else.
 #
 # ### Exercise 3 · Hessian-vector product   ●●●○ · 4 points · 12 min
 #
@@ -851,7 +852,9 @@ if ready(hvp, power_iteration, frobenius_norm):
     )
 
 # %% [markdown]
-# Almost every direction is flat: the density is a tall peak at 0. (Each eigenvalue is drawn as a bump 0.01 wide; the lowest is about −0.02.) With 1000 images and 10 outputs
+# Almost every direction is flat: the density is a tall peak at 0. (Each eigenvalue is
+# drawn as a Gaussian of standard deviation 0.01, which on a log axis looks some 0.07 wide; the lowest is about −0.02. The
+# area under the curve is 1: one eigenvalue of 898,510 is a bump about $4\cdot 10^{-5}$ high.) With 1000 images and 10 outputs
 # at most 10,000 directions can change the outputs to first order, out of 898,510; where the loss is near 0 only these have much curvature. A few hundred
 # eigenvalues are above 1 % of the largest. The sharpness lies in about ten that stand apart, and at the
 # full-batch minimum these reach further. The height of a single bump depends on the random probes,
@@ -865,7 +868,7 @@ if ready(hvp, power_iteration, frobenius_norm):
 #
 # $$\text{ε-sharpness} = \frac{\max_{\lVert w'-w\rVert \le \varepsilon} \left( L(w') - L(w) \right)}{1 + L(w)} .$$
 #
-# It needs no Hessian, and a radius ε that somebody has to choose. At a minimum and for small ε it is
+# It needs no Hessian, but it needs a radius ε, which somebody has to choose. At a minimum and for small ε it is about
 # $\tfrac12 \varepsilon^2 \lambda_{\max} / (1 + L)$.
 #
 # ### Exercise 6 · ε-sharpness by projected ascent   ●●●● · 4 points · 12 min
@@ -1070,7 +1073,9 @@ for name, (flat_way, sharp_way) in along.items():
 # %% [markdown]
 # Along a random direction, at the distances where the sharpest direction shows a wall, nothing can be
 # seen. Filter-normalized, the distance is much larger (the weights move by up to 0.6 of their length), and
-# the full-batch minimum rises more (the middle panel has a loss axis of its own); the plane below says the same.
+# the full-batch minimum rises more (the middle panel has a loss axis of its own). The plane below says the same. Its axes
+# count along two such directions, in parts of each neuron's own norm, and the star is the minimum: a ring of the same loss
+# lies further out around that of batches of 10.
 
 # %% experiment="landscape-2d"
 axis = torch.linspace(-0.5, 0.5, s.grid)
@@ -1201,12 +1206,14 @@ if ready(hvp, frobenius_norm, epsilon_sharpness, rescale_relu):
 # %% [markdown]
 # Five networks with the same predictions, and sharpness from about 1 to 17. The measures do not even
 # agree on the order: at α = 2 the ε-sharpness is smaller than at α = 1, and $\lambda_{\max}$ larger. Only the
-# filter-normalized slice, whose direction is rescaled with the weights, stays the same. So "this
+# filter-normalized slice, whose direction is rescaled with the weights, stays the same. (Rescale single neurons of a
+# layer, each by a factor of its own, and that changes too.) So "this
 # minimum is flat" says nothing about the function alone; it is a statement about the function **and**
 # the coordinates.
 #
 # Why did the comparison in section 4 make sense, then? The last slides of the *Three Factors* talk
-# say: gradient descent samples only one of such twins. Put it on a twin of each minimum, one above 2/η and one below, and see where it goes.
+# say: gradient descent samples only one of these networks with the same function. Call them twins. Start gradient
+# descent at a twin of each minimum, one sharper than 2/η and one flatter, and see where it goes.
 
 
 # %% experiment="walk-from-a-twin"
@@ -1239,7 +1246,9 @@ if ready(rescale_relu):
         )
 
 # %% [markdown]
-# Above 2/η = 4 gradient descent cannot stay: the loss rises, and the sharpness comes back to about 2/η.
+# Above 2/η = 4 gradient descent cannot stay: the loss rises, and the sharpness comes back to about 2/η. Not by undoing
+# the rescaling: the norms of W₁ and W₂ hardly change (small steps leave
+# $\lVert W_1\rVert^2 + \lVert b_1\rVert^2 - \lVert W_2\rVert^2$ almost as it is), so it ends at another network, not at a flatter twin.
 # Below 2/η it can: the other twin keeps its sharpness and the norms of its layers. So gradient descent
 # excludes the sharpest twins, and among the others the start decides. That is why section 4 compares two
 # runs from the same start.
@@ -1294,8 +1303,8 @@ if ready(second_derivative, hvp, power_iteration, frobenius_norm, epsilon_sharpn
 # | batches of 10 | 1.11 ± 0.05 | 3.3 ± 0.1 | 0.061 ± 0.006 | 81.0 ± 0.2 % |
 #
 # (`docs/reproduction.md`; the norm there from other probes, ε-sharpness from several ascents.)
-# From the same start the small batch is better by 0.4 points on average (standard error 0.1), in each of
-# the five seeds.
+# From the same start the small batch is better by 0.4 points on average (standard error 0.1 over the five starts; the
+# images are the same in all of them), in each of the five seeds, in one of them by 0.1 only.
 #
 # The slides say that flat minima generalize better. What we measured is weaker: with the same start and
 # learning rate, smaller batches led to a minimum with $\lambda_{\max}$ 3.3 times smaller, and to a test accuracy that is
@@ -1312,18 +1321,20 @@ if ready(second_derivative, hvp, power_iteration, frobenius_norm, epsilon_sharpn
 # %% [markdown] open="which-measure" points=4
 # ### BEGIN SOLUTION
 # (a) Any of them, if both runs start from the same weights with the same learning rate: training
-# hardly moves along rescalings (below 2/η the twin kept its layers' norms), so the coordinates are comparable. $\lambda_{\max}$ has the extra merit of a meaning
+# hardly moves along rescalings (above 2/η as below it, the twin kept the norms of W₁ and W₂), so the coordinates are comparable. $\lambda_{\max}$ has the extra merit of a meaning
 # for training itself: gradient descent stays only where it is below 2/η, and after rescaling the full-batch
 # minimum by 3 it left. (b) $\lambda_{\max}$, the Frobenius norm and ε-sharpness depend on the coordinates: α = 5
-# changed them by large factors with every prediction the same. A measure that is invariant, such as
-# the filter-normalized slice, is needed, and even it compares directions whose number differs.
+# changed them by large factors with every prediction the same. A measure that does not change when a layer is rescaled,
+# such as the filter-normalized slice, is needed; even that one changes when single neurons are rescaled, and it compares
+# directions whose number differs.
 # Full marks for: naming that the first three are not invariant, with the numbers; a reason why (a)
 # is still fair; a measure or caveat for (b).
 # ### END SOLUTION
 
 # %% [markdown]
 # **Further reading.** Hochreiter and Schmidhuber (1997), *Flat minima*. Keskar et al. (2017), *On
-# large-batch training for deep learning*, for ε-sharpness. Dinh et al. (2017), *Sharp minima can
+# large-batch training for deep learning*, for ε-sharpness (there in percent, over a box whose sides grow with the weights).
+# Dinh et al. (2017), *Sharp minima can
 # generalize for deep nets*. Li et al. (2018), *Visualizing the loss landscape of neural nets*.
 # Ghorbani, Krishnan and Xiao (2019), *An investigation into neural net optimization via Hessian
 # eigenvalue density*. Cohen et al. (2021), *Gradient descent on neural networks typically occurs at

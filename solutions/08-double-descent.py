@@ -78,8 +78,8 @@ setting = settings(
 # How large is a model? For a network that is a question with many answers. Belkin et al. take a model for which it has
 # one: a **linear** fit on N random features of the image, features that nobody trains. N can be anything from 1 to far
 # beyond the number n of training samples, each fit is a formula, and no optimizer and no learning rate stand between
-# the model and its risk. The risk is the mean squared error, as on the slides, here of 10 outputs against the
-# one-hot label.
+# the model and its risk. The slides do not say which risk they draw; here it is the mean squared error of 10 outputs
+# against the one-hot label.
 
 
 # %% folded
@@ -210,8 +210,8 @@ def features_of(x, count):
 #
 # With features $\Phi$ of shape (n, N) and targets y, least squares asks for coefficients β with the smallest
 # $\|\Phi\beta - y\|^2$. With fewer features than samples there is one such β, unless some features depend linearly on
-# others. With more there are infinitely many, all with a training risk of 0 unless a sample comes twice with different
-# targets, and the curve beyond the peak is that of **the one with the smallest norm** ‖β‖. Write
+# others. With more there are infinitely many, all with the same training risk, which is 0 if the rows of Φ are linearly
+# independent, and the curve beyond the peak is that of **the one with the smallest norm** ‖β‖. Write
 # `minimum_norm_fit(features, targets)`: of all β that minimize $\|\Phi\beta - y\|^2$ the shortest one.
 # - `features`: float tensor of shape (n, N), n and N in any relation; features and samples may repeat. There is no intercept.
 # - `targets`: float tensor of shape (n,), or (n, k) for k outputs, each of which is fitted on its own. Both stay as they are.
@@ -221,7 +221,8 @@ def features_of(x, count):
 #
 # Where does the shortest β lie: how much of it may point along a direction that Φ maps to 0? The singular value
 # decomposition `torch.linalg.svd(features, full_matrices=False)` names these directions, by their singular values.
-# Rounding turns a singular value of 0 into about $10^{-16}$ times the largest one (in float64); its reciprocal must not enter β.
+# Rounding turns a singular value of 0 into $10^{-17}$ to $10^{-15}$ times the largest one (in float64). Draw the line well above
+# that, at $10^{-12}$ of the largest, say: no reciprocal of a singular value below it may enter β.
 #
 # </details>
 
@@ -303,7 +304,7 @@ if ready(random_fourier_features, minimum_norm_fit):
 # The slides' panel (a), measured. The training risk falls all the way. The test risk falls from 0.073 at 20 features
 # to 0.052 at 160, and then rises, to 0.29 at 900: the sweet spot of the textbooks, and overfitting to its right. A
 # predictor that always says ⅒ has a risk of 0.09, so with 900 features on 1000 images the fit is three times worse
-# than knowing nothing. Who stops here has every reason to believe the U.
+# than knowing nothing. Whoever stops here has every reason to believe the U.
 
 # %% [markdown]
 # ## 2 · Beyond the threshold   (≈ 16 min)
@@ -328,7 +329,7 @@ predict(
 # %% [markdown]
 # ### Exercise 3 · The interpolation threshold   ●●○○ · 2 points · 6 min
 #
-# Where does interpolation begin? For random features one expects N = n; for a network nobody knows in advance, so it
+# Where does interpolation, a training risk of 0, begin? For random features one expects N = n; for a network nobody knows in advance, so it
 # is read off the curve. Write `interpolation_threshold(counts, train_risks, tolerance)`: the smallest count so that
 # **at it and at every larger count** the training risk is at most the tolerance.
 # - `counts`: tensor of m different whole numbers, in any order; `train_risks`: float tensor of shape (m,), the risk at each of them.
@@ -466,7 +467,8 @@ if ready(random_fourier_features, minimum_norm_fit, interpolation_threshold):
 # The right panel has a first explanation. All fits beyond the threshold have the same training risk, and what tells
 # them apart is the norm of their coefficients. With N = n features there is one interpolating fit, and it must be
 # taken however long it is. With each further feature there are more to choose from, and minimum norm chooses the
-# shortest: 627 at the peak, 30 at the end, although $\sqrt{2/N}$ makes each feature smaller and the same function longer.
+# shortest: 627 at the peak, 30 at the end, although $\sqrt{2/N}$ makes each feature smaller, so that
+# the same function needs longer coefficients.
 #
 # The slides' curve ends lower on the right than the valley on the left. Is that a law? The same experiment with other
 # features, $\max(x \cdot v_j, 0)$, and with three draws of each kind:
@@ -504,8 +506,10 @@ for kind in ("fourier", "relu"):
 # %% [markdown]
 # ## 3 · What the peak is made of   (≈ 20 min)
 #
-# Take a different training set of the same size. How different is the fit? (Here ten sets of 200 images each, so n = 200.) The classical argument splits the risk into
-# a bias, which a larger model lowers, and a variance, which a larger model raises.
+# Take a different training set of the same size. How different is the fit? (Here ten sets of 200 images each, so n = 200,
+# all with the same features.) The classical argument splits the risk into a bias, how far the mean of such fits lies from
+# the targets, which a larger model lowers, and a variance, how far single fits lie from that mean, which a larger model
+# raises.
 
 # %% predict="far beyond the threshold, ten times more features than samples: the variance"
 predict(
@@ -527,7 +531,8 @@ predict(
 # $$\frac1s \sum_i (f_i - y)^2 = \underbrace{(\bar f - y)^2}_{\text{squared bias}}
 # + \underbrace{\frac1s \sum_i (f_i - \bar f)^2}_{\text{variance}}$$
 #
-# at every point. The classical U-shaped curve is a falling bias and a rising variance. Write
+# at every point. (What no predictor could know of y, the third term of many textbooks, is in the squared bias here.)
+# The classical U-shaped curve is a falling bias and a rising variance. Write
 # `bias_variance(predictions, targets)`.
 # - `predictions`: float tensor of shape (s, n) for n test points, or (s, n, k) for k outputs: a row for each fit. `targets`: (n,), or (n, k). Both stay
 #   as they are.
@@ -844,7 +849,7 @@ predict(
 # ### Exercise 6 · A penalty without a test set   ●●●● · 4 points · 12 min
 #
 # Which penalty is best? The training risk always says: the smallest. Generalized cross-validation (Golub, Heath and
-# Wahba, 1979) estimates the test risk from the training set alone. The fitted values of ridge are $H_\lambda y$ with
+# Wahba, 1979) estimates, from the training set alone, the risk on new samples whose labels are as often wrong. The fitted values of ridge are $H_\lambda y$ with
 # the (n, n) matrix $H_\lambda = \Phi (\Phi^\top \Phi + \lambda I)^{-1} \Phi^\top$, whose trace counts the degrees of
 # freedom that the fit used up, and
 #
@@ -969,13 +974,14 @@ if ready(random_fourier_features, minimum_norm_fit, ridge_fit, optimal_ridge):
 # %% [markdown]
 # The penalty that the training set chooses is right within a step or two of the grid, and its risk is at most 3 %
 # above the best one (over five seeds of `docs/reproduction.md` 5.5 % with 20 % wrong labels, 7.5 % with 40 %, at the
-# worst N). There is no peak: the risk falls from 0.083 at 10 features to 0.043 at 5000. Below the threshold, too, the
+# worst N; the score estimates the risk on labels as wrong as the training's, and the test labels are clean). There is no
+# peak: the risk falls from 0.083 at 10 features to 0.043 at 5000. Below the threshold, too, the
 # rise of section 1 is gone: it was a fit without a penalty, not a model with many features, that overfitted. Nakkiran
 # et al. (2021) prove it for a simpler case, normally distributed features of equal scale: with the best penalty the
 # risk never rises, neither with the number of samples nor with that of features.
 #
 # So the second descent can be told without a paradox. Minimum norm with many features behaves like a ridge: the
-# features beyond the first n act like a penalty on these. At N = n there are no such features yet, so no such penalty, and
+# features beyond the first n act like a penalty on the coefficients of the first n. At N = n there are none beyond these yet, so no such penalty, and
 # the fit must pass through every sample all the same: hence the peak.
 
 # %% [markdown]
@@ -1060,9 +1066,11 @@ widgets.explore(
 # ## 7 · Trained networks   (≈ 20 min)
 #
 # How much of this is left when the features are trained, the loss has many minima, and it is the optimizer that
-# chooses one? The slides' claim is about such "high capacity function classes". A small twin of Belkin et al.'s figure
+# chooses one? The slides' claim is about such "high capacity function classes". After Belkin et al.'s figure
 # 3: networks 64-w-10 with ReLU on 256 images of 8 × 8 pixels, 20 % wrong labels, mean squared error, 2000 steps of
-# AdamW (learning rate 0.003, no weight decay) with the full batch, three seeds a width. The training set asks for 256 · 10 numbers, and a network of width w
+# AdamW (learning rate 0.003, no weight decay) with the full batch, three seeds a width. (In the paper it is MNIST with its
+# own labels and SGD, and below the threshold each network starts from a smaller one's trained weights; here each starts
+# anew.) The training set asks for 256 · 10 numbers, and a network of width w
 # has 75 w + 10 weights: as many from w = 34 on. (The paper column has their size, 4000 images of 28 × 28.)
 
 
@@ -1191,8 +1199,9 @@ if ready(interpolation_threshold):
 #
 # Along the training the risk falls and rises, and at width 512 it levels off at 0.09. The second descent *in time* of
 # Nakkiran et al. (2020), for large networks and many more epochs, is not to be seen in these 2000 steps. Five seeds
-# with images of their own (`docs/reproduction.md`), and widths up to 2048, say the same of the risk: in the median 0.08 at width 8, 0.12 at 64 and at 128,
-# 0.09 at 2048, and no second descent in time. In wrong classes the second valley is the higher one there, 40 % against 39 %.
+# with images of their own (`docs/reproduction.md`), and widths up to 2048, say the same of the peak: in the median 0.08 at width 8,
+# 0.12 at 64 and at 128, 0.09 at 2048, and no second descent in time. The first descent is less certain: from width 8 to
+# 16 the risk falls in two of the five and rises in three. In wrong classes the second valley is the higher one there, 40 % against 39 %.
 #
 # How much of that is the wrong labels' work? Three of the widths, with clean ones:
 
@@ -1204,8 +1213,9 @@ for width, value, error in zip(clean.widths, clean_test, clean_error):
 
 # %% [markdown]
 # Without wrong labels the peak is hardly one (0.064, 0.068 and 0.052), and the right end is the lowest; the same
-# holds in `docs/reproduction.md`, 0.050 at width 2048 against 0.065 left of the peak. So label noise makes the peak of
-# networks, too, and whether the second valley is lower than the first depends on it.
+# holds in `docs/reproduction.md`, 0.050 at width 2048 against 0.065 left of the peak. So most of the peak of
+# these networks is the wrong labels' work (random features have one without any, in section 4), and whether the second
+# valley is lower than the first depends on it.
 #
 # Last, this course's question. Is the peak a place of **sharp** minima?
 
@@ -1274,12 +1284,13 @@ if ready(random_fourier_features, minimum_norm_fit, interpolation_threshold):
 # in another form: rescaling a ReLU network changes $\lambda_{\max}$ and not the function.)
 #
 # For the networks it is the other way around. The norm grows with the width all the way, from 9 to 33, and falls
-# nowhere. $\lambda_{\max}$ rises and falls: 8.5 at width 8, 18.7 and 18.6 at 32 and 64, 6.9 at 512, with its peak a
+# nowhere (a part of it is the start: before any training, width 8 has norm 2.5 and width 512 has 13; minimum norm has no
+# such part). $\lambda_{\max}$ rises and falls: 8.5 at width 8, 18.7 and 18.6 at 32 and 64, 6.9 at 512, with its peak a
 # little to the left of the risk's. So the widest networks end in the flattest places, as the lecture would have it.
 # But each width is a different space with a different training risk, and width 8 has nearly as small a
 # $\lambda_{\max}$ and the most wrong classes of all. Over the seven widths of `docs/reproduction.md` the rank
-# correlation of $\lambda_{\max}$ and test risk is 0.38 ± 0.18. Which of the two numbers goes with the test risk
-# depends on the model; neither is a law.
+# correlation of $\lambda_{\max}$ and test risk is 0.38 ± 0.18. That is weak, and in none of the five seeds do the two
+# peak at the same width: the norm goes with the test risk of random features, and in these networks neither number does.
 
 # %% [markdown]
 # ## 8 · What is left of the claims   (≈ 14 min)

@@ -24,7 +24,7 @@ def sharpness_outputs(student, loss, params, epsilon: float, steps: int = 200) -
 class Bowl:
     def draw(self, generator):
         curvatures = torch.tensor([8.0, 1.0, 0.5, 6.0, 2.0, 0.1], dtype=torch.float64)
-        return {"a": curvatures, "offset": 1.5, "epsilon": 0.4}
+        return {"a": curvatures, "offset": 1.5, "epsilon": 0.3}
 
     def call(self, student, inputs):
         params = leaves([np.zeros((3,)), np.zeros((3, 1))])
@@ -62,9 +62,15 @@ class Bowl:
                     "This is L(w') / (1 + L(w)): the formula has the rise L(w') - L(w).",
                 ),
                 (half * 8 / (level + half * 8), "It divides by 1 + L(w') instead of 1 + L(w)."),
-                (inputs["epsilon"] * 8 / 2 / level, "It grows with epsilon, not with its square."),
+                (
+                    inputs["epsilon"] * 8 / 2 / level,
+                    (
+                        "It grows with epsilon, not with its square: is a root of the summed "
+                        "squares missing?"
+                    ),
+                ),
             ],
-            otherwise="In a bowl of largest curvature 8, with L(w) = 1.5 and epsilon = 0.4, it is "
+            otherwise="In a bowl of largest curvature 8, with L(w) = 1.5 and epsilon = 0.3, it is "
             "{expected}; yours is {got}." + too_low_or_high(outputs["value"], half * 8 / level),
         )
 
@@ -72,7 +78,10 @@ class Bowl:
 def too_low_or_high(got: float, expected: float) -> str:
     if got > expected:
         return " That is more than the maximum: did a point leave the ball?"
-    return " That is too low: a better point is in the ball. More steps, or longer ones?"
+    return (
+        " That is too low: a better point is in the ball. Does each step go up the gradient? "
+        "If so: more steps, or longer ones?"
+    )
 
 
 @epsilon_sharpness.check("on a slope")

@@ -157,8 +157,15 @@ class Quadratic2D:
                 (
                     np.tile(h.sum(0), (2, 1)),
                     (
-                        "Every row is the sum of all rows: differentiate one "
-                        "entry of the gradient at a time."
+                        "Every row is the sum of all rows: differentiate one entry of the gradient "
+                        "at a time, with torch.autograd.grad; .backward() adds to w.grad."
+                    ),
+                ),
+                (
+                    np.stack([h[0], h.sum(0)]),
+                    (
+                        "The second row still holds the first: .backward() adds to w.grad. "
+                        "torch.autograd.grad returns each row alone."
                     ),
                 ),
                 (h / 2, "Every entry is half of what it should be."),

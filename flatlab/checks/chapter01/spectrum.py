@@ -51,6 +51,13 @@ def eigenpair_verdict(matrix: np.ndarray, outputs: dict, steps: int) -> str | No
                     "Rayleigh quotient v . A v (for a unit v) keeps the sign."
                 ),
             ),
+            (
+                value * float(vector @ vector),
+                (
+                    "v . A v is the eigenvalue only for a v of norm 1: bring v back to norm 1 in every "
+                    "step, not only to a largest entry of 1."
+                ),
+            ),
             (value**2, "This is the eigenvalue squared."),
             (math.sqrt(abs(value)), "This is the square root of the eigenvalue."),
             (

@@ -77,6 +77,10 @@ def score_mistakes(features: np.ndarray, targets: np.ndarray, penalties: np.ndar
             "These are sums of squared residuals, without a denominator.",
         ),
         (
+            of(lambda left, h, n: left**0.5 / n / (1 - trace(h) / n) ** 2),
+            "The numerator is the norm of the residuals over n: it is their norm squared, over n.",
+        ),
+        (
             of(lambda left, h, n: left / n / (1 - trace(h) / n)),
             "The denominator 1 - tr H / n is not squared.",
         ),

@@ -170,6 +170,13 @@ def ridge_mistakes(features: np.ndarray, targets: np.ndarray, penalty: float) ->
             1 / (s + penalty),
             "The penalty is added to the singular values: it stands beside their squares.",
         ),
+        (
+            s**2 / (s**2 + penalty),
+            (
+                "The factors are s^2 / (s^2 + penalty), those of the fitted values: the coefficients have s "
+                "above."
+            ),
+        ),
     ):
         wrong.append(((vh.T * factors) @ (u.T @ targets), message))
     if count <= n:

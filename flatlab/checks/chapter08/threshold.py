@@ -217,7 +217,7 @@ class ComesDown(Curve):
 
 @interpolation_threshold.check("a curve that dips too early")
 class Dips(Curve):
-    risks = (1.31, 0.008, 0.62, 0.2, 0.006, 0.001, 0.002)
+    risks = (1.31, 0.62, 0.008, 0.007, 0.02, 0.006, 0.001, 0.0005)
 
 
 @interpolation_threshold.check("a curve that never gets there")

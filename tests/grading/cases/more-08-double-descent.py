@@ -408,3 +408,44 @@ def optimal_ridge(features, targets, penalties):
     rss = (y - fit).square().sum((1, 2))
     sc = rss / n / (1 - h.sum(1) / n).square()
     return float(penalties[sc.argmin()]), sc
+
+
+# %% misconception="interpolation_threshold" name="two-in-a-row" message="it is above again"
+def interpolation_threshold(counts, train_risks, tolerance):
+    counts, order = torch.sort(counts)
+    risks = train_risks[order]
+    for i in range(len(counts) - 1):
+        if risks[i] <= tolerance and risks[i + 1] <= tolerance:
+            return int(counts[i])
+    return None
+
+
+# %% misconception="interpolation_threshold" name="mean-of-the-rest" message="it is above again"
+def interpolation_threshold(counts, train_risks, tolerance):
+    counts, order = torch.sort(counts)
+    risks = train_risks[order]
+    for i in range(len(counts)):
+        if risks[i] <= tolerance and risks[i:].mean() <= tolerance:
+            return int(counts[i])
+    return None
+
+
+# %% misconception="ridge_fit" name="factors-of-the-hat-matrix" message="those of the fitted values"
+def ridge_fit(features, targets, penalty):
+    if penalty < 0:
+        raise ValueError("negative")
+    u, s, vh = torch.linalg.svd(features, full_matrices=False)
+    return (vh.T * (s**2 / (s**2 + penalty))) @ (u.T @ targets)
+
+
+# %% misconception="optimal_ridge" name="norm-not-squared" message="it is their norm squared, over n"
+def optimal_ridge(features, targets, penalties):
+    if (penalties <= 0).any():
+        raise ValueError("penalties must be positive")
+    n, scores = len(features), []
+    for penalty in penalties:
+        inverse = torch.linalg.inv(features.T @ features + penalty * torch.eye(features.shape[1], dtype=features.dtype))
+        hat = features @ inverse @ features.T
+        scores.append((targets - hat @ targets).norm() / n / (1 - hat.trace() / n) ** 2)
+    scores = torch.stack(scores)
+    return float(penalties[scores.argmin()]), scores
