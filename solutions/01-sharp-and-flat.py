@@ -457,6 +457,19 @@ class Unused(TwoParameters):
 
 @check.hvp.hidden("a parameter that enters linearly")
 class Linear(TwoParameters):
+    hints = (("does not require grad", "In a linear term: no graph is left there, and H v is 0."),)
+
+    def call(self, student, inputs):
+        params = leaves([inputs["w"], inputs["u"]])
+        v = [torch.tensor(part) for part in inputs["v"]]
+        line = student(lambda ps: 3 * ps[0].sum() + 5 * ps[1].sum(), params, v)
+        return {**super().call(student, inputs), "line": tensors(line, [(3,), (2, 2)])}
+
+    def verdict(self, inputs, outputs):
+        if any((part != 0).any() for part in outputs["line"]):
+            return "Where all parameters enter linearly H v is 0."
+        return super().verdict(inputs, outputs)
+
     def loss(self, params):
         return (params[0] ** 3).sum() + 5 * params[1].sum()
 
@@ -481,13 +494,14 @@ class LeftAlone:
             p.grad = torch.full_like(p, 7.0)
         v = [torch.tensor(part) for part in inputs["v"]]
         student(network_loss(inputs["x"], inputs["y"]), params, v)
-        return {"params": params, "grads": [p.grad for p in params], "v": v}
+        grads = [0 * p if p.grad is None else p.grad for p in params]
+        return {"params": params, "grads": grads, "v": v}
 
     def verdict(self, inputs, outputs):
         if any((a != b).any() for a, b in zip(outputs["params"], inputs["params"])):
             return "The parameters have new values afterwards."
         if any((g != 7.0).any() for g in outputs["grads"]):
-            return "The parameters' .grad changed: .backward() adds to it, torch.autograd.grad does not."
+            return "The parameters' .grad changed: .backward() writes to it, torch.autograd.grad does not."
         if any((a != b).any() for a, b in zip(outputs["v"], inputs["v"])):
             return "The vector v was changed in place."
         return None

@@ -569,11 +569,12 @@ class RaisesAtSecondPoint(Restored):
     rate, steps = 0.3, 1
 
     def call(self, student, inputs):
-        model, loss, passes = built(inputs), module_loss(inputs), []
+        model, loss = built(inputs), module_loss(inputs)
 
         def breaking(module):
-            passes.append(1)
-            if len(passes) == 2:
+            if not torch.equal(
+                next(module.parameters()).detach(), torch.tensor(inputs["params"][0])
+            ):
                 raise FloatingPointError("this loss breaks at w + e")
             return loss(module)
 

@@ -421,7 +421,12 @@ class NotANumber(Stretches):
         right = float(history[7, 0])
         if got == right:
             return None
-        taken = (1, 2, 5, 6)  # places from which NaN and enough, or NaN and NaN, follow each other
+        if got == float(history[5, 0]):
+            return (
+                "A NaN ends no stretch here: was it skipped, or did min() pass over it? A NaN is not at the "
+                "threshold, so the count begins anew. (Every comparison with NaN is False.)"
+            )
+        taken = (1, 2, 6)  # places from which NaN and enough, or NaN and NaN, follow each other
         if got in [float(history[place, 0]) for place in taken]:
             return (
                 "A NaN counts as a value at the threshold. Every comparison with NaN is False, "

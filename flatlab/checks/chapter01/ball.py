@@ -5,7 +5,7 @@ import torch
 
 from flatlab.checks.answers import array, compare
 from flatlab.checks.core import Exercise
-from flatlab.checks.toys import ball_maximum, leaves, normal, quadratic, symmetric
+from flatlab.checks.toys import ball_maximum, joined, leaves, normal, quadratic, symmetric
 
 epsilon_sharpness = Exercise(
     "epsilon_sharpness",
@@ -24,11 +24,13 @@ def sharpness_outputs(student, loss, params, epsilon: float, steps: int = 200) -
 class Bowl:
     def draw(self, generator):
         curvatures = torch.tensor([8.0, 1.0, 0.5, 6.0, 2.0, 0.1], dtype=torch.float64)
-        return {"a": curvatures, "offset": 1.5, "epsilon": 0.3}
+        return {"a": curvatures, "w": normal(generator, 6), "offset": 1.5, "epsilon": 0.3}
 
     def call(self, student, inputs):
-        params = leaves([np.zeros((3,)), np.zeros((3, 1))])
-        loss = quadratic(np.diag(inputs["a"]), np.zeros(6), inputs["offset"])
+        w = torch.tensor(inputs["w"])  # away from 0: the ball is around w
+        bowl = quadratic(np.diag(inputs["a"]), np.zeros(6), inputs["offset"])
+        loss = lambda params: bowl([joined(params) - w.to(params[0].dtype)])
+        params = leaves([w[:3], w[3:].reshape(3, 1)])
         return sharpness_outputs(student, loss, params, inputs["epsilon"])
 
     def verdict(self, inputs, outputs):
@@ -77,7 +79,7 @@ class Bowl:
 
 def too_low_or_high(got: float, expected: float) -> str:
     if got > expected:
-        return " That is more than the maximum: did a point leave the ball?"
+        return " That is more than the maximum: did a point leave the ball? It is around w, not around 0."
     return (
         " That is too low: a better point is in the ball. Does each step go up the gradient? "
         "If so: more steps, or longer ones?"

@@ -32,12 +32,12 @@ class SeveralPoints:
     )
 
     def draw(self, generator):
-        return {"x": normal(generator, 5), "a": normal(generator, 2)}
+        return {"x": normal(generator, 2, 3), "a": normal(generator, 2)}
 
     def call(self, student, inputs):
         a, b = (float(number) for number in inputs["a"])
         x = torch.tensor(inputs["x"])
-        return {"result": array(student(lambda t: a * t**3 + torch.sin(b * t), x), (5,))}
+        return {"result": array(student(lambda t: a * t**3 + torch.sin(b * t), x), (2, 3))}
 
     def verdict(self, inputs, outputs):
         x, (a, b) = inputs["x"], inputs["a"]
@@ -50,11 +50,11 @@ class SeveralPoints:
             mistakes=[
                 (slope, "This is the first derivative: differentiate it once more."),
                 (
-                    curvature / 25,
+                    curvature / 36,
                     "It is divided by the number of points twice: use .sum(), not .mean().",
                 ),
                 (slope**2, "This is the first derivative squared, not differentiated again."),
-                (np.full(5, curvature.sum()), "Every entry is the sum over all points."),
+                (np.full((2, 3), curvature.sum()), "Every entry is the sum over all points."),
                 (
                     slope + curvature,
                     (
@@ -76,7 +76,7 @@ class SinglePoint:
 
     def call(self, student, inputs):
         x = torch.tensor(inputs["x"], dtype=torch.float32)
-        return {"result": array(student(torch.exp, x), ())}
+        return {"result": array(student(lambda t: torch.exp(t.float()), x), ())}
 
     def verdict(self, inputs, outputs):
         return compare(

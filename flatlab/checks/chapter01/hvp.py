@@ -64,6 +64,7 @@ class QuadraticHVP:
             1e-4,
             mistakes=[
                 (gradient, "This is the gradient: v does not enter."),
+                (a @ v / 5, "It is divided by the number of entries: use .sum(), not .mean()."),
                 (
                     gradient + a @ v,
                     (

@@ -25,7 +25,7 @@ def trajectory(student, inputs, x0, seed: int | None = None, stochastic=True) ->
     """The student's trajectory from x0 as an array."""
     steps = inputs["steps"]
     x0 = x0 if isinstance(x0, int) else float(x0)
-    generator = seeded(seed or 0) if stochastic else None
+    generator = seeded(seed or 0) if stochastic or seed is not None else None
     path = student(x0, inputs["learning_rate"], steps, generator, bool(stochastic))
     if steps and np.shape(path) == (steps,):
         raise WrongAnswer(f"For {steps} steps it returned {steps} numbers: x0 itself comes first.")
@@ -34,7 +34,7 @@ def trajectory(student, inputs, x0, seed: int | None = None, stochastic=True) ->
         raise WrongAnswer(wrong)
     if abs(path[0] - x0) > SINGLE:
         raise WrongAnswer(f"The first entry is {path[0]:.4g}: it should be x0, {x0:.4g}.")
-    if path[0] != x0:
+    if abs(path[0] - x0) > EXACT * max(abs(x0), 1):
         raise WrongAnswer(
             f"The first entry differs from x0 by {abs(path[0] - x0):.1g}: float32 keeps 7 digits. "
             "Use dtype=torch.float64."
@@ -182,10 +182,20 @@ class GradientDescent:
 
     def call(self, student, inputs):
         starts = inputs["starts"]
-        return {"paths": [trajectory(student, inputs, x0, stochastic=False) for x0 in starts]}
+        paths = [trajectory(student, inputs, x0, stochastic=False) for x0 in starts]
+        given = trajectory(student, inputs, starts[0], seed=0, stochastic=False)
+        return {"paths": paths, "given": given}
 
     def verdict(self, inputs, outputs):
-        return descent_verdict(outputs["paths"], inputs["learning_rate"])
+        rate = inputs["learning_rate"]
+        if message := descent_verdict(outputs["paths"], rate):
+            return message
+        if draws(outputs["given"], rate):
+            return (
+                "With stochastic=False and a generator it still steps on a single loss: ask for "
+                "stochastic, not whether there is a generator."
+            )
+        return descent_verdict([outputs["given"]], rate)
 
 
 @escape_trajectory.check("SGD draws one loss a step")

@@ -35,6 +35,14 @@ def multiplier_mistakes(rate: float, a: float, s: float, b: int, n: int) -> list
             ),
         ),
         (mean + variance * (n - b) / (n - 1), "The noise is not divided by the batch size B."),
+        (
+            mean + variance,
+            "The noise is not multiplied by (n - B)/(B (n - 1)), or that fraction is 1 whatever B is.",
+        ),
+        (
+            mean + variance * (n - b) / (b * n - 1),
+            "It divides by B n - 1: put n - 1 in parentheses, B * (n - 1).",
+        ),
         (mean + variance * (n - b) / (b * n), "It divides by B n instead of B (n - 1)."),
         (mean - noise * variance, "The noise is subtracted; it adds to the spread."),
         (abs(1 - rate * a) + noise * variance, "The first term is |1 - eta a|, not its square."),
@@ -53,7 +61,16 @@ def multiplier_mistakes(rate: float, a: float, s: float, b: int, n: int) -> list
 
 @mean_square_multiplier.check("a count over all batches")
 class AllBatches:
-    hints = (("type(s) for ^", "A power is ** in Python: ^ works on the bits of whole numbers."),)
+    hints = (
+        ("type(s) for ^", "A power is ** in Python: ^ works on the bits of whole numbers."),
+        (
+            "converted",
+            (
+                "learning_rate, a and s may be tensors that broadcast: use ** and *, not float() or "
+                "the functions of math."
+            ),
+        ),
+    )
 
     def draw(self, generator):
         curvatures = 1.5 + 2 * torch.rand(6, generator=generator, dtype=torch.float64)
@@ -62,7 +79,10 @@ class AllBatches:
     def call(self, student, inputs):
         a, s = float(inputs["curvatures"].mean()), float(inputs["curvatures"].std())
         b, n = inputs["batch_size"], len(inputs["curvatures"])
-        return {"multiplier": array(student(inputs["learning_rate"], a, s, b, n), ())}
+        rate = inputs["learning_rate"]
+        multiplier = array(student(rate, a, s, b, n), ())
+        rates = rate * torch.ones(3, dtype=torch.float64)
+        return {"multiplier": multiplier, "of_rates": array(student(rates, a, s, b, n), (3,))}
 
     def verdict(self, inputs, outputs):
         curvatures, b = inputs["curvatures"], inputs["batch_size"]

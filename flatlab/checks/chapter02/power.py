@@ -24,11 +24,13 @@ class WatchedProduct(Product):
     def __init__(self, matrix: np.ndarray) -> None:
         super().__init__(matrix)
         self.gave_zero = self.nan_after_zero = False
+        self.columns = 0
 
     def __call__(self, v: torch.Tensor) -> torch.Tensor:
         product = super().__call__(v)
         self.nan_after_zero |= self.gave_zero and bool(torch.isnan(v).any())
         self.gave_zero = not product.any()
+        self.columns += int(torch.count_nonzero(v)) == 1
         return product
 
 
@@ -41,7 +43,7 @@ def counted(student, sigma: np.ndarray, steps: int, seed: int = 0) -> dict:
             "v became NaN: Σv was 0 and was divided by its norm, 0. A NaN passes through the root and "
             "through max(nan, 0.0). Where the norm is 0, leave the loop: s is 0."
         )
-    return {"s": s, "calls": product.calls}
+    return {"s": s, "calls": product.calls, "columns": product.columns}
 
 
 @non_uniformity.check("the root of the largest eigenvalue")
@@ -69,7 +71,7 @@ class LargestVariance:
             return (
                 f"For {self.steps} steps it used {calls} products: does the loop run `steps` times?"
             )
-        if calls == len(sigma):
+        if outputs["columns"] == calls == len(sigma):
             return (
                 f"It used {calls} products, one for each of the {calls} dimensions: this looks like "
                 "building the whole matrix first."
@@ -108,7 +110,9 @@ class RandomStart:
 
     def call(self, student, inputs):
         runs = [counted(student, inputs["sigma"], 2, seed) for seed in (3, 3, 4)]
-        return {"values": [run["s"] for run in runs], "calls": runs[0]["calls"]}
+        single = [counted(student, inputs["sigma"], 1, seed)["s"] for seed in range(8)]
+        values = [run["s"] for run in runs]
+        return {"values": values, "calls": runs[0]["calls"], "single": single}
 
     def verdict(self, inputs, outputs):
         first, again, other = (float(value) for value in outputs["values"])
@@ -116,6 +120,12 @@ class RandomStart:
             return f"With steps=2 it used {outputs['calls']} products: does the loop run `steps` times?"
         if abs(first - again) > 1e-6:
             return "Two runs with the same seed differ: draw the start with generator=generator."
+        top = float(np.sqrt(np.linalg.eigvalsh(inputs["sigma"])[-1]))
+        if max(outputs["single"]) > top * (1 + 1e-4):
+            return (
+                f"With steps=1 it gives {max(outputs['single']):.4g}, above {top:.4g}, the root of the "
+                "largest eigenvalue: does it start with a v of norm 1?"
+            )
         if abs(first - other) < 1e-9:
             return (
                 "The start is the same for every generator. A fixed start can be orthogonal to the "

@@ -1,5 +1,7 @@
 """Points of the sharpness-non-uniformity diagram: inside or outside."""
 
+import math
+
 import numpy as np
 import torch
 
@@ -14,7 +16,10 @@ region_contains = Exercise(
     remaining=("points on the border", "negative values, which no minimum has"),
 )
 
-BOUNDS = {"sharpness_bound": lambda rate: 2 / rate, "non_uniformity_bound": uniformity_limit}
+BOUNDS = {
+    "sharpness_bound": lambda learning_rate: 2 / learning_rate,
+    "non_uniformity_bound": uniformity_limit,
+}
 
 
 def multiplier(a: float, s: float, rate: float, b: int, n: int) -> float:
@@ -26,6 +31,10 @@ RULES = {
     "theorem": lambda *point: multiplier(*point) <= 1,
     "sharpness": lambda a, s, rate, b, n: a <= 2 / rate,
     "non-uniformity": lambda a, s, rate, b, n: s <= uniformity_limit(rate, b, n),
+    "negative": lambda a, s, rate, b, n: a <= 2 / rate and s <= uniformity_limit(rate, b, n),
+    "with replacement": lambda a, s, rate, b, n: (
+        0 <= a <= 2 / rate and 0 <= s <= (math.inf if b == n else math.sqrt(b) / rate)
+    ),
     "either": lambda a, s, rate, b, n: a <= 2 / rate or s <= uniformity_limit(rate, b, n),
     "outside": lambda *point: not RULES["right"](*point),
     "swapped": lambda a, s, rate, b, n: RULES["right"](s, a, rate, b, n),
@@ -35,6 +44,11 @@ MESSAGES = {
     "The region is the box of the two necessary bounds.",
     "sharpness": "It answers as if a alone counted: s has a bound too.",
     "non-uniformity": "It answers as if s alone counted: a has a bound too.",
+    "negative": "It accepts negative values: the region begins at a = 0 and s = 0.",
+    "with replacement": (
+        "It answers as if the bound on s were sqrt(B)/eta: the right one is "
+        "sqrt(B (n - 1)/(n - B))/eta."
+    ),
     "either": "It answers as if one of the two bounds were enough; both are necessary.",
     "outside": "Every answer is turned round: True means inside.",
     "swapped": "It answers as if a and s had changed places.",
@@ -74,7 +88,12 @@ class Points:
         bound = uniformity_limit(0.5, 4, 1000)
         points = [(4.0 * a, bound * s, 0.5, 4, 1000) for a, s in scaled]
         descent = [(3.0, 1e6, 0.5, 1000, 1000), (5.0, 1e6, 0.5, 1000, 1000)]
-        return {"points": points + descent}
+        # close to the border of a small sample, where a wrong formula for the bound shows
+        limit = uniformity_limit(0.5, 3, 9)
+        near = [(3.99, 1.0, 0.5, 3, 9), (4.01, 1.0, 0.5, 3, 9)]
+        near += [(1.0, 0.99 * limit, 0.5, 3, 9), (1.0, 1.01 * limit, 0.5, 3, 9)]
+        below = [(3.0, -1.0, 0.5, 1000, 1000)]
+        return {"points": points + descent + near + below}
 
     def call(self, student, inputs):
         with lent(student, **BOUNDS):

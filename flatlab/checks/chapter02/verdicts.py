@@ -25,6 +25,7 @@ MINIMA = {
     "the same with the directions exchanged": ([[0.4, 0.9], [0.4, 2.5]], 1.0, 1),
     "the same in larger batches": ([[0.9, 0.4], [2.5, 0.4]] * 4, 1.0, 6),
     "sharp in one direction, non-uniform in another": ([[1.7, 0.2], [1.7, 1.8]], 1.0, 1),
+    "one sample that overshoots, the other calm": ([[0.9], [2.1]], 1.0, 1),
     "one noisy direction beside two calm ones": ([[0.1, 0.5, 0.3], [3.5, 0.5, 0.3]], 0.7, 1),
 }
 
@@ -47,8 +48,10 @@ def boolean(value) -> bool:
 
 def exact_matrix(hessians: torch.Tensor, learning_rate: float, batch_size: int) -> torch.Tensor:
     """Theorem 1's matrix, as the check lends it to the student."""
-    matrix = second_moment(hessians.double().numpy(), learning_rate, batch_size)
-    return torch.as_tensor(matrix).to(hessians.dtype)
+    given = torch.as_tensor(hessians)
+    matrix = second_moment(given.double().numpy(), learning_rate, batch_size)
+    result = torch.as_tensor(matrix).to(given.dtype)
+    return result if isinstance(hessians, torch.Tensor) else result.numpy()
 
 
 def rules(hessians: np.ndarray, rate: float, b: int) -> dict[str, bool]:
@@ -74,6 +77,7 @@ def rules(hessians: np.ndarray, rate: float, b: int) -> dict[str, bool]:
         "last": unsorted[-1] <= 1 + ROOM,
         "entry": matrix.max() <= 1 + ROOM,
         "frobenius": np.linalg.norm(matrix) <= 1 + ROOM,
+        "single": np.linalg.eigvalsh(second_moment(hessians, rate, 1))[-1] <= 1 + ROOM,
         "samples": np.linalg.eigvalsh(hessians).max() <= 2 / rate,
         "turned round": values[-1] > 1 + ROOM,
         "always": True,
@@ -99,6 +103,7 @@ MESSAGES = {  # guessed from the answers, and worded so
     "eigenvalue may be above every entry: torch.linalg.eigvalsh(...)[-1].",
     "frobenius": "It answers as if the Frobenius norm of the matrix were compared with 1: that adds up "
     "the squares of all eigenvalues, and only the largest counts.",
+    "single": "It answers as if the batch size were always 1: batch_size does not enter.",
     "samples": "It answers as if each sample's own largest curvature had to be at most 2/eta. That asks "
     "too much: one sample may overshoot where the mean of the squares does not grow.",
     "turned round": "Every answer is turned round: True means stable.",
@@ -175,9 +180,30 @@ class FlatDirections:
                 boolean(student(torch.tensor(hessians, dtype=self.dtype), 0.5, 1))
                 for hessians in inputs["hessians"]
             ]
-        return {"answers": answers}
+            # one direction more: (1 - 0.5 c)^2 is 1 + 3e-6, then 1 + 6e-5, beside 0.25
+            edges = [
+                boolean(
+                    student(
+                        torch.diag(torch.tensor([c, 1.0], dtype=torch.float64)).repeat(2, 1, 1),
+                        0.5,
+                        2,
+                    )
+                )
+                for c in (2 + 2 * (1 + 3e-6) ** 0.5, 2 + 2 * (1 + 6e-5) ** 0.5)
+            ]
+        return {"answers": answers, "edges": edges}
 
     def verdict(self, inputs, outputs):
+        if not outputs["edges"][0]:
+            return (
+                "It calls a minimum unstable whose largest eigenvalue is 1 + 3e-6, computed as 1 "
+                "plus or minus rounding or which counts as stable: compare with 1 + 1e-5, by <=."
+            )
+        if outputs["edges"][1]:
+            return (
+                "It calls a minimum stable that has a largest eigenvalue just above 1, 1.00006: "
+                "compare with 1 + 1e-5."
+            )
         unstable = len(outputs["answers"]) - sum(outputs["answers"])
         if not unstable:
             return None

@@ -59,6 +59,13 @@ def ratio_mistakes(
         (1 / (width * depth), "This is p_B / p_A."),
         (depth / width, upside),
         (width**2 * depth, "The root of the determinants is missing."),
+        (
+            math.sqrt(width) * depth,
+            (
+                "The root of the determinants is taken twice. The logarithms of Cholesky's diagonal add "
+                "up to half of log det."
+            ),
+        ),
         (depth / width**2, f"{upside} And the root is missing."),
         (
             width / depth,
@@ -213,13 +220,14 @@ class Saddle(Integrals):
     hints = (*HINTS, NO_ASSERT)
 
     def draw(self, generator):
-        """The second has two negative eigenvalues: its determinant is positive all the same."""
+        """The second has two negative eigenvalues, and a positive determinant; the third has a 0."""
         return {
             **super().draw(generator),
             "saddles": torch.stack(
                 [
                     symmetric(generator, [2.0, 1.0, -0.5]),
                     symmetric(generator, [2.0, -1.0, -0.5]),
+                    torch.diag(torch.tensor([2.0, 1.0, 0.0], dtype=torch.float64)),
                 ]
             ),
         }
@@ -231,8 +239,11 @@ class Saddle(Integrals):
                 try:
                     answer(student, inputs, *pair)
                 except (ValueError, torch.linalg.LinAlgError) as error:
-                    text = f"{error}"
-                    said.append("domain" if "math domain error" in text else "refused")
+                    text = f"{error}".strip()
+                    kind = "refused" if text else ""
+                    said.append("domain" if "math domain error" in text else kind)
+                except ArithmeticError:
+                    said.append("domain")
                 except WrongAnswer:
                     said.append("a number")
                 else:
@@ -241,9 +252,9 @@ class Saddle(Integrals):
 
     def verdict(self, inputs, outputs):
         said = [str(word) for word in outputs["said"]]
-        if said == ["refused"] * 4:
+        if said == ["refused"] * 6:
             return None
-        one, two = said[:2], said[2:]
+        one, two, flat = said[:2], said[2:4], said[4:]
         if "a number" in one:
             return (
                 "A Hessian with a negative eigenvalue, a saddle, got a number. It has no basin: raise a "
@@ -254,7 +265,16 @@ class Saddle(Integrals):
                 "A Hessian with two negative eigenvalues got a number: its determinant is positive, and "
                 "yet it is a saddle. Look at the eigenvalues."
             )
+        if "a number" in flat:
+            return (
+                "A Hessian with an eigenvalue 0 got a number: along that direction the basin has no end. "
+                "Raise the ValueError for every eigenvalue <= 0, not < 0 alone."
+            )
+        if "" in said:
+            return (
+                "It raises an error without a text: the text of the ValueError names the trouble."
+            )
         return (
-            "For a saddle it stops in a logarithm or a root. Ask for the eigenvalues first, and raise a "
+            "Without a minimum it ends in a logarithm or a root. Ask for the eigenvalues first, and raise a "
             "ValueError that says what is wrong."
         )

@@ -187,6 +187,10 @@ class AllBatches:
 class WithReplacement(AllBatches):
     hints = (
         (
+            "ValueError",
+            "If it is yours: with replacement (the default) B may be n, and larger than n.",
+        ),
+        (
             "inconsistent tensor size",
             "The rows are samples: the outer product of one row is (p, p), torch.outer(g, g).",
         ),
@@ -196,6 +200,25 @@ class WithReplacement(AllBatches):
             "For G of shape (n, p), G.T @ G is (p, p).",
         ),
     )
+
+    def call(self, student, inputs):
+        seen = super().call(student, inputs)
+        two = torch.tensor(inputs["grads"])[:2]
+        shape = (two.shape[1],) * 2
+        return {**seen, "large": [array(student(two, b), shape) for b in (2, 3)]}
+
+    def verdict(self, inputs, outputs):
+        message = super().verdict(inputs, outputs)
+        two = np.array(inputs["grads"])[:2]
+        for b, got in zip((2, 3), outputs["large"], strict=True):
+            message = message or compare(
+                got,
+                counted(two, b, True),
+                1e-4,
+                otherwise=f"noise_covariance(grads, {b}) for 2 samples is with replacement, the default: "
+                "{expected}; yours is {got}. Only without it is there no noise at B = n.",
+            )
+        return message
 
 
 @noise_covariance.check("a count over all batches, without replacement")

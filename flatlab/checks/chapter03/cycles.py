@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from flatlab.checks.answers import array, compare
+from flatlab.checks.answers import NO_ASSERT, array, compare
 from flatlab.checks.core import Exercise
 
 cyclic_schedule = Exercise(
@@ -33,6 +33,14 @@ def cycle_mistakes(
     )
     shared = [
         (low + high - right, EXCHANGED[shape]),
+        (
+            right_cycle(shape, steps + 1, period, low, high),
+            "It is one step ahead: step counts from 0.",
+        ),
+        (
+            right_cycle(shape, steps - 1, period, low, high),
+            "It is one step behind: step counts from 0.",
+        ),
         (np.full(len(steps), right[0]), "Every step has the same value."),
         (once, "It cycles once, and stays where it is then: step % period starts again."),
     ]
@@ -108,6 +116,17 @@ EXCHANGED = {
 class OneShape:
     """Not a check by itself: a subclass says which shape."""
 
+    hints = (
+        (
+            "KeyError",
+            "A shape that is neither gets a ValueError, and a KeyError is none: ask first.",
+        ),
+        (
+            "UnboundLocalError",
+            "No branch set it for this shape. What is neither shape needs an `else` that raises ValueError.",
+        ),
+        NO_ASSERT,
+    )
     shape = "discrete"
     period = 6
     first = 0

@@ -21,7 +21,7 @@ def density_mistakes(values: np.ndarray, grid: np.ndarray, sigma: float, n: floa
         return weight / trapezoid(weight, grid)
 
     exponent = -2 * values / (n * sigma**2)
-    weight = np.exp(np.minimum(exponent, 700))
+    weight = np.exp(np.minimum(exponent, 300))
     right = normal(exponent)
     wrong = [
         (
@@ -33,6 +33,13 @@ def density_mistakes(values: np.ndarray, grid: np.ndarray, sigma: float, n: floa
             (
                 "Its values add up to 1; its integral must be 1. A density is a probability per length: "
                 "the spacing of the grid enters."
+            ),
+        ),
+        (
+            -right,
+            (
+                "It is minus the density. torch.trapezoid takes the values first, then the grid: "
+                "exchanged they give minus the integral."
             ),
         ),
         (right / right.max(), "Its largest value is 1; its integral must be 1."),
@@ -152,7 +159,7 @@ class Parabola(OnGrid):
 
     def draw(self, generator):
         center = float(2 * torch.rand((), generator=generator, dtype=torch.float64) - 1)
-        grid = torch.linspace(center - 4, center + 4, 401, dtype=torch.float64)
+        grid = torch.linspace(center - 90, center + 40, 601, dtype=torch.float64)
         return {"center": center, "grid": grid}
 
     def losses(self, inputs, x):

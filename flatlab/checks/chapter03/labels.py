@@ -29,9 +29,13 @@ HINTS = (
 )
 
 
-def corrupted(student, y: torch.Tensor, fraction: float, classes: int, seed: int) -> np.ndarray:
-    """The student's labels as an array of whole numbers, each one of the classes."""
-    noisy = student(y, fraction, classes, seeded(seed))
+def corrupted(student, y: torch.Tensor, fraction: float, classes: int, seed) -> np.ndarray:
+    """The student's labels as an array of whole numbers, each one of the classes.
+
+    ``seed`` may be a generator.
+    """
+    generator = seed if isinstance(seed, torch.Generator) else seeded(seed)
+    noisy = student(y, fraction, classes, generator)
     if isinstance(noisy, tuple):
         raise WrongAnswer(f"It returned a tuple of {len(noisy)}; the labels alone are needed.")
     if isinstance(noisy, torch.Tensor) and noisy.is_floating_point():
@@ -58,6 +62,8 @@ def how_many(changed: int, n: int, fraction: float, classes: int) -> str | None:
     text = f"With fraction {fraction:g} it changed {changed} of {n} labels; {wanted} are needed."
     if changed == int(fraction * n):
         return f"{text} int() cuts {fraction * n!r}: round."
+    if fraction * n % 1 == 0.5 and changed == wanted + 1:
+        return f"{text} {fraction * n!r} is halfway, and Python's round takes the even neighbor."
     if fraction < 1:  # which cause it is shows best where all are to change
         return text
     share, new = changed / n, 1 - 1 / classes
@@ -91,7 +97,8 @@ def counts_verdict(counts: list[int], n: int, fractions: tuple, classes: int) ->
         abs(count - fraction * n) < 5 * np.sqrt(n * fraction * (1 - fraction))
         for count, fraction in zip(counts[1:], fractions[1:], strict=True)
     ]
-    if counts[0] == n and all(near) and min(counts[1:]) > 0:
+    rounding = all(abs(count - want) <= 1 for count, want in zip(counts, wanted, strict=True))
+    if counts[0] == n and not rounding and all(near) and min(counts[1:]) > 0:
         return (
             f"With fractions {fractions} it changed {counts} of {n} labels; {wanted} are needed. Counts "
             "that are near and not exact come from changing each label with that probability: choose "
@@ -104,7 +111,7 @@ def counts_verdict(counts: list[int], n: int, fractions: tuple, classes: int) ->
 @corrupt_labels.check("exactly that fraction")
 class ExactFraction:
     hints = HINTS
-    fractions = (1.0, 0.3, 0.05)
+    fractions = (1.0, 0.3, 0.05, 0.03125)  # the last one of 400: 12.5
 
     def draw(self, generator):
         return {"y": torch.randint(10, (400,), generator=generator)}
@@ -116,6 +123,12 @@ class ExactFraction:
     def verdict(self, inputs, outputs):
         y = np.array(inputs["y"])
         counts = [int((noisy != y).sum()) for noisy in outputs["noisy"]]
+        whole = outputs["noisy"][0]
+        if 0 < counts[0] < len(y) and np.array_equal(np.sort(whole), np.sort(y)):
+            return (
+                f"With fraction 1 it changed {counts[0]} of {len(y)} labels, and each class is as frequent "
+                "as before: labels that are shuffled often meet their own class again. Draw new ones."
+            )
         return counts_verdict(counts, len(y), self.fractions, 10)
 
 
@@ -125,7 +138,7 @@ class AllClassesAlike:
     classes = 5
 
     def draw(self, generator):
-        y = torch.randint(self.classes, (20_000,), generator=generator)
+        y = torch.randint(self.classes - 1, (20_000,), generator=generator)  # the last: not in y
         return {"y": y.sort().values}
 
     def call(self, student, inputs):
@@ -154,6 +167,12 @@ class AllClassesAlike:
 def table_verdict(table: np.ndarray) -> str | None:
     """Does each class (row) go to all the others (columns) equally often?"""
     classes = len(table)
+    absent = [k for k in range(classes) if not table[k].any()]
+    if absent and not table[:, absent].any():
+        return (
+            f"No label became {absent[0]}, a class that y does not hold and num_classes = {classes} does: "
+            "a label may go to each of the num_classes - 1 others."
+        )
     rolled = np.array([np.roll(row, -k) for k, row in enumerate(table)])  # column: how far it moved
     for shift in range(1, classes):
         if rolled[:, shift].sum() == table.sum():
@@ -184,7 +203,9 @@ class FromGenerator:
 
     def call(self, student, inputs):
         y = torch.tensor(inputs["y"])
-        return {"noisy": [corrupted(student, y.clone(), 0.4, 4, s) for s in inputs["seeds"]]}
+        noisy = [corrupted(student, y.clone(), 0.4, 4, s) for s in inputs["seeds"]]
+        one = seeded(inputs["seeds"][0])
+        return {"noisy": noisy, "one": [corrupted(student, y.clone(), 0.4, 4, one) for _ in "ab"]}
 
     def verdict(self, inputs, outputs):
         y = np.array(inputs["y"])
@@ -193,6 +214,11 @@ class FromGenerator:
             return (
                 "Two calls with the same seed differ: give generator=generator to everything that draws, "
                 "places and classes."
+            )
+        if np.array_equal(*outputs["one"]) and not np.array_equal(first, other):
+            return (
+                "Two calls with one generator give the same labels: is a new generator made of its seed, or "
+                "this one seeded again, inside the function?"
             )
         if np.array_equal(first, other):
             return "Generators with different seeds give the same labels: draw from generator."

@@ -57,6 +57,13 @@ HINTS = (
         "randn() received",
         "Write generator=generator: the shape comes first, everything else by name.",
     ),
+    *(
+        (
+            text,
+            "theta may have any shape: torch.randn(theta.shape, ...), neither len(theta) nor numel().",
+        )
+        for text in ("must match the size", "tuple index out of range")
+    ),
     ("0-d", "theta may have any shape, none too: torch.randn(theta.shape, ...)."),
 )
 

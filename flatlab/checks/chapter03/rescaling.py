@@ -20,6 +20,10 @@ HINTS = (
         "non-int of type 'float'",
         "A list times a float is an error, and times 2 it is the list twice: take each entry.",
     ),
+    (
+        "list index out of range",
+        "It reads beyond the end of a list. Lists of different lengths get a ValueError, first of all.",
+    ),
 )
 
 
@@ -140,7 +144,7 @@ class Rounding(BothTimesC):
             "ValueError",
             (
                 "In floats 0.29 * 100 is 28.999999999999996 and 1.1 * 10 is 11.000000000000002: both "
-                "stand for whole numbers. Compare with the nearest one, and leave room for rounding."
+                "stand for whole numbers. So does all that is within 1e-6 of one: 0.9999997 for 1."
             ),
         ),
     )
@@ -150,12 +154,20 @@ class Rounding(BothTimesC):
 
     def call(self, student, inputs):
         above = pair(student([0.1], [10], 1.1), 1)  # 11.000000000000002
-        return {**super().call(student, inputs), "above": integers(above[1])}
+        near = pair(student([0.1], [1], 0.9999997), 1)
+        seen = {"above": integers(above[1]), "near": integers(near[1])}
+        return {**super().call(student, inputs), **seen}
 
     def verdict(self, inputs, outputs):
         if outputs["above"] != [11]:
             return f"1.1 times 10 is 11; yours is {int(outputs['above'][0])}."
-        return super().verdict(inputs, outputs)
+        message = super().verdict(inputs, outputs)
+        if message is None and outputs["near"] != [1]:
+            return f"0.9999997 times 1 stands for 1; yours is {int(outputs['near'][0])}."
+        return message
+
+
+FACTORS = [0.5, 0.5, 0.5, 0.25, 1.000001, 1e-8]  # 100000.25, 10.00001 and 0 among the products
 
 
 @rescale_schedule.check("a batch size that cannot be scaled")
@@ -163,22 +175,36 @@ class NotWhole(BothTimesC):
     hints = (*HINTS, NO_ASSERT)
 
     def draw(self, generator):
-        return {"sizes": [[8, 5], [8, 1], [3, 8]], "c": 0.5}
+        return {
+            "sizes": [[8, 5], [8, 1], [3, 8], [400_001, 8], [10, 20], [8, 1]],
+            "factors": FACTORS,
+        }
 
     def call(self, student, inputs):
         said = []
-        for sizes in inputs["sizes"]:
+        for sizes, c in zip(inputs["sizes"], inputs["factors"], strict=True):
             try:
-                _, got = student([0.1, 0.1], list(sizes), inputs["c"])
+                _, got = student([0.1, 0.1], list(sizes), c)
                 said.append(f"{[array(size, ()).item() for size in got]}")
             except ValueError:
                 said.append("refused")
         return {"said": said}
 
     def verdict(self, inputs, outputs):
-        for sizes, said in zip(inputs["sizes"], outputs["said"], strict=True):
+        for sizes, c, said in zip(inputs["sizes"], inputs["factors"], outputs["said"], strict=True):
             if str(said) != "refused":
                 sizes = [int(size) for size in sizes]
+                if c < 1e-6:
+                    return (
+                        f"Batch sizes {sizes} times {c:g} gave {said}. These products count as 0, and a "
+                        "batch has at least one sample: raise a ValueError."
+                    )
+                if c != 0.5:
+                    return (
+                        f"Batch sizes {sizes} times {c:.7g} gave {said}, though {sizes[0]} times that is "
+                        f"{c * sizes[0]:.10g}, more than 1e-6 from a whole number: raise a ValueError. "
+                        "(np.isclose and math.isclose allow more for larger numbers.)"
+                    )
                 return (
                     f"Batch sizes {sizes} times 0.5 gave {said}. No batch has half a sample, and with "
                     "a rounded one eta/S is another: raise a ValueError."

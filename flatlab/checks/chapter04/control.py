@@ -101,7 +101,7 @@ def control_verdict(noise: np.ndarray, control: np.ndarray) -> str | None:
     live = right > 0
     z = control[:, live] / right[live]
     if _fits_in_the_mean(z):
-        return _copies(z) or _shape(z)
+        return _copies(z) or _shape(z) or _together(z, noise[:, live] / right[live])
     if _fits((control[:, live] - noise[:, live]) / right[live]):
         return "It is the noise plus a normal number: the control is drawn without the noise in it."
     for scale, message in _mistaken_scales(noise):
@@ -147,6 +147,23 @@ def _copies(z: np.ndarray) -> str | None:
     if np.allclose(z, z[:, :1], rtol=1e-4):
         return (
             "Within a row all coordinates share one normal number: draw one for each entry, (k, p)."
+        )
+    return None
+
+
+def _together(z: np.ndarray, unit: np.ndarray) -> str | None:
+    """Do the coordinates move together as those of ``unit``, the noise over its scales?
+
+    The sum of products of correlations has the mean 0 and this spread where z is independent.
+    """
+    k = len(z)
+    own, drawn = unit.T @ unit / k, z.T @ z / k
+    np.fill_diagonal(own, 0)
+    room = laws.ERRORS * math.sqrt(2 * float(np.sum(own**2)) / k)
+    if np.sum(own * drawn) > room:
+        return (
+            "The coordinates of the control are correlated as those of the noise: draw each entry "
+            "independently, with the scale of its coordinate."
         )
     return None
 
@@ -210,7 +227,11 @@ class FromGenerator(OneScaleEach):
         for seed in (3, 3, 4):
             control = student(torch.tensor(inputs["noise"]), seeded(seed))
             runs.append(array(control, shape))
-        return {"runs": runs}
+        twice = seeded(5)
+        first, second = (
+            array(student(torch.tensor(inputs["noise"]), twice), shape) for _ in range(2)
+        )
+        return {"runs": runs, "first": first, "second": second}
 
     def verdict(self, inputs, outputs):
         first, again, other = outputs["runs"]
@@ -218,4 +239,9 @@ class FromGenerator(OneScaleEach):
             return "Two calls with the same seed differ: draw with generator=generator."
         if np.array_equal(first, other):
             return "Every generator gives the same control: draw with generator=generator."
+        if np.array_equal(outputs["first"], outputs["second"]):
+            return (
+                "The second call with one generator repeats the first: it must go on where it stopped. "
+                "Is a seed set inside the function?"
+            )
         return None

@@ -66,6 +66,16 @@ def exit_mistakes(paths: np.ndarray, low: float, high: float, dt: float) -> list
     first_run_out = out.any(0)
     index = int(first_run_out.argmax())
     return [
+        *_one_off(times, left, dt),
+        (np.trunc(times), "The times are cut to whole numbers: put them into a tensor of floats."),
+        (
+            _first(out, dt, len(paths) - 1)[0],
+            "Runs that never left get dt (runs - 1): paths has one row for each run, so steps is counted along dim 1.",
+        ),
+        (
+            _first(out, dt, len(paths))[0],
+            "Runs that never left get dt times runs: paths has one row for each run, so steps is counted along dim 1.",
+        ),
         (times / dt, "These are numbers of steps: a step takes dt."),
         (last, "This is the last time outside; a run that came back has left before."),
         (times + dt, "It is one step too late: x_0 is at time 0, so entry i is at time i dt."),
@@ -106,6 +116,16 @@ def exit_mistakes(paths: np.ndarray, low: float, high: float, dt: float) -> list
         ),
         *ends,
     ]
+
+
+def _one_off(times: np.ndarray, left: np.ndarray, dt: float) -> list[tuple]:
+    """As late or early by a step in runs that left alone."""
+    late = "Runs that left are one step too late: x_0 is at time 0, so entry i is at time i dt."
+    early = (
+        "Runs that left are one step too early: entry i is at time i dt. Without the first column, "
+        "index i is entry i + 1."
+    )
+    return [(np.where(left, times + dt, times), late), (np.where(left, times - dt, times), early)]
 
 
 def exit_verdict(paths: np.ndarray, well: list, dt: float, times, left) -> str | None:
@@ -169,15 +189,30 @@ class Runs:
         ("'Bool'", "argmax does not take bool tensors: outside.int().argmax(1)."),
         ("bitwise", "| and & bind stronger than <: parentheses around each comparison."),
         (
-            "operand type(s) for",
+            "operand type(s) for |",
             "| and & bind stronger than <: parentheses around each comparison.",
+        ),
+        (
+            "operand type(s) for &",
+            "| and & bind stronger than <: parentheses around each comparison.",
+        ),
+        (
+            "builtin_function_or_method",
+            "A method is called with (): paths.size(1), or paths.shape[1].",
         ),
         ("ambiguous", "`and`, `or` and `if` take single values: combine tensors with & and |."),
         (
             "slice indices must be integers",
             "Entries are counted in whole steps; only the result is multiplied by dt.",
         ),
-        ("out of bounds", "A run that never left has no first entry outside: ask for it."),
+        ("with size 0", "A run that never left has no first entry outside: ask for it."),
+        (
+            "out of bounds",
+            (
+                "Row k is a run, entry i of it a time: paths[k, i] has i from 0 to steps. A run that never left "
+                "has no first entry outside."
+            ),
+        ),
         ("index 0 is out of", "A run that never left has no first entry outside: ask for it."),
         ("non-empty", "A run that never left has no first entry outside: ask for it."),
     )

@@ -1,5 +1,7 @@
 """The noise of minibatch gradients."""
 
+import math
+
 import numpy as np
 import torch
 
@@ -47,6 +49,12 @@ def noise_mistakes(gradients: np.ndarray) -> list[tuple]:
             running,
             "The mean is computed again after rows have changed. Compute it once, before the loop.",
         ),
+        (
+            right * math.sqrt(k / (k - 1)),
+            "The noise is multiplied by the root of k/(k - 1): it is the plain difference.",
+        ),
+        (right * k, "The noise is multiplied by k: the full gradient is the mean of the rows."),
+        (right / k, "The noise is divided by k: it is the plain difference."),
         (np.abs(right), "The noise has no sign left: is it an absolute value?"),
         (right**2, "The noise is squared."),
         (right * k / (k - 1), "From each row the mean of the others is subtracted: take all rows."),

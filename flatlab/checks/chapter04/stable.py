@@ -102,6 +102,15 @@ def _same_shape(samples: list[np.ndarray], alphas: list[float]) -> str | None:
     )
 
 
+def _shared(table: np.ndarray) -> bool:
+    """Do means of log|x| over rows or columns vary more than those of independent draws?
+
+    The ratio is 1 with a standard error of at most 0.15, and 12 where W is one for a column.
+    """
+    logs = np.log(np.abs(table), where=np.isfinite(table) & (table != 0), out=np.zeros(table.shape))
+    return any(logs.mean(axis).var() * logs.shape[axis] > 2 * logs.var() for axis in range(2))
+
+
 @sample_stable.check("two stable laws")
 class TwoLaws:
     hints = HINTS
@@ -135,9 +144,11 @@ class FromGenerator:
         alpha = inputs["alpha"]
         runs = [array(student(alpha, 6, seeded(seed)), (6,)) for seed in (3, 3, 4)]
         table = array(student(alpha, (3, 4), seeded(3)), (3, 4))
+        large = array(student(alpha, (100, 200), seeded(3)), (100, 200))
         twice = seeded(5)
         first, second = (array(student(alpha, 6, twice), (6,)) for _ in range(2))
-        return {"runs": runs, "table": table, "first": first, "second": second}
+        drawn = {"table": table, "large": large, "first": first, "second": second}
+        return {"runs": runs, **drawn}
 
     def verdict(self, inputs, outputs):
         first, again, other = outputs["runs"]
@@ -155,4 +166,9 @@ class FromGenerator:
             )
         if (table == table[:1]).all() or (table == table[:, :1]).all():
             return "For size (3, 4) whole rows or columns repeat: draw 12 pairs of V and W."
+        if _shared(outputs["large"]):
+            return (
+                "In a table the entries of a row or column depend on each other: draw V and W both with "
+                "the whole size, one of each for each entry."
+            )
         return None

@@ -34,9 +34,8 @@ HINTS = (
 
 def sample_stable(alpha, size, generator):
     """S-alpha-S(1) by Chambers, Mallows and Stuck: what the check lends."""
-    shape = (size,) if isinstance(size, int) else tuple(size)
-    v = math.pi * (torch.rand(shape, generator=generator, dtype=torch.float64) - 0.5)
-    w = -torch.log1p(-torch.rand(shape, generator=generator, dtype=torch.float64))
+    v = math.pi * (torch.rand(size, generator=generator, dtype=torch.float64) - 0.5)
+    w = -torch.log1p(-torch.rand(size, generator=generator, dtype=torch.float64))
     second = torch.cos((1 - alpha) * v) / w.clamp_min(1e-300)
     return torch.sin(alpha * v) / torch.cos(v) ** (1 / alpha) * second ** ((1 - alpha) / alpha)
 
@@ -74,13 +73,17 @@ class NoNoise:
         )
         if wrong:
             return wrong
-        for name in ("w", "grad"):
-            if not np.array_equal(outputs[name], inputs[name]):
-                return (
-                    f"The {name} that was passed in has changed: `-=` and `+=` write into the caller's "
-                    "tensor. Return a new one."
-                )
-        return None
+        return _changed(inputs, outputs)
+
+
+def _changed(inputs: dict, outputs: dict) -> str | None:
+    for name in ("w", "grad"):
+        if not np.array_equal(outputs[name], inputs[name]):
+            return (
+                f"The {name} that was passed in has changed: `-=` and `+=` write into the caller's "
+                "tensor. Return a new one."
+            )
+    return None
 
 
 @levy_step.check("the size and the law of the noise")
@@ -189,7 +192,14 @@ class FromGenerator:
             for seed in (3, 3, 4):
                 w, grad = torch.tensor(inputs["w"]), torch.tensor(inputs["grad"])
                 runs.append(array(student(w, grad, 0.1, 1.2, 0.5, seeded(seed)), (6,)))
-        return {"runs": runs}
+            twice = seeded(5)
+            w, grad = torch.tensor(inputs["w"]), torch.tensor(inputs["grad"])
+            first, second = (
+                array(student(w.clone(), grad.clone(), 0.1, 1.2, 0.5, twice), (6,))
+                for _ in range(2)
+            )
+            student(w, grad, 0.1, 1.2, 0.5, seeded(5))
+        return {"runs": runs, "first": first, "second": second, "w": w, "grad": grad}
 
     def verdict(self, inputs, outputs):
         first, again, other = outputs["runs"]
@@ -197,4 +207,9 @@ class FromGenerator:
             return "Two calls with the same seed differ: draw with generator=generator."
         if np.array_equal(first, other):
             return "Every generator gives the same step: draw with generator=generator."
-        return None
+        if np.array_equal(outputs["first"], outputs["second"]):
+            return (
+                "The second step with one generator repeats the noise of the first: it must go on "
+                "where it stopped. Is a seed set inside the function?"
+            )
+        return _changed(inputs, outputs)

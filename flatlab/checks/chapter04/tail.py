@@ -148,20 +148,23 @@ class HeavySample:
 
 @tail_index.check("blocks whose sums are known")
 class KnownSums:
-    """Blocks a (1, 1, 1, -1) add up to 2a = 4^(1/2) a; blocks a (2 + r, 2 - r) to 4a = 2^(1/0.5) a."""
+    """Blocks a (1, 1, 1, -1) add up to 2a = 4^(1/2) a; blocks a (2 + r, 2 - r) to 4a = 2^(1/0.5) a.
+
+    Nine 1 and seven -1, times a, add up to 2a = 16^(1/4) a: an estimate may be above 2.
+    """
 
     hints = HINTS
 
     def draw(self, generator):
         scales = torch.exp(2 * normal(generator, 15, 1)) * torch.sign(normal(generator, 15, 1))
         root = math.sqrt(3)
-        blocks = ([1.0, 1.0, 1.0, -1.0], [2 + root, 2 - root])
+        blocks = ([1.0, 1.0, 1.0, -1.0], [2 + root, 2 - root], [1.0] * 9 + [-1.0] * 7)
         return {
             "samples": [
                 (scales * torch.tensor(block, dtype=torch.float64)).flatten() for block in blocks
             ],
-            "k1": [4, 2],
-            "alphas": [2.0, 0.5],
+            "k1": [4, 2, 16],
+            "alphas": [2.0, 0.5, 4.0],
         }
 
     def call(self, student, inputs):

@@ -187,6 +187,7 @@ class Invariance:
     def draw(self, generator):
         """A ReLU network, and the same function with W1, b1 times alpha and W2 over alpha."""
         params = layers(generator, [4, 6, 3])
+        params[1][0] = 0.0  # as biases at the start of a training
         return {
             "params": params,
             "x": normal(generator, 12, 4),
@@ -215,7 +216,10 @@ class Invariance:
     def verdict(self, inputs, outputs):
         first, second = (flat(step) for step in outputs["steps"])
         if not (np.isfinite(first).all() and np.isfinite(second).all()):
-            return "The step holds NaN or inf."
+            return (
+                "The step holds NaN or inf. One weight is 0 here: it does not move, the others do. Is "
+                "anything divided by |w|?"
+            )
         back = flat([step / c for step, c in self._pairs(inputs, outputs["steps"][1])])
         loss = self.loss(inputs)
         here = truths.value(loss, inputs["params"], first)

@@ -166,6 +166,11 @@ def not_a_number(got: np.ndarray, grads: Arrays, p: float) -> str | None:
             "For p = 1 the step holds NaN or inf: q is infinite there. Which entry gets all of rho in "
             "the limit? Treat p = 1 in a branch of its own."
         )
+    if np.abs(flat(grads)).max() < 1e-3:
+        return (
+            f"For p = {p:g} and gradients of 1e-6 the step holds NaN or inf. Is |g|^q 0 in float32, and 0 "
+            "divided by it? Divide g by its largest |g_i| before any power is taken."
+        )
     return (
         f"For p = {p:g} the step holds NaN or inf. Answers like these come from a negative number that is "
         "taken to a fractional power: the sum below the line is one of |g|^q."
@@ -267,6 +272,23 @@ class AlongGradient:
 @dual_norm_ascent.check("p = 1.5 and p = 4: the slides' formula")
 class Between(AlongGradient):
     powers = (1.5, 4.0)
+
+    def call(self, student, inputs):
+        negative = {**inputs, "grads": [-np.abs(g) for g in inputs["grads"]]}
+        outputs = super().call(student, inputs)
+        return {**outputs, "negative": super().call(student, negative)["steps"]}
+
+    def verdict(self, inputs, outputs):
+        if message := super().verdict(inputs, outputs):
+            return message
+        negative = [-np.abs(g) for g in inputs["grads"]]
+        for p, step in zip(inputs["powers"], outputs["negative"]):
+            if not close(flat(step), ascent(flat(negative), inputs["rho"], p), 1e-4):
+                return (
+                    f"With all entries of the gradient negative the step for p = {p:g} is wrong. Is the "
+                    "largest entry taken where the largest |g_i| is meant?"
+                )
+        return None
 
 
 @dual_norm_ascent.check("both ends: p = 1 and p = inf")

@@ -18,19 +18,18 @@ swa_average = Exercise(
 )
 
 COUNT = "1.num_batches_tracked"
+SEEN = "2.seen"  # whole numbers under another name, in int32
+NO_MEAN = (
+    "Whole numbers have no mean in torch: take those entries of the last state. .is_floating_point() "
+    "tells them apart."
+)
 WEIGHTS = 15  # entries of a state before the running statistics
 HINTS = (
+    ("could not infer output dtype", NO_MEAN),
+    ("floating point or complex", NO_MEAN),
     (
-        "could not infer output dtype",
-        "Whole numbers have no mean in torch: num_batches_tracked is a count. Take that of the last state.",
-    ),
-    (
-        "floating point or complex",
-        "Whole numbers have no mean in torch: num_batches_tracked is a count. Take that of the last state.",
-    ),
-    (
-        "can't be cast to the desired output type Long",
-        "num_batches_tracked is a whole number, which `/=` cannot divide: take that of the last state.",
+        "can't be cast to the desired output type",
+        "Whole numbers such as num_batches_tracked cannot be divided by `/=`: take the last state's.",
     ),
     (
         "unsupported operand type(s) for +: 'collections.OrderedDict'",
@@ -76,8 +75,10 @@ def read(result: Any, states: list[dict[str, torch.Tensor]]) -> Record:
             "average has the same names."
         )
     shapes = {name: tuple(states[0][name].shape) for name in names}
-    floats = [array(result[name], shapes[name], "An entry") for name in names if name != COUNT]
-    return {"floats": floats, "count": array(result[COUNT], (), "num_batches_tracked")}
+    whole = (COUNT, SEEN)
+    floats = [array(result[name], shapes[name], "An entry") for name in names if name not in whole]
+    count = array(result[COUNT], (), "num_batches_tracked")
+    return {"floats": floats, "count": count, "seen": array(result[SEEN], (2,), SEEN)}
 
 
 def average_mistakes(states: np.ndarray, weights: int) -> list[tuple[np.ndarray, str]]:
@@ -88,7 +89,13 @@ def average_mistakes(states: np.ndarray, weights: int) -> list[tuple[np.ndarray,
     for row in states[1:]:
         halved = (halved + row) / 2
     return [
-        (states[-1], "This is the last state: is the sum begun anew in every round of the loop?"),
+        (
+            states[-1],
+            (
+                "This is the last state: is the sum begun anew in every round of the loop? Or are the entries, in "
+                "float64 here, not seen as floating-point numbers?"
+            ),
+        ),
         (states[0], "This is the first state: do the others enter?"),
         (total, "This is the sum of the states: divide by their number."),
         (total / (k - 1), "The sum is divided by one too few."),
@@ -113,8 +120,12 @@ def average_mistakes(states: np.ndarray, weights: int) -> list[tuple[np.ndarray,
         ((total - states[-1]) / (k - 1), "The last state does not enter."),
         ((total - states[-1]) / k, "The last state does not enter."),
         (
-            np.r_[states.mean(0)[:weights], states[-1][weights:]],
+            np.r_[states.mean(0)[:weights], states[-1][weights:-1], states.mean(0)[-1:]],
             "running_mean and running_var are the last state's: average them as the weights.",
+        ),
+        (
+            np.r_[states.mean(0)[:-1], states[-1][-1:]],
+            "A floating-point entry of shape () is the last state's: average it like the others.",
         ),
         (np.median(states, 0), "This is the median; the mean is asked for."),
         (total / states.shape[1], "The sum is divided by the number of entries, not of states."),
@@ -135,7 +146,9 @@ class FourStates:
                 "0.bias": normal(generator, 3),
                 "1.running_mean": normal(generator, 3),
                 "1.running_var": torch.rand(3, generator=generator, dtype=torch.float64) + 0.5,
+                "2.scale": normal(generator, 1).reshape(()),
                 COUNT: torch.tensor(batches),
+                SEEN: torch.tensor([batches // 3, 7 * batches], dtype=torch.int32),
             }
 
         return {"states": [one(batches) for batches in (150, 201, 270, 303)[: self.count]]}
@@ -146,7 +159,7 @@ class FourStates:
 
     def verdict(self, inputs, outputs):
         states = inputs["states"]
-        rows = np.stack([flat([a for n, a in s.items() if n != COUNT]) for s in states])
+        rows = np.stack([flat([a for n, a in s.items() if n not in (COUNT, SEEN)]) for s in states])
         message = compare(
             flat(outputs["floats"]),
             rows.mean(0),
@@ -154,7 +167,13 @@ class FourStates:
             average_mistakes(rows, WEIGHTS) if len(rows) > 1 else (),
             "The entries are {got}; their means over the states are {expected}.",
         )
-        return message or count_verdict([int(s[COUNT]) for s in states], float(outputs["count"]))
+        message = message or count_verdict([int(s[COUNT]) for s in states], float(outputs["count"]))
+        if message or (outputs["seen"] == states[-1][SEEN]).all():
+            return message
+        return (
+            f"The entry {SEEN} holds whole numbers in int32, and is not the last state's: "
+            ".is_floating_point() tells them apart, not a name or one dtype."
+        )
 
 
 def count_verdict(counts: list[int], got: float) -> str | None:

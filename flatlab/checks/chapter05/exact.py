@@ -11,7 +11,7 @@ from flatlab.checks.chapter05.gradient import HINTS as FIRST_ORDER_HINTS
 from flatlab.checks.chapter05.gradient import Network as FirstOrderNetwork
 from flatlab.checks.chapter05.gradient import Quadratic as FirstOrderQuadratic
 from flatlab.checks.chapter05.gradient import exact_gradient
-from flatlab.checks.chapter05.truths import ascent, each, flat, loss_of
+from flatlab.checks.chapter05.truths import ascent, each, flat, loss_of, parts
 from flatlab.checks.core import Exercise
 
 sam_gradient_exact = Exercise(
@@ -51,6 +51,12 @@ def exact_mistakes(loss, params, rho: float) -> list[tuple[np.ndarray, str]]:
     v = truths.gradient(loss, params, e)
     h, there = truths.hessian(loss, params), truths.hessian(loss, params, e)
     across = v - n * (n @ v)
+    inner = flat(
+        [
+            np.full(np.shape(a), (a * b).sum())
+            for a, b in zip(parts(n, params), parts(v, params), strict=True)
+        ]
+    )
     apart = truths.gradient(loss, params, each(g, params, rho))
     block, own, start = np.zeros_like(h), np.zeros_like(v), 0
     for part in params:
@@ -88,6 +94,14 @@ def exact_mistakes(loss, params, rho: float) -> list[tuple[np.ndarray, str]]:
         (
             v + rho / length * there @ across,
             "H is that of w + e in the second-order term; e(w) bends with the Hessian at w.",
+        ),
+        (
+            v + rho / length * h @ (v - inner * n),
+            "n.v is taken in each tensor by itself: it is one number, over all tensors.",
+        ),
+        (
+            v + rho / length * across,
+            "The Hessian is missing in the second-order term: de/dw is that of g(w), times H.",
         ),
         (v + h @ across / length, "rho is missing in the second-order term."),
         (v + rho * h @ across, "The second-order term is not divided by the norm of g."),

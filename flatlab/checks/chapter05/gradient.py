@@ -59,6 +59,13 @@ HINTS = (
         ".grad is None: has .backward() been called on a loss of these very tensors?",
     ),
     (
+        "'NoneType'",
+        (
+            "A gradient is None: its parameter does not enter the loss, and the gradient is 0 "
+            "(materialize_grads=True gives zeros), or .grad was read before .backward()."
+        ),
+    ),
+    (
         "'list' object has no attribute",
         "params and gradients are lists of tensors: work on each of them.",
     ),

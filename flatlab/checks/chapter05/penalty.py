@@ -161,8 +161,8 @@ def _signs_verdict(a: float, single: np.ndarray) -> str | None:
         return None  # the same for every generator: what it is the larger network tells
     if np.allclose(np.abs(squares), 1, atol=1e-5):
         return (
-            "With one weight it is H with a random sign: this is Hz, and z.Hz takes z once more, which makes "
-            "the sign go."
+            "With one weight it is H with a random sign. Answers like these come from Hz, where z.Hz takes z "
+            "once more, or from a new z for the second factor: the same z stands on both sides."
         )
     if np.isin(np.round(squares, 5), (0, 1)).all():
         return (
@@ -214,8 +214,9 @@ class Mixed:
         every = h.sum()
         if abs(one - every) < 1e-4 * every and np.allclose(outputs["others"], every, rtol=1e-4):
             return (
-                "It is the sum of all entries of H, mixed ones too: all entries of z are the same. Each "
-                "needs a sign of its own, drawn of w.shape."
+                "It is the sum of all entries of H, mixed ones too: all entries of z are the same. Answers like "
+                "these come from one sign for all (draw of w.shape), from randint(0, 1), which draws only 0, "
+                "or from the sign of torch.rand, which is never negative."
             )
         a, b, c = h[:3, :3].sum(), h[3:, 3:].sum(), 2 * h[:3, 3:].sum()
         two = [min(abs(float(x) - a - b - c), abs(float(x) - a - b + c)) for x in outputs["others"]]

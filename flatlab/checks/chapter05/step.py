@@ -8,7 +8,7 @@ from flatlab.checks.answers import array, compare
 from flatlab.checks.chapter02.batches import lent
 from flatlab.checks.chapter05 import truths
 from flatlab.checks.chapter05.modules import Descent, built, module_loss
-from flatlab.checks.chapter05.truths import ascent, dual_norm_ascent, each, flat
+from flatlab.checks.chapter05.truths import ascent, dual_norm_ascent, each, flat, with_grads
 from flatlab.checks.core import Exercise
 
 sam_step = Exercise(
@@ -31,6 +31,10 @@ HINTS = (
             "A parameter without gradient has .grad None: it is frozen or does not enter the loss. Leave "
             "it out. Was .grad read before loss.backward()?"
         ),
+    ),
+    (
+        "arg is an empty sequence",
+        "No gradient was passed on: before loss.backward() every .grad is None. Collect the parameters after it.",
     ),
     (
         "does not require grad",
@@ -64,10 +68,10 @@ def trajectory(inputs, kind: str = "right") -> np.ndarray:
     """Weights after ``steps`` steps of SAM around SGD with momentum, flat; ``kind``: a known slip."""
     loss, params = truths.loss_of(inputs), inputs["params"]
     rho, rate, beta = inputs["rho"], inputs["rate"], inputs["momentum"]
-    w0, moved, speed, stale = flat(params), 0.0, 0.0, 0.0
-    for _ in range(inputs["steps"]):
+    w0, moved, speed, stale = flat(params), 0.0, 0.0, ThreeSteps.left
+    for step in range(inputs["steps"]):
         g = truths.gradient(loss, params, moved)
-        if kind == "stale":
+        if kind == "stale" or (kind == "left" and step == 0):
             g = g + stale
         e = each(g, params, rho) if kind == "each" else ascent(g, rho)
         v = truths.gradient(loss, params, moved + e)
@@ -155,6 +159,7 @@ def step_mistakes(inputs) -> list[tuple[np.ndarray, str]]:
 class OneStep:
     hints = HINTS
     rho, rate, momentum, steps = 0.5, 0.3, 0.0, 1
+    left: float | None = None  # what a step before this one left in .grad
 
     def draw(self, generator):
         names = ("rho", "rate", "momentum", "steps")
@@ -163,6 +168,8 @@ class OneStep:
     def call(self, student, inputs):
         model = built(inputs)
         sgd = Descent(model.parameters(), inputs["rate"], inputs["momentum"])
+        if self.left is not None:
+            with_grads(list(model.parameters()), self.left)
         losses = []
         with lent(student, dual_norm_ascent=dual_norm_ascent):
             for _ in range(inputs["steps"]):
@@ -237,7 +244,7 @@ def restored_verdict(before, after, where: str) -> str | None:
 
 @sam_step.check("three steps of SGD with momentum")
 class ThreeSteps(OneStep):
-    rho, rate, momentum, steps = 0.3, 0.2, 0.8, 3
+    rho, rate, momentum, steps, left = 0.3, 0.2, 0.8, 3, 0.7
 
     def verdict(self, inputs, outputs):
         return compare(
@@ -250,6 +257,13 @@ class ThreeSteps(OneStep):
                     (
                         "The first pass of a step adds to the gradient that the last step left behind: "
                         "clear .grad before it too, with optimizer.zero_grad()."
+                    ),
+                ),
+                (
+                    trajectory(inputs, "left"),
+                    (
+                        "The .grad that a step of somebody else left behind enters the first pass: call "
+                        "optimizer.zero_grad() before it, not only at the end."
                     ),
                 ),
                 (

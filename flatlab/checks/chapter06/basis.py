@@ -22,8 +22,12 @@ plane_basis = Exercise(
 NAMES = ("w1", "w2", "w3")
 HINTS = (
     (
+        "values to unpack",
+        "w2 - w1 is one tensor of p numbers; u, v = ... needs a pair on the right.",
+    ),
+    (
         "ValueError",
-        "These three points are no line: the third is far from the line through the others.",
+        "These three points are no line. The rest of w3 - w1 is compared with w3 - w1: all lengths may be small.",
     ),
     ("1D tensors expected", "dot and @ take two vectors (p,) here, and give their inner product."),
     ("inconsistent tensor size", "dot takes two vectors of p numbers, and gives one number."),
@@ -74,6 +78,7 @@ def basis_verdict(
 def _wrong_u(u: np.ndarray, right_u: np.ndarray, w: list[np.ndarray]) -> str:
     for value, message in (
         (w[1] - w[0], "u is w2 - w1 itself: it must be divided by its length, to have length 1."),
+        (gram_schmidt(*w)[1], "u and v are exchanged: u, the one along w2 - w1, comes first."),
         (-right_u, "u points from w2 to w1: it goes along w2 - w1."),
         (
             (w[1] - w[0]) / ((w[1] - w[0]) @ (w[1] - w[0])),
@@ -181,16 +186,32 @@ class OnOneLine:
 
     def draw(self, generator):
         a, b = normal(generator, 40), normal(generator, 40)
-        return {"a": a, "b": b, "shares": [0.3, -1.7, 0.0]}
+        aside = normal(generator, 40)
+        u = (b - a) / torch.linalg.vector_norm(b - a)
+        aside -= (aside @ u) * u
+        aside *= torch.linalg.vector_norm(b - a) / torch.linalg.vector_norm(aside)
+        return {"a": a, "b": b, "aside": aside, "shares": [0.3, -1.7, 0.0]}
 
     def call(self, student, inputs):
         a, b = torch.tensor(inputs["a"]), torch.tensor(inputs["b"])
         raised = [refusal(student, a, b, a + s * (b - a)) for s in inputs["shares"]]
-        return {"raised": [*raised, refusal(student, a, a.clone(), b)]}
+        raised.append(refusal(student, a, a.clone(), b))
+        aside = torch.tensor(inputs["aside"])
+        beside = [refusal(student, a, b, a + 100 * (b - a + part * aside)) for part in (4e-6, 3e-5)]
+        return {"raised": raised, "beside": beside}
 
     def verdict(self, inputs, outputs):
         told = [f"w3 = w1 + {s:g} (w2 - w1)" for s in inputs["shares"]]
         for raised, arguments in zip(outputs["raised"], [*told, "w1 = w2"], strict=True):
             if message := refusal_verdict(raised, arguments):
                 return message
+        near, off = outputs["beside"]
+        rest = "times as long as w3 - w1, which is 100 times as long as w2 - w1"
+        if message := refusal_verdict(near, f"a rest that is 4e-06 {rest},"):
+            return f"{message} The limit is 1e-05 times the length of w3 - w1."
+        if off != "nothing":
+            return (
+                f"For a rest that is 3e-05 {rest}, it stops with {off}: only up to 1e-05 times that length the "
+                "three lie on one line."
+            )
         return None

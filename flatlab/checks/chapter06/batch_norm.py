@@ -16,6 +16,7 @@ from flatlab.checks.chapter06.networks import (
     norms,
     of_batches,
     statistics,
+    unscaled,
 )
 from flatlab.checks.core import Exercise
 
@@ -82,11 +83,11 @@ def wrong_statistics(inputs: dict) -> list[tuple]:
         return [of(a, sizes[i // 2]) if i % 2 else a for i, a in enumerate(mean)]
 
     pooled = {**inputs, "batches": np.concatenate(np.asarray(inputs["batches"]))[None]}
+    plain_layers = [np.mean(parts, axis=0) for parts in zip(*of_batches(unscaled(inputs)))]
     in_eval = [np.mean(parts, axis=0) for parts in zip(*of_batches(inputs, training=False))]
     exponential = (
         "They are exponential averages with momentum 0.1: early batches are nearly forgotten. All "
-        "batches count "
-        "alike; momentum = None lets torch average so."
+        "batches count alike; momentum = None lets torch average so."
     )
     return [
         (
@@ -105,6 +106,27 @@ def wrong_statistics(inputs: dict) -> list[tuple]:
             ),
         ),
         (moving(fresh), exponential),
+        (
+            moving(fresh, 1 / k),
+            (
+                "They are exponential averages with momentum 1/k, k the number of batches: late batches count "
+                "more, and a part of 0 and 1 is left. With momentum = None all batches count alike."
+            ),
+        ),
+        (
+            moving(old, 1 / k),
+            (
+                "They still hold a part of the old ones, and are exponential averages with momentum 1/k, k the "
+                "number of batches. Reset them first; with momentum = None all batches count alike."
+            ),
+        ),
+        (
+            plain_layers,
+            (
+                "They belong to layers with weight 1 and bias 0: reset_parameters() resets these too; "
+                "reset_running_stats() leaves them alone."
+            ),
+        ),
         (each[-1], "They are those of the last batch alone: all batches count alike."),
         (each[0], "They are those of the first batch alone: all batches count alike."),
         (
@@ -174,12 +196,13 @@ class Gathered:
     def call(self, student, inputs):
         model = built(inputs).train(self.training)
         student(model, [torch.tensor(X) for X in np.asarray(inputs["batches"])])
-        return {"statistics": statistics(model)}
+        modes = [int(module.training) for module in model.modules()]
+        return {"statistics": statistics(model), "modes": modes}
 
     def verdict(self, inputs, outputs):
         each = of_batches(inputs)
         mean = [np.mean(parts, axis=0) for parts in zip(*each)]
-        return compare(
+        wrong = compare(
             list(outputs["statistics"]),
             mean,
             1e-5,
@@ -188,6 +211,12 @@ class Gathered:
             if not np.allclose(outputs["statistics"][0], mean[0], rtol=1e-4)
             else "The first layer's running_mean is right; another statistic of the network is not.",
         )
+        if wrong is None and not self.training and any(outputs["modes"]):
+            return (
+                f"The network came in evaluation mode, and {sum(outputs['modes'])} of its {len(outputs['modes'])} "
+                "modules left in training mode: note the batch-norm layers' `training` too, and set it back."
+            )
+        return wrong
 
 
 @reestimate_batch_norm.check("the statistics of three batches")
@@ -198,7 +227,7 @@ class ThreeBatches(Gathered):
 @reestimate_batch_norm.check("nothing else changes")
 class Rest:
     hints = HINTS
-    measured = ("acted", "modes", "momenta", "same", "graphs", "batches")
+    measured = ("acted", "modes", "momenta", "same", "graphs", "frozen", "hooks", "batches")
 
     def draw(self, generator):
         return drawn(generator, "dense", batches=2)
@@ -223,6 +252,10 @@ class Rest:
                 p.grad is not None or m.running_mean.requires_grad
                 for m in norms(model)
                 for p in model.parameters()
+            ),
+            "frozen": sum(not p.requires_grad for p in model.parameters()),
+            "hooks": sum(
+                len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()
             ),
             "batches": torch.stack(batches),
         }
@@ -255,6 +288,13 @@ class Rest:
             return (
                 "A gradient was computed or a graph is left: run the batches under torch.no_grad()."
             )
+        if outputs["frozen"]:
+            return (
+                f"{outputs['frozen']} parameters no longer require a gradient: the next training would leave them as "
+                "they are. torch.no_grad() needs no requires_grad = False."
+            )
+        if outputs["hooks"]:
+            return f"{outputs['hooks']} hooks are left on the model: remove each of them, handle.remove()."
         if not np.array_equal(outputs["batches"], inputs["batches"]):
             return "The batches that were passed in have changed."
         return None

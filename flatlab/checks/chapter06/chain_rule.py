@@ -19,7 +19,7 @@ curve_gradient = Exercise(
 
 CURVES = {"chain": chain, "bezier": parabola}
 CALLED = {"chain": "the polygonal chain", "bezier": "the Bézier curve"}
-TS = (0.08, 0.23, 0.41, 0.62, 0.77, 0.94)
+TS = (0.08, 0.23, 0.41, 0.5, 0.62, 0.77, 0.94)
 HINTS = (
     ("unexpected keyword argument", "loss_grad takes the weights alone: loss_grad(w)."),
     (
@@ -31,7 +31,15 @@ HINTS = (
     ),
     ("'str' object is not callable", "curve is a name: choose the function by it."),
     ("positional argument", "loss_grad takes one argument, the weights at which it is asked for."),
-    ("local variable", "curve is 'chain' or 'bezier': is one of the two left without a branch?"),
+    (
+        "local variable",
+        "Has every case a branch: 'chain' and 'bezier', and t = 1/2, which one of the two halves must take?",
+    ),
+    ("cannot be multiplied", "The weights may have any shape: a number times loss_grad(w), not @."),
+    (
+        "1D tensors expected",
+        "The weights may have any shape: a number times loss_grad(w), not dot.",
+    ),
 )
 
 
@@ -190,6 +198,8 @@ class OneCurve:
             for k, name in enumerate(NAMES):
                 if not np.array_equal(after[k], inputs[name]):
                     return f"The {name} that was passed in has changed. Work on a new tensor."
+        if max(outputs["asked"]) > 1:
+            return "loss_grad is called more than once: one call at the curve's point is enough."
         return None
 
 

@@ -88,7 +88,15 @@ class FivePoints:
                 f"It returned shape {tuple(np.shape(result))}, first all x, then all y? One row (x, y) for each "
                 "point is needed: torch.stack([x, y], dim=-1)."
             )
-        return {"xy": array(result, wanted), "points": given[0], "w1": given[1]}
+        xy = array(result, wanted)
+        if len(self.shape) == 2:
+            alone = np.shape(student(given[0][:1].clone(), *given[1:]))
+            if alone != (1, 2):
+                raise WrongAnswer(
+                    f"For points of shape (1, {self.shape[1]}) it returned shape {tuple(alone)}; (1, 2) is needed: only "
+                    "a single point (p,) gives (2,)."
+                )
+        return {"xy": xy, "points": given[0], "w1": given[1]}
 
     def verdict(self, inputs, outputs):
         points, w1, u, v = (np.asarray(inputs[name]) for name in ("points", "w1", "u", "v"))

@@ -15,7 +15,10 @@ fge_learning_rate = Exercise(
 )
 
 HINTS = (
-    ("ValueError", "An even cycle has a middle: only an odd one, or one below 2, is refused."),
+    (
+        "ValueError",
+        "Refuse an odd cycle, or one below 2, and nothing else: low and high may be the same.",
+    ),
     ("ZeroDivisionError", "t = (step % cycle + 1) / cycle; nothing else is divided by."),
     ("not callable", "Python needs a * between a number and a parenthesis."),
     ("local variable", "Which branch does t = 1/2 take? One of the two must have it."),
@@ -49,6 +52,10 @@ def cycle_mistakes(steps: np.ndarray, cycle: int, low: float, high: float) -> li
         (
             right_cycle(steps - 2, cycle, low, high),
             "It is two steps behind: steps are counted from 0, so t = (step % cycle + 1) / cycle.",
+        ),
+        (
+            right_cycle(steps + 1, cycle, low, high),
+            "It is a step ahead: t = (step % cycle + 1) / cycle. Is 1 added twice?",
         ),
         (
             low + high - right,
@@ -188,7 +195,7 @@ class Turns:
             places = (int(cycle) // 2 - 1, int(cycle) - 1)
             rates = [array(student(i, int(cycle), low, high), ()) for i in places]
             found.append(np.array(rates))
-        return {"found": found}
+        return {"found": found, "level": array(student(2, 8, high, high), ())}
 
     def verdict(self, inputs, outputs):
         for cycle, (middle, end) in zip(inputs["cycles"], outputs["found"], strict=True):
@@ -203,6 +210,9 @@ class Turns:
                     f"{float(end):.4g}; it "
                     f"is high, {inputs['high']}."
                 )
+        level, high = float(outputs["level"]), inputs["high"]
+        if not abs(level - high) < 1e-6:
+            return f"With low = high = {high} every rate is {high}; yours is {level:.4g}."
         return None
 
 
@@ -210,7 +220,7 @@ class NoMiddle:
     """Not a check by itself: cycles that have no middle."""
 
     def draw(self, generator):
-        return {"cycles": [5, 1, 0]}
+        return {"cycles": [5, 1, 0, -4]}
 
     def call(self, student, inputs):
         return {"raised": [refusal(student, 3, int(c), 0.01, 0.1) for c in inputs["cycles"]]}

@@ -34,6 +34,10 @@ WRONG_CHAINS = (
         "It runs from w2 to w1: t = 0 belongs to w1.",
     ),
     (
+        lambda t, w1, theta, w2: chain(t, w1, w2, theta),
+        "theta and w2 are exchanged: the order of the arguments is t, w1, theta, w2.",
+    ),
+    (
         lambda t, w1, theta, w2: (
             2 * (t * theta + (0.5 - t) * w1) if t > 0.5 else 2 * ((t - 0.5) * w2 + (1 - t) * theta)
         ),

@@ -134,3 +134,11 @@ def counts(inputs: dict) -> list[int]:
     with torch.no_grad():
         model(torch.as_tensor(np.asarray(inputs["batches"])[0]))
     return found
+
+
+def unscaled(inputs: dict) -> dict:
+    """The same network, with the weight of each batch-norm layer 1 and its bias 0."""
+    model = built(inputs)
+    for layer in norms(model):
+        layer.reset_parameters()
+    return {**inputs, "weights": [p.detach().numpy() for p in model.parameters()]}

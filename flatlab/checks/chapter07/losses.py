@@ -265,6 +265,22 @@ def wrong_losses(logits: np.ndarray, frequencies) -> list[tuple[float, str]]:
             for k in frequencies
             if len(frequencies) > 1
         ),
+        (of(p * right), "It is the sum along a + b = s, p pairs each: their mean."),
+        *(
+            (
+                of(logits.mean(axis=axis, keepdims=True) + waves),
+                "The constant is a mean over a alone or b alone: take it over all pairs, dim=(0, 1).",
+            )
+            for axis in (0, 1)
+        ),
+        (
+            of(restricted(logits, range(1, len(frequencies) + 1))),
+            "Its frequencies are 1, 2, ...: the entries of the list are asked for, not their places.",
+        ),
+        (
+            of(restricted(logits, range(1, max([0, *(int(k) for k in frequencies)]) + 1))),
+            "It keeps all frequencies up to the largest: those in the list alone.",
+        ),
         (of(shares), "It takes the softmax twice: cross_entropy takes logits, not probabilities."),
         (loss * p**2, "It is the sum over all pairs: their mean."),
         (loss * p, "It is the sum over a or b: the mean over all pairs."),

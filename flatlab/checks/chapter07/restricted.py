@@ -32,6 +32,13 @@ HINTS = (
         "cross_entropy takes logits (p * p, p) and labels (p * p,): reshape both.",
     ),
     (
+        "batch_size (110) to match target batch_size (121)",
+        (
+            "It has p (p - 1) rows: irfft and irfft2 make an even number of entries where they are not told "
+            "better, n=p or s=(p, p)."
+        ),
+    ),
+    (
         "to match target batch_size",
         "cross_entropy takes logits (p * p, p) and labels (p * p,): reshape both.",
     ),
@@ -47,7 +54,15 @@ HINTS = (
         "not implemented for",
         "Labels are whole numbers, logits are floats: is one of them the other?",
     ),
+    (
+        "index 10 is out of bounds for dimension 0 with size 10",
+        "irfft makes an even number of entries where it is not told better: n=p.",
+    ),
     ("out of bounds", "A label is (a + b) % p: is % p missing?"),
+    (
+        "used as indices must be",
+        "An index is a whole number. Of an empty list torch.tensor makes floats: dtype=torch.int64.",
+    ),
     ("must be Tensor, not", "torch.cos takes a tensor: math.cos takes a single number."),
     (
         "expected scalar type Double",
@@ -160,6 +175,12 @@ class Confident(RandomLogits):
         text = (
             f"For float32 logits of a confident network the loss is {got:.4g}; it is {right:.4g}."
         )
+        for digits in range(6, 16):
+            if abs(got + 10.0**-digits - right) <= 1e-2 * 10.0**-digits:
+                return (
+                    f"{text} Is 1e-{digits} added to the probabilities? Take log_softmax or cross_entropy, "
+                    "which need no such constant."
+                )
         if abs(got) < 1e-6:
             return (
                 f"{text} In float32 1 + 1e-11 is 1, and its logarithm 0: take logits.double() before "

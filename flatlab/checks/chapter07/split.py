@@ -143,9 +143,7 @@ def size_verdict(train: int, n: int, fraction: float) -> str | None:
     if train == n - wanted:
         return f"{text} The fraction is that of the training part."
     if train == int(fraction * n):
-        return (
-            f"{text} Floats may fall just below a whole number, and int() and // cut: round them."
-        )
+        return f"{text} Floats may fall just below a whole number, and int() and // cut: round fraction * n."
     if train == math.ceil(fraction * n):
         return f"{text} math.ceil rounds up: round() goes to the nearest whole number."
     return (
@@ -193,8 +191,15 @@ class EveryRow:
         for (train, test), train_results, test_results in splits:
             if message := results_verdict(inputs, train, test, train_results, test_results):
                 return message
-        for (train, _), fraction in zip(pairs, inputs["fractions"], strict=True):
-            if message := size_verdict(int(train.sum()), n, fraction):
+        sizes = [int(train.sum()) for train, _ in pairs]
+        off = {size - round(f * n) for size, f in zip(sizes, inputs["fractions"], strict=True)}
+        if off in ({1}, {-1}):
+            return (
+                f"Each training part has one row too {'many' if off == {1} else 'few'}: round(fraction * n) "
+                "rows are needed, order[:count], and the test part is order[count:]."
+            )
+        for size, fraction in zip(sizes, inputs["fractions"], strict=True):
+            if message := size_verdict(size, n, fraction):
                 return message
         return None
 

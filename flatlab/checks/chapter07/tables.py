@@ -18,7 +18,18 @@ modular_table = Exercise(
 )
 
 HINTS = (
-    ("not invertible", "b = 0 has no inverse: leave its rows out before you divide."),
+    (
+        "not invertible",
+        (
+            "0 has no inverse, and where p is not prime others have none: leave its rows out before you divide, "
+            "invert b, not a, and nothing where operation is not divide."
+        ),
+    ),
+    ("StopIteration", "No c has b c = a mod p where b = 0: leave its rows out before you divide."),
+    (
+        "is not in list",
+        "No c has b c = a mod p where b = 0: leave its rows out before you divide.",
+    ),
     ("ZeroDivisionError", "b = 0 has no inverse: leave its rows out before you divide."),
     (
         "negative integer powers",
@@ -33,7 +44,10 @@ HINTS = (
         "Python's pow with a modulus takes single whole numbers, not tensors: int(b), or b.tolist().",
     ),
     ("bitwise", "In Python ^ is no power: write **."),
-    ("ValueError", "Every p from 2 on has a table; only division needs a prime."),
+    (
+        "ValueError",
+        "Every p from 2 on has a table; only division needs a prime, as 2, 7 and 31 are.",
+    ),
 )
 RAW = {  # what to say of results that are not reduced
     "add": (
@@ -251,7 +265,7 @@ class Refused:
 
     asked = (
         *((1, "add"), (0, "multiply"), (-3, "subtract"), (1, "divide")),
-        *((6, "divide"), (9, "divide"), (7, "power")),
+        *((4, "divide"), (6, "divide"), (9, "divide"), (25, "divide"), (7, "power")),
     )
 
     def draw(self, generator):

@@ -20,7 +20,16 @@ time_to_threshold = Exercise(
 HINTS = (
     (
         "IndexError",
-        "Near the end fewer than patience evaluations are left: they cannot confirm anything.",
+        (
+            "Near the end fewer than patience evaluations are left: they cannot confirm anything. And where "
+            "nothing is found, nothing has a first place: return None."
+        ),
+    ),
+    ("StopIteration", "next() finds nothing where there is no stretch: next(..., None)."),
+    ("empty sequence", "Where there is no stretch nothing is left to choose from: return None."),
+    (
+        "iterable argument is empty",
+        "Where there is no stretch nothing is left to choose from: return None.",
     ),
     ("unpack", "history is a list of pairs: for step, value in history."),
     ("ambiguous", "history is a list of pairs: for step, value in history."),
@@ -242,14 +251,22 @@ class NeverOrAtOnce:
     def draw(self, generator):
         low, high = (0.1 * torch.rand(2, 5, generator=generator, dtype=torch.float64)).unbind()
         steps = torch.arange(0, 50, 10, dtype=torch.float64)
-        histories = [torch.stack([steps, 0.5 + low], 1), torch.stack([steps, 0.9 + high], 1)]
-        return {"histories": histories, "patience": [2, 2], "threshold": 0.8}
+        values = (0.5 + low, 0.9 + high, torch.full_like(low, 0.8 - 1e-6), 0.9 + high)
+        histories = [torch.stack([steps, value], 1) for value in values]
+        histories[3][:, 0] += 7  # from the first evaluation on, and its step is not 0
+        return {"histories": histories, "patience": [2, 2, 2, 2], "threshold": 0.8}
 
     def call(self, student, inputs):
         return asked(student, inputs)
 
     def verdict(self, inputs, outputs):
-        never, at_once = said(outputs)
+        never, at_once, just_below, later = said(outputs)
+        if later != 7:
+            gives = "None" if later is None else f"{later:g}"
+            return (
+                f"A history that is at the threshold from its first evaluation on, at step 7, gives {gives}; "
+                "7 is right. The first one counts, too: no value below it has to come before."
+            )
         if never is not None:
             return (
                 f"A history that never reaches the threshold gives {never:g}: return None. A number would "
@@ -264,5 +281,10 @@ class NeverOrAtOnce:
             return (
                 f"A history that is at the threshold from step 0 on gives {at_once:g}; 0 is right. Python "
                 "takes 0 for False: ask `is None` where you ask whether there is a start already."
+            )
+        if just_below is not None:
+            return (
+                "Values of 0.799999 count as at the threshold 0.8: ask value >= threshold, with no margin "
+                "and nothing rounded."
             )
         return None

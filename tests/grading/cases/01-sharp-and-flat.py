@@ -227,7 +227,8 @@ def hvp(loss_fn, params, v):
     g = torch.autograd.grad(loss_fn(params), params, create_graph=True, materialize_grads=True)
     dot = sum((a * b).sum() for a, b in zip(g, v))
     before = [0 if p.grad is None else p.grad.clone() for p in params]
-    dot.backward(inputs=[p for p in params])
+    if dot.requires_grad:
+        dot.backward(inputs=[p for p in params])
     zeros = [torch.zeros_like(p) for p in params]
     after = [z if p.grad is None else p.grad for p, z in zip(params, zeros)]
     return [a - b for a, b in zip(after, before)]

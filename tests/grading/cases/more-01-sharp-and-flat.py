@@ -67,3 +67,66 @@ def epsilon_sharpness(loss_fn, params, epsilon, steps):
         if norm > epsilon:
             d = [a * epsilon / norm for a in d]
     return (best - start) / (1 + start)
+
+
+# %% misconception="epsilon_sharpness" name="ball-around-zero" message="It is around w, not around 0"
+def epsilon_sharpness(loss_fn, params, epsilon, steps):
+    start = loss_fn(params).item()
+    w = [p.detach() for p in params]
+    point = [a + 1e-2 * epsilon * torch.ones_like(a) for a in w]
+    best = start
+    for _ in range(steps):
+        point = [p.detach().requires_grad_() for p in point]
+        loss = loss_fn(point)
+        best = max(best, loss.item())
+        g = torch.autograd.grad(loss, point, materialize_grads=True)
+        size = torch.sqrt(sum(a.square().sum() for a in g)) + 1e-30
+        point = [p.detach() + epsilon / 5 * a / size for p, a in zip(point, g)]
+        norm = torch.sqrt(sum(p.square().sum() for p in point))
+        if norm > epsilon:
+            point = [p * epsilon / norm for p in point]
+    return (best - start) / (1 + start)
+
+
+# %% misconception="hvp" name="linear-loss-crashes" message="no graph is left there, and H v is 0"
+def hvp(loss_fn, params, v):
+    g = torch.autograd.grad(loss_fn(params), params, create_graph=True, materialize_grads=True)
+    dot = sum((a * b).sum() for a, b in zip(g, v))
+    return list(torch.autograd.grad(dot, params, materialize_grads=True))
+
+
+# %% misconception="hvp" name="mean-for-sum" message="use .sum(), not .mean()"
+def hvp(loss_fn, params, v):
+    g = torch.autograd.grad(loss_fn(params), params, create_graph=True, materialize_grads=True)
+    dot = sum((a * b).mean() for a, b in zip(g, v))
+    return list(torch.autograd.grad(dot, params, materialize_grads=True))
+
+
+# %% misconception="hvp" name="wipes-grad" message=".backward() writes to it"
+def hvp(loss_fn, params, v):
+    g = torch.autograd.grad(loss_fn(params), params, create_graph=True, materialize_grads=True)
+    for p in params:
+        p.grad = None
+    dot = sum((a * b).sum() for a, b in zip(g, v))
+    if dot.requires_grad:
+        dot.backward()
+    out = [torch.zeros_like(p) if p.grad is None else p.grad for p in params]
+    for p in params:
+        p.grad = None
+    return out
+
+
+# %% misconception="second_derivative" name="flattens" message="shape"
+def second_derivative(f, x):
+    x = x.detach().reshape(-1).clone().requires_grad_()
+    (g,) = torch.autograd.grad(f(x).sum(), x, create_graph=True)
+    if not g.requires_grad:
+        return torch.zeros_like(x)
+    return torch.autograd.grad(g.sum(), x)[0]
+
+
+# %% misconception="second_derivative" name="difference-quotient-in-float64" message="a difference quotient loses most of its digits"
+def second_derivative(f, x):
+    h = 1e-3
+    x = x.detach().double()
+    return (f(x + h) - 2 * f(x) + f(x - h)) / h**2

@@ -314,3 +314,143 @@ def tail_index(x, k1):
         raise ValueError("k1 must divide the sample")
     y = x.reshape(-1, k1).sum(0)
     return math.log(k1) / float(y.abs().log().mean() - x.abs().log().mean())
+
+
+# %% misconception="levy_step" name="in-place-noise" message="The w that was passed in has changed"
+def levy_step(w, grad, learning_rate, alpha, sigma, generator):
+    w += learning_rate ** (1 / alpha) * sigma * sample_stable(alpha, w.shape, generator)
+    return w - learning_rate * grad
+
+
+# %% misconception="levy_step" name="reseeded" message="repeats the noise of the first"
+def levy_step(w, grad, learning_rate, alpha, sigma, generator):
+    own = torch.Generator().manual_seed(generator.initial_seed())
+    noise = sample_stable(alpha, w.shape, own)
+    return w - learning_rate * grad + learning_rate ** (1 / alpha) * sigma * noise
+
+
+# %% misconception="matched_gaussian" name="reseeded" message="repeats the first: it must go on"
+def matched_gaussian(noise, generator):
+    torch.manual_seed(generator.initial_seed())
+    return noise.std(0) * torch.randn_like(noise)
+
+
+# %% misconception="matched_gaussian" name="mixes-the-rows" message="correlated as those of the noise"
+def matched_gaussian(noise, generator):
+    k = len(noise)
+    return torch.randn(k, k, generator=generator, dtype=noise.dtype) @ noise / math.sqrt(k)
+
+
+# %% misconception="tail_index" name="cut-off-at-two" message="alpha is 4; yours is 2"
+def tail_index(x, k1):
+    if x.numel() % k1:
+        raise ValueError("k1")
+    y = x.reshape(-1, k1).sum(1)
+    return min(2.0, math.log(k1) / (y.abs().log().mean() - x.abs().log().mean()).item())
+
+
+# %% misconception="sample_stable" name="shared-waiting-times" message="one of each for each entry"
+def sample_stable(alpha, size, generator):
+    if not 0 < alpha <= 2:
+        raise ValueError("alpha")
+    if isinstance(size, int):
+        size = (size,)
+    v = math.pi * (torch.rand(size, generator=generator, dtype=torch.float64) - 0.5)
+    w = -torch.log(1 - torch.rand(size[-1], generator=generator, dtype=torch.float64))
+    first = torch.sin(alpha * v) / torch.cos(v) ** (1 / alpha)
+    return first * (torch.cos((1 - alpha) * v) / w) ** ((1 - alpha) / alpha)
+
+
+# %% misconception="first_exit_time" name="size-of-numpy" message="A method is called with ()"
+def first_exit_time(paths, low, high, dt):
+    outside = ~((paths >= low) & (paths <= high))
+    exited = outside.any(1)
+    steps = paths.size - 1
+    return dt * torch.where(exited, outside.int().argmax(1), steps), exited
+
+
+# %% misconception="first_exit_time" name="range-beyond" message="Row k is a run"
+def first_exit_time(paths, low, high, dt):
+    runs, steps = paths.shape
+    times = torch.full((runs,), (steps - 1) * dt)
+    exited = torch.zeros(runs, dtype=torch.bool)
+    for k in range(runs):
+        for i in range(steps + 1):
+            if not low <= paths[k, i] <= high:
+                times[k], exited[k] = i * dt, True
+                break
+    return times, exited
+
+
+# %% misconception="first_exit_time" name="axes-swapped" message="Row k is a run"
+def first_exit_time(paths, low, high, dt):
+    steps, runs = paths.shape
+    times = torch.full((runs,), (steps - 1) * dt)
+    exited = torch.zeros(runs, dtype=torch.bool)
+    for k in range(runs):
+        for i in range(steps):
+            if not low <= paths[k, i] <= high:
+                times[k], exited[k] = i * dt, True
+                break
+    return times, exited
+
+
+# %% misconception="first_exit_time" name="one-step-early" message="Runs that left are one step too early"
+def first_exit_time(paths, low, high, dt):
+    outside = ~((paths >= low) & (paths <= high))
+    exited = outside.any(1)
+    steps = paths.shape[1] - 1
+    return dt * torch.where(exited, outside[:, 1:].int().argmax(1), steps), exited
+
+
+# %% misconception="first_exit_time" name="one-step-late" message="Runs that left are one step too late"
+def first_exit_time(paths, low, high, dt):
+    outside = ~((paths >= low) & (paths <= high))
+    exited = outside.any(1)
+    steps = paths.shape[1] - 1
+    return dt * torch.where(exited, outside.int().argmax(1) + 1, steps), exited
+
+
+# %% misconception="first_exit_time" name="whole-times" message="cut to whole numbers"
+def first_exit_time(paths, low, high, dt):
+    steps = paths.shape[1] - 1
+    times = torch.zeros(len(paths), dtype=torch.long)
+    exited = torch.zeros(len(paths), dtype=torch.bool)
+    for k, path in enumerate(paths):
+        times[k] = steps * dt
+        for i, x in enumerate(path):
+            if not low <= x <= high:
+                times[k], exited[k] = i * dt, True
+                break
+    return times, exited
+
+
+# %% misconception="first_exit_time" name="counts-the-runs" message="has one row for each run"
+def first_exit_time(paths, low, high, dt):
+    outside = ~((paths >= low) & (paths <= high))
+    exited = outside.any(1)
+    return dt * torch.where(exited, outside.int().argmax(1), len(paths) - 1), exited
+
+
+# %% misconception="gradient_noise" name="unbiased-factor" message="multiplied by the root of k/(k - 1)"
+def gradient_noise(g):
+    k = len(g)
+    return (g - g.mean(0)) * math.sqrt(k / (k - 1))
+
+
+# %% misconception="gradient_noise" name="times-k" message="multiplied by k"
+def gradient_noise(g):
+    return g * len(g) - g.sum(0)
+
+
+# %% misconception="gradient_noise" name="over-k" message="divided by k"
+def gradient_noise(g):
+    return (g - g.mean(0)) / len(g)
+
+
+# %% alternative="levy_step" name="numpy-count"
+def levy_step(w, grad, learning_rate, alpha, sigma, generator):
+    import numpy as np
+
+    noise = sample_stable(alpha, np.prod(w.shape), generator).reshape(w.shape)
+    return w - learning_rate * grad + learning_rate ** (1 / alpha) * sigma * noise

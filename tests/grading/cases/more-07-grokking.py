@@ -1179,3 +1179,260 @@ def restricted_loss(logits, frequencies):
             share = torch.einsum("ab,abc->c", wave.to(logits), logits) / (wave**2).sum()
             kept = kept + wave.to(logits)[:, :, None] * share
     return torch.nn.functional.cross_entropy(kept.flatten(0, 1), (sums % p).flatten()).item()
+
+
+# %% misconception="modular_table" name="checks-half-of-the-divisors" message="For p = 4"
+def modular_table(p, operation):
+    if p < 2 or operation not in ("add", "subtract", "multiply", "divide"):
+        raise ValueError("no such table")
+    if operation == "divide" and any(p % k == 0 for k in range(2, p // 2)):
+        raise ValueError("p is not prime")
+    pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
+    if operation == "divide":
+        pairs = pairs[pairs[:, 1] > 0]
+        return pairs, torch.tensor([a * pow(b, p - 2, p) % p for a, b in pairs.tolist()])
+    a, b = pairs.T
+    return pairs, {"add": a + b, "subtract": a - b, "multiply": a * b}[operation] % p
+
+
+# %% misconception="modular_table" name="only-two-and-three" message="For p = 25"
+def modular_table(p, operation):
+    if p < 2 or operation not in ("add", "subtract", "multiply", "divide"):
+        raise ValueError("no such table")
+    if operation == "divide" and p > 3 and (p % 2 == 0 or p % 3 == 0):
+        raise ValueError("p is not prime")
+    pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
+    if operation == "divide":
+        pairs = pairs[pairs[:, 1] > 0]
+        return pairs, torch.tensor([a * pow(b, p - 2, p) % p for a, b in pairs.tolist()])
+    a, b = pairs.T
+    return pairs, {"add": a + b, "subtract": a - b, "multiply": a * b}[operation] % p
+
+
+# %% misconception="modular_table" name="inverts-whatever-p-is" message="where p is not prime others have none"
+def modular_table(p, operation):
+    if p < 2 or operation not in ("add", "subtract", "multiply", "divide"):
+        raise ValueError("no such table")
+    pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
+    if operation == "divide":
+        pairs = pairs[pairs[:, 1] > 0]
+    a, b = pairs.T
+    inverse = torch.tensor([0] + [pow(k, -1, p) for k in range(1, p)])
+    rules = {"add": a + b, "subtract": a - b, "multiply": a * b, "divide": a * inverse[b]}
+    return pairs, rules[operation] % p
+
+
+# %% misconception="modular_table" name="inverts-a" message="invert b, not a"
+def modular_table(p, operation):
+    if p < 2 or operation not in ("add", "subtract", "multiply", "divide"):
+        raise ValueError("no such table")
+    pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
+    if operation == "divide":
+        pairs = pairs[pairs[:, 1] > 0]
+        return pairs, torch.tensor([b * pow(a, -1, p) % p for a, b in pairs.tolist()])
+    a, b = pairs.T
+    return pairs, {"add": a + b, "subtract": a - b, "multiply": a * b}[operation] % p
+
+
+# %% misconception="modular_table" name="searches-the-list" message="No c has b c = a mod p"
+def modular_table(p, operation):
+    rows = []
+    for a in range(p):
+        for b in range(p):
+            c = {"add": a + b, "subtract": a - b, "multiply": a * b}.get(operation)
+            if operation == "divide":
+                c = [b * c % p for c in range(p)].index(a)
+            rows.append((a, b, c % p))
+    rows = torch.tensor(rows)
+    return rows[:, :2], rows[:, 2]
+
+
+# %% misconception="modular_table" name="searches-with-next" message="No c has b c = a mod p"
+def modular_table(p, operation):
+    rows = []
+    for a in range(p):
+        for b in range(p):
+            c = {"add": a + b, "subtract": a - b, "multiply": a * b}.get(operation)
+            if operation == "divide":
+                c = next(c for c in range(p) if b * c % p == a)
+            rows.append((a, b, c % p))
+    rows = torch.tensor(rows)
+    return rows[:, :2], rows[:, 2]
+
+
+# %% misconception="modular_table" name="divisors-from-one" message="as 2, 7 and 31 are"
+def modular_table(p, operation):
+    if p < 2:
+        raise ValueError("p")
+    if operation == "divide" and any(p % k == 0 for k in range(1, p)):
+        raise ValueError("p is not prime")
+    pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
+    if operation == "divide":
+        pairs = pairs[pairs[:, 1] > 0]
+        return pairs, torch.tensor([a * pow(b, p - 2, p) % p for a, b in pairs.tolist()])
+    a, b = pairs.T
+    return pairs, {"add": a + b, "subtract": a - b, "multiply": a * b}[operation] % p
+
+
+# %% misconception="time_to_threshold" name="a-margin" message="with no margin"
+def time_to_threshold(history, threshold, patience):
+    for i in range(len(history) - patience + 1):
+        if all(v > threshold - 1e-2 for _, v in history[i : i + patience]):
+            return history[i][0]
+
+
+# %% misconception="time_to_threshold" name="crossing-from-below" message="no value below it has to come before"
+def time_to_threshold(history, threshold, patience):
+    for i in range(1, len(history) - patience + 1):
+        if not history[i - 1][1] >= threshold and all(v >= threshold for _, v in history[i : i + patience]):
+            return history[i][0]
+
+
+# %% misconception="time_to_threshold" name="loop-from-one" message="no value below it has to come before"
+def time_to_threshold(history, threshold, patience):
+    for i in range(1, len(history) - patience + 1):
+        if all(v >= threshold for _, v in history[i : i + patience]):
+            return history[i][0]
+
+
+# %% misconception="time_to_threshold" name="first-of-an-empty-list" message="nothing has a first place"
+def time_to_threshold(history, threshold, patience):
+    v = [v for _, v in history]
+    return [history[k][0] for k in range(len(v) - patience + 1) if all(x >= threshold for x in v[k:k+patience])][0]
+
+
+# %% misconception="time_to_threshold" name="next-without-default" message="next(..., None)"
+def time_to_threshold(history, threshold, patience):
+    v = [v for _, v in history]
+    return next(history[k][0] for k in range(len(v) - patience + 1) if all(x >= threshold for x in v[k:k+patience]))
+
+
+# %% misconception="time_to_threshold" name="smallest-of-nothing" message="nothing is left to choose from"
+def time_to_threshold(history, threshold, patience):
+    v = [v for _, v in history]
+    return min(history[k][0] for k in range(len(v) - patience + 1) if all(x >= threshold for x in v[k:k+patience]))
+
+
+# %% misconception="restricted_loss" name="irfft-without-n" message="n=p"
+def restricted_loss(logits, frequencies):
+    x = logits.double(); p = len(x)
+    s = (torch.arange(p)[:, None] + torch.arange(p)) % p
+    along = torch.stack([x[s == t].mean(0) for t in range(p)])
+    F = torch.fft.rfft(along, dim=0); keep = torch.zeros(len(F), 1)
+    keep[[0, *frequencies]] = 1
+    kept = torch.fft.irfft(F * keep, dim=0)[s]
+    return torch.nn.functional.cross_entropy(kept.reshape(-1, p), s.flatten()).item()
+
+
+# %% misconception="restricted_loss" name="irfft2-without-s" message="make an even number of entries"
+def restricted_loss(logits, frequencies):
+    p = len(logits)
+    F = torch.fft.rfft2(logits.double(), dim=(0, 1))
+    mask = torch.zeros(F.shape[:2] + (1,), dtype=torch.float64)
+    for k in [0, *frequencies]: mask[k, k] = 1
+    kept = torch.fft.irfft2(F * mask, dim=(0, 1)).flatten(0, 1)
+    labels = (torch.arange(p)[:, None] + torch.arange(p)).remainder(p).flatten()
+    return torch.nn.functional.cross_entropy(kept, labels)
+
+
+# %% misconception="restricted_loss" name="a-constant-in-the-logarithm" message="Is 1e-12 added to the probabilities"
+def restricted_loss(logits, frequencies):
+    x = logits.double(); p = len(x)
+    s = torch.arange(p)[:, None] + torch.arange(p)
+    kept = x.mean((0, 1)).expand(p, p, p)
+    for k in frequencies:
+        for f in (torch.cos, torch.sin):
+            w = f(2 * torch.pi * k * s.double() / p)
+            kept = kept + w[:, :, None] * torch.einsum("ab,abc->c", w, x) * 2 / p**2
+    lp = (kept.softmax(-1).reshape(-1, p) + 1e-12).log()
+    return -lp[torch.arange(p * p), (s % p).flatten()].mean().item()
+
+
+# %% misconception="restricted_loss" name="sums-along-the-diagonals" message="p pairs each: their mean"
+def restricted_loss(logits, frequencies):
+    x = logits.double(); p = len(x)
+    s = (torch.arange(p)[:, None] + torch.arange(p)) % p
+    along = torch.zeros(p, p, dtype=torch.float64).index_add_(0, s.flatten(), x.reshape(-1, p))
+    F = torch.fft.rfft(along, dim=0); keep = torch.zeros(len(F), 1)
+    keep[[0, *frequencies]] = 1
+    kept = torch.fft.irfft(F * keep, n=p, dim=0)[s]
+    return torch.nn.functional.cross_entropy(kept.reshape(-1, p), s.flatten()).item()
+
+
+# %% misconception="restricted_loss" name="mean-over-a-alone" message="take it over all pairs"
+def restricted_loss(logits, frequencies):
+    x = logits.double(); p = len(x)
+    s = torch.arange(p)[:, None] + torch.arange(p)
+    kept = x.mean(0).expand(p, p, p)
+    for k in frequencies:
+        for f in (torch.cos, torch.sin):
+            w = f(2 * torch.pi * k * s.double() / p)
+            kept = kept + w[:, :, None] * torch.einsum("ab,abc->c", w, x) * 2 / p**2
+    return torch.nn.functional.cross_entropy(kept.reshape(-1, p), (s % p).flatten()).item()
+
+
+# %% misconception="restricted_loss" name="places-for-frequencies" message="not their places"
+def restricted_loss(logits, frequencies):
+    x = logits.double(); p = len(x)
+    s = torch.arange(p)[:, None] + torch.arange(p)
+    kept = x.mean((0, 1)).expand(p, p, p)
+    for k in range(len(frequencies)):
+        for f in (torch.cos, torch.sin):
+            w = f(2 * torch.pi * (k + 1) * s.double() / p)
+            kept = kept + w[:, :, None] * torch.einsum("ab,abc->c", w, x) * 2 / p**2
+    return torch.nn.functional.cross_entropy(kept.reshape(-1, p), (s % p).flatten()).item()
+
+
+# %% misconception="restricted_loss" name="all-up-to-the-largest" message="those in the list alone"
+def restricted_loss(logits, frequencies):
+    x = logits.double(); p = len(x)
+    s = torch.arange(p)[:, None] + torch.arange(p)
+    kept = x.mean((0, 1)).expand(p, p, p)
+    for k in range(1, max(frequencies, default=0) + 1):
+        for f in (torch.cos, torch.sin):
+            w = f(2 * torch.pi * k * s.double() / p)
+            kept = kept + w[:, :, None] * torch.einsum("ab,abc->c", w, x) * 2 / p**2
+    return torch.nn.functional.cross_entropy(kept.reshape(-1, p), (s % p).flatten()).item()
+
+
+# %% misconception="restricted_loss" name="floats-of-an-empty-list" message="dtype=torch.int64"
+def restricted_loss(logits, frequencies):
+    x = logits.double(); p = len(x)
+    s = (torch.arange(p)[:, None] + torch.arange(p)) % p
+    along = torch.stack([x[s == t].mean(0) for t in range(p)])
+    F = torch.fft.rfft(along, dim=0); keep = torch.zeros_like(F)
+    k = torch.tensor(frequencies)
+    keep[k] = F[k]; keep[0] = F[0]
+    kept = torch.fft.irfft(keep, n=p, dim=0)[s]
+    return torch.nn.functional.cross_entropy(kept.reshape(-1, p), s.flatten()).item()
+
+
+# %% misconception="split_table" name="one-too-many" message="one row too many"
+def split_table(pairs, results, fraction, generator):
+    n = len(pairs); k = round(fraction * n)
+    if not 0 < k < n: raise ValueError("e")
+    o = torch.randperm(n, generator=generator)
+    k += 1
+    return (pairs[o[:k]], results[o[:k]]), (pairs[o[k:]], results[o[k:]])
+
+
+# %% misconception="split_table" name="one-too-few" message="one row too few"
+def split_table(pairs, results, fraction, generator):
+    n = len(pairs); k = round(fraction * n)
+    if not 0 < k < n: raise ValueError("e")
+    o = torch.randperm(n, generator=generator)
+    k -= 1
+    return (pairs[o[:k]], results[o[:k]]), (pairs[o[k:]], results[o[k:]])
+
+
+# %% misconception="time_to_threshold" name="skips-nan" message="was it skipped, or did min() pass over it"
+def time_to_threshold(history, threshold, patience):
+    count = 0
+    for step, value in history:
+        if value != value:
+            continue
+        count = count + 1 if value >= threshold else 0
+        if count == 1:
+            start = step
+        if count == patience:
+            return start

@@ -218,7 +218,7 @@ def test_the_mean_of_probes_is_accepted_for_every_seed(seed):
         ("dual_norm_ascent", lambda grads, rho, p: None, "is the return statement missing"),
         ("sam_step", lambda model, loss_fn, optimizer, rho: None, "returned None"),
         ("swa_average", lambda states: list(states[0].items()), "goes back into dict()"),
-        ("swa_average", lambda states: {**states[0], "more": 1}, "returned a dictionary of 6"),
+        ("swa_average", lambda states: {**states[0], "more": 1}, "returned a dictionary of 8"),
         (
             "hessian_penalty",
             lambda loss_fn, params, probes, generator: torch.randint(0, 9, (), generator=generator),
