@@ -125,6 +125,11 @@ class Quadratic2D:
     hints = (
         ("does not require grad", GRAPH_HINT),
         ("backward through the graph a second time", FREED_HINT),
+        (
+            "scalar outputs",
+            "The gradient has two entries: differentiate them one at a time. Each gives a row.",
+        ),
+        ("but got tuple", "torch.autograd.grad returns a tuple: take its entry [0]."),
     )
 
     def draw(self, generator):
@@ -166,6 +171,32 @@ class Quadratic2D:
                     (
                         "The second row still holds the first: .backward() adds to w.grad. "
                         "torch.autograd.grad returns each row alone."
+                    ),
+                ),
+                (np.tile(h[0], (2, 1)), "Both rows are the first row of the Hessian."),
+                (
+                    np.tile(h[1], (2, 1)),
+                    (
+                        "Both rows are the second row of the Hessian. A list that holds w.grad twice "
+                        "holds one tensor twice: torch.autograd.grad returns a new one."
+                    ),
+                ),
+                (
+                    np.tile(gradient, (2, 1)),
+                    "Both rows are the gradient: differentiate its entries once more.",
+                ),
+                (
+                    np.stack([gradient + h[0], gradient + h.sum(0)]),
+                    (
+                        "The gradient itself is added to the rows, and the first row to the second: "
+                        ".backward() adds to w.grad. torch.autograd.grad returns each alone."
+                    ),
+                ),
+                (
+                    np.zeros((2, 2)),
+                    (
+                        "Every entry is 0. Does the gradient still depend on w? .detach() and "
+                        "torch.tensor(...) between w and the gradient cut the graph."
                     ),
                 ),
                 (h / 2, "Every entry is half of what it should be."),

@@ -37,12 +37,28 @@ def rescale_mistakes(params: list[np.ndarray], alpha: float) -> list[tuple[list,
             ),
         ),
         ([alpha * w1, alpha * b1, w2, b2, *rest], "The second layer does not undo the first."),
+        ([alpha * w1, b1, w2, b2, *rest], "Only W1 is scaled: b1 and W2 come back unchanged."),
+        (
+            [alpha * w1, alpha * b1, w2 / alpha, alpha * b2, *rest],
+            "b2 is multiplied too, but it is added after the rescaled units, so it must stay.",
+        ),
+        (
+            [alpha * p for p in params],
+            "Every tensor is multiplied: the second layer must undo the first.",
+        ),
         (params, "The parameters come back unchanged."),
     ]
 
 
 @rescale_relu.check("the same function, other weights")
 class SameFunction:
+    hints = (
+        (
+            "in-place operation",
+            "*= and /= change the tensors that were passed in: compute new ones, as alpha * w1.",
+        ),
+    )
+
     def draw(self, generator):
         return {"params": layers(generator, [4, 6, 3]), "x": normal(generator, 20, 4), "alpha": 3.0}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
@@ -139,6 +141,26 @@ def adaptive_mistakes(params: Arrays, grads: Arrays, rho: float) -> list[tuple[n
         (right / rho, "rho is missing."),
         (w + right, "These are the moved weights w + e: the step e alone is asked for."),
         (
+            rho * size * w * g / np.linalg.norm(w * g),
+            "The signs are those of w g: below and above the line stands |w|, and the step has the sign of g.",
+        ),
+        (
+            rho * size**3 * g / np.linalg.norm(w * g),
+            "w enters three times above the line: it is w^2 g, and |w| g already holds one |w|.",
+        ),
+        (
+            rho * size * np.sign(g),
+            "This is the step of p = inf, rho |w| sign(g): here p = 2.",
+        ),
+        (
+            size * ascent(g, rho),
+            "This is |w| times SAM's step: |w| belongs into the norm too, and squared above the line.",
+        ),
+        (
+            right * math.sqrt(g.size),
+            "The denominator is the root of a mean: it is the root of the sum of (w g)^2.",
+        ),
+        (
             w * ascent(g, rho),
             "This is w times SAM's step: w belongs into the norm too, and squared above the line.",
         ),
@@ -165,7 +187,10 @@ class Formula:
     def call(self, student, inputs):
         params = leaves(inputs["params"])
         grads = [torch.tensor(g) for g in inputs["grads"]]
-        return {"step": listed(stepped(student, params, grads, inputs["rho"]), grads)}
+        step = listed(stepped(student, params, grads, inputs["rho"]), grads)
+        small = [1e-6 * torch.tensor(g) for g in inputs["grads"]]
+        again = listed(stepped(student, leaves(inputs["params"]), small, inputs["rho"]), grads)
+        return {"step": step, "small": again}
 
     def verdict(self, inputs, outputs):
         params, grads, rho = inputs["params"], inputs["grads"], inputs["rho"]
@@ -176,7 +201,13 @@ class Formula:
                 "It gives {got}, near {expected} but not equal. Answers like these come from a constant "
                 "that is added to |w| or to the norm: without it the step is exact."
             )
-        return compare(got, right, 1e-5, adaptive_mistakes(params, grads, rho), otherwise)
+        message = compare(got, right, 1e-5, adaptive_mistakes(params, grads, rho), otherwise)
+        if message or close(flat(outputs["small"]), right, 1e-4):
+            return message
+        return (
+            "With gradients of 1e-6 the step is another one; it should not change when all of g is "
+            "multiplied by a number. Is a constant added to the norm, or a small norm taken for 0?"
+        )
 
 
 @adaptive_ascent.check("the same step in a rescaled network")

@@ -36,10 +36,21 @@ SLIPS = {
     "power outside": "The correction is (1 - beta) ** step: 1 - beta ** step raises beta alone.",
     "once": "The corrections are those of the first step, 1 - beta: beta ** step shrinks step by step.",
     "same beta": "Both corrections use beta1: v has beta2.",
+    "first": (
+        "The first gradient starts the moments with its whole size: m and v are 0 before the first step, and "
+        "the corrections make up for that."
+    ),
+    "late root": "v is corrected after the root: correct v, take the root, then add eps.",
     "times": "The moments are multiplied by their corrections: divide.",
     "turned m": "In m the shares are exchanged: beta1 belongs to the old m, 1 - beta1 to the gradient.",
     "turned v": "In v the shares are exchanged: beta2 belongs to the old v, 1 - beta2 to the square.",
     "betas": "beta1 and beta2 are exchanged: betas is (beta1, beta2), and m has beta1.",
+    "turned": "In m and v the shares are exchanged: beta belongs to the old one, 1 - beta to what is new.",
+    "same share": "v has the share 1 - beta1 of the new square: its share is 1 - beta2.",
+    "one beta": "v has beta1 throughout, in the mean and in its correction: it has beta2.",
+    "squared share": "In v the share 1 - beta2 is squared, too: the square is that of the gradient alone.",
+    "lengths": "v is the running mean of the gradient's absolute values: of their squares.",
+    "summed": "In v the squares are added up, or their norm is taken: each entry has its own v.",
     "sum": "m is the sum beta1 m + gradient: the gradient has the share 1 - beta1.",
     "sum v": "v is the sum beta2 v + gradient ** 2: the square has the share 1 - beta2.",
     "sums": "m and v are sums, beta m + gradient: gradient and square have the share 1 - beta.",
@@ -74,12 +85,20 @@ def step(w, g, m, v, t: int, rate: float, decay: float, betas, eps: float, slip:
     """
     b1, b2 = betas[::-1] if slip == "betas" else betas
     g = g + decay * w if slip == "l2" else g
+    m, v = (g, g**2) if slip == "first" and t == 1 else (m, v)
     summed_m, summed_v = b1 * m + g, b2 * v + g**2
-    new_m = {"turned m": (1 - b1) * m + b1 * g, "sum": summed_m, "sums": summed_m}.get(
+    turned_m, turned_v = (1 - b1) * m + b1 * g, (1 - b2) * v + b2 * g**2
+    new_m = {"turned m": turned_m, "turned": turned_m, "sum": summed_m, "sums": summed_m}.get(
         slip, b1 * m + (1 - b1) * g
     )
     new_v = {
-        "turned v": (1 - b2) * v + b2 * g**2,
+        "turned v": turned_v,
+        "turned": turned_v,
+        "same share": b2 * v + (1 - b1) * g**2,
+        "one beta": b1 * v + (1 - b1) * g**2,
+        "squared share": b2 * v + ((1 - b2) * g) ** 2,
+        "lengths": b2 * v + (1 - b2) * np.abs(g),
+        "summed": b2 * v + (1 - b2) * (g**2).sum(),
         "sum v": summed_v,
         "sums": summed_v,
         "v of m": b2 * v + (1 - b2) * new_m**2,
@@ -87,6 +106,7 @@ def step(w, g, m, v, t: int, rate: float, decay: float, betas, eps: float, slip:
     c1, c2 = 1 - b1**t, 1 - b2**t
     c1, c2 = {
         "raw": (1, 1),
+        "first": (1, 1),
         "raw m": (1, c2),
         "raw v": (c1, 1),
         "late": (1 - b1 ** (t + 1), 1 - b2 ** (t + 1)),
@@ -94,6 +114,7 @@ def step(w, g, m, v, t: int, rate: float, decay: float, betas, eps: float, slip:
         "once": (1 - b1, 1 - b2),
         "product": (1 - b1 * t, 1 - b2 * t),
         "same beta": (c1, c1),
+        "one beta": (c1, c1),
         "times": (1 / c1, 1 / c2),
     }.get(slip, (c1, c2))
     m_hat, v_hat = (m / c1, v / c2) if slip == "old" else (new_m / c1, new_v / c2)
@@ -103,6 +124,7 @@ def step(w, g, m, v, t: int, rate: float, decay: float, betas, eps: float, slip:
         "inside": np.sqrt(v_hat + eps),
         "early": (np.sqrt(new_v) + eps) / np.sqrt(c2),
         "no eps": root,
+        "late root": np.sqrt(new_v) / c2 + eps,
         "plain": 1.0,
         "sgd": 1.0,
     }.get(slip, root + eps)

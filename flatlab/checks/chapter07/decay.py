@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from flatlab.checks.answers import array, compare
-from flatlab.checks.chapter07.adam import L2, SLIPS, steps
+from flatlab.checks.chapter07.adam import L2, SLIPS, step, steps
 from flatlab.checks.core import Exercise, WrongAnswer
 from flatlab.checks.toys import normal
 
@@ -108,11 +108,18 @@ class ZeroGradient:
         got, moments = outputs["w"][0], [outputs["m"], *outputs["v"]]
         if not np.isfinite(got).all():
             return (
-                "For a gradient of zero it gives NaN. Answers like this come from 0 / 0 where eps is missing, "
-                "from a step that is counted from 0, or from v / 1 - beta2 ** step without parentheses."
+                "For a gradient of zero it gives NaN. Answers like this come from 0 / 0 where eps is missing below "
+                "the line, from a step that is counted from 0, from step ** beta, whose place is beta ** step, or "
+                "from v / 1 - beta2 ** step without parentheses."
             )
         if np.abs(got - (w - rate * np.sign(w))).max() < 1e-5:
             return L2
+        for rest, text in ((w, L2), ((1 - rate * decay) * w, f"It decays twice. {L2}")):
+            # One for all weights where the root divides the decay.
+            sizes = (rest - got) * np.sign(w)
+            other = rest is w and abs(sizes.mean() - rate * decay) < 1e-5  # the sign of w, below
+            if sizes.min() > 1e-4 and np.ptp(sizes) < 1e-5 * sizes.max() and not other:
+                return text
         wrong = compare(
             got,
             (1 - rate * decay) * w,
@@ -138,6 +145,10 @@ class ZeroGradient:
                 (w - rate * decay * np.sign(w), "It decays by the sign of w: by w itself."),
                 (w - rate * decay * w**2, "It decays by w ** 2: by w itself."),
                 (w - rate * decay * w / inputs["eps"], SLIPS["scaled"]),
+                (
+                    w - rate * decay * np.abs(w),
+                    "It decays by |w|, so that negative weights grow: by w itself.",
+                ),
                 (0 * w, "The weights are 0 after a step: where is w? The order is w, m, v."),
             ],
             "Without a gradient w goes to {got}; w - eta lambda w is {expected}.",
@@ -203,12 +214,13 @@ class NewTensors:
     def call(self, student, inputs):
         given = [torch.tensor(inputs[name]) for name in ("w", "gradient", "m", "v")]
         result = student(*given, 3, 0.01, 0.5, (0.9, 0.98), 1e-8)
-        three(result, (4,))
+        after_step = [part.copy() for part in three(result, (4,))]
         called = torch.stack(given)
         shared = len({part.data_ptr() for part in result}) < 3
         for part in result:
             part.detach().add_(1)  # so that a shared tensor shows itself
-        return {"called": called, "after": torch.stack(given), "shared": shared}
+        seen = {"called": called, "after": torch.stack(given), "shared": shared}
+        return {**seen, "step": after_step}
 
     def verdict(self, inputs, outputs):
         for k, name in enumerate(("w", "gradient", "m", "v")):
@@ -221,4 +233,10 @@ class NewTensors:
                 return f"It returns the {name} that was passed in: return a new tensor."
         if outputs["shared"]:
             return "Two of the three tensors that it returned are one: each needs its own."
-        return None
+        given = (np.asarray(inputs[name]) for name in ("w", "gradient", "m", "v"))
+        right = step(*given, 3, 0.01, 0.5, (0.9, 0.98), 1e-8)
+        otherwise = (
+            "Called with step = 3 and with moments m and v of which it knows nothing, it gives {got}; {expected} is "
+            "right. Does it keep moments, or anything else, from call to call? m and v are what is passed in."
+        )
+        return compare(list(outputs["step"]), list(right), 1e-5, (), otherwise)

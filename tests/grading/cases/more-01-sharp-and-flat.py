@@ -130,3 +130,88 @@ def second_derivative(f, x):
     h = 1e-3
     x = x.detach().double()
     return (f(x + h) - 2 * f(x) + f(x - h)) / h**2
+
+
+# %% misconception="hessian_2d" name="scalar-grad-of-a-vector" message="differentiate them one at a time"
+def hessian_2d(f, w):
+    w = w.detach().clone().requires_grad_()
+    (g,) = torch.autograd.grad(f(w), w, create_graph=True)
+    return torch.autograd.grad(g, w)[0]
+
+
+# %% misconception="hessian_2d" name="first-row-twice" message="Both rows are the first row"
+def hessian_2d(f, w):
+    w = w.detach().clone().requires_grad_()
+    (g,) = torch.autograd.grad(f(w), w, create_graph=True)
+    return torch.stack([torch.autograd.grad(g[0], w, retain_graph=True)[0] for i in range(2)])
+
+
+# %% misconception="hessian_2d" name="gradient-as-rows" message="Both rows are the gradient"
+def hessian_2d(f, w):
+    w = w.detach().clone().requires_grad_()
+    (g,) = torch.autograd.grad(f(w), w, create_graph=True)
+    return torch.stack([g, g])
+
+
+# %% misconception="hessian_2d" name="backward-for-all" message="The gradient itself is added"
+def hessian_2d(f, w):
+    w = w.detach().clone().requires_grad_()
+    f(w).backward(create_graph=True)
+    g = w.grad
+    rows = []
+    for i in range(2):
+        g[i].backward(retain_graph=True)
+        rows.append(w.grad.clone())
+    return torch.stack(rows)
+
+
+# %% misconception="hessian_2d" name="one-grad-twice" message="Both rows are the second row"
+def hessian_2d(f, w):
+    w = w.detach().clone().requires_grad_()
+    (g,) = torch.autograd.grad(f(w), w, create_graph=True)
+    rows = []
+    for e in g:
+        if w.grad is not None: w.grad.zero_()
+        if e.requires_grad: e.backward(retain_graph=True)
+        rows.append(w.grad)
+    return torch.stack(rows)
+
+
+# %% misconception="hessian_2d" name="keeps-the-tuple" message="take its entry [0]"
+def hessian_2d(f, w):
+    w = w.detach().clone().requires_grad_()
+    (g,) = torch.autograd.grad(f(w), w, create_graph=True)
+    return torch.stack([torch.autograd.grad(e, w, retain_graph=True) for e in g])
+
+
+# %% misconception="hessian_2d" name="detaches-inside" message="Every entry is 0"
+def hessian_2d(f, w):
+    def grad(v):
+        v = v.detach().requires_grad_()
+        return torch.autograd.grad(f(v), v, create_graph=True)[0]
+    return torch.autograd.functional.jacobian(grad, w)
+
+
+# %% misconception="rescale_relu" name="multiplies-second-bias" message="b2 is multiplied too"
+def rescale_relu(params, alpha):
+    w1, b1, w2, b2, *rest = params
+    return [alpha * w1, alpha*b1, w2 / alpha, b2 * alpha, *rest]
+
+
+# %% misconception="rescale_relu" name="multiplies-all" message="Every tensor is multiplied"
+def rescale_relu(params, alpha):
+    return [alpha * p for p in params]
+
+
+# %% misconception="rescale_relu" name="in-place-on-leaves" message="compute new ones"
+def rescale_relu(params, alpha):
+    params[0] *= alpha
+    params[1] *= alpha
+    params[2] /= alpha
+    return params
+
+
+# %% misconception="rescale_relu" name="only-w1" message="Only W1 is scaled"
+def rescale_relu(params, alpha):
+    w1, *rest = params
+    return [alpha * w1, *rest]

@@ -220,3 +220,70 @@ def sam_step(model, loss_fn, optimizer, rho):
             w.copy_(old)
     optimizer.step()
     return value
+
+
+# %% misconception="adaptive_ascent" name="eps-norm-1e-8" message="small norm taken for 0"
+def adaptive_ascent(params, grads, rho):
+    s = [w.detach().abs() * g for w, g in zip(params, grads)]
+    n = torch.sqrt(sum((a ** 2).sum() for a in s)) + 1e-8
+    return [rho * w.detach().abs() * a / n for w, a in zip(params, s)]
+
+
+# %% misconception="adaptive_ascent" name="small-threshold" message="small norm taken for 0"
+def adaptive_ascent(params, grads, rho):
+    s = torch.cat([(w.detach() * g).flatten() for w, g in zip(params, grads)])
+    length = s.norm()
+    if length < 1e-3: return [torch.zeros_like(g) for g in grads]
+    return [rho * w.detach() ** 2 * g / length for w, g in zip(params, grads)]
+
+
+# %% misconception="adaptive_ascent" name="no-abs" message="The signs are those of w g"
+def adaptive_ascent(params, grads, rho):
+    s = [w.detach() * g for w, g in zip(params, grads)]
+    return [w.detach().abs() * a for w, a in zip(params, dual_norm_ascent(s, rho, 2))]
+
+
+# %% misconception="adaptive_ascent" name="rho-squared" message="w enters three times"
+def adaptive_ascent(params, grads, rho):
+    s = [w.detach().abs() * g for w, g in zip(params, grads)]
+    e = dual_norm_ascent(s, rho, 2)
+    return [w.detach() ** 2 * a for w, a in zip(params, e)]
+
+
+# %% misconception="adaptive_ascent" name="p-inf" message="step of p = inf"
+def adaptive_ascent(params, grads, rho):
+    s = [w.detach().abs() * g for w, g in zip(params, grads)]
+    return [w.detach().abs() * a for w, a in zip(params, dual_norm_ascent(s, rho, math.inf))]
+
+
+# %% misconception="adaptive_ascent" name="w-once-dual-of-g" message="|w| times SAM's step"
+def adaptive_ascent(params, grads, rho):
+    return [w.detach().abs() * e for w, e in zip(params, dual_norm_ascent(grads, rho, 2))]
+
+
+# %% misconception="swa_average" name="sorted-list" message=".pop() and del take them"
+def swa_average(states):
+    out = {}
+    while len(states) > 0:
+        s = states.pop()
+        for n in s: out.setdefault(n, []).append(s[n])
+    return {n: torch.stack(v).mean(0) if v[0].is_floating_point() else v[0].clone() for n, v in out.items()}
+
+
+# %% misconception="swa_average" name="half-of-first-last" message="first and the last state"
+def swa_average(states):
+    return {n: (states[0][n] + states[-1][n]) / 2 if v.is_floating_point() else v.clone() for n, v in states[-1].items()}
+
+
+# %% misconception="swa_average" name="range-1" message="last state counts twice"
+def swa_average(states):
+    out = {n: v.clone() for n, v in states[-1].items()}
+    for i in range(1, len(states)):
+        for n in out:
+            if out[n].is_floating_point(): out[n] = out[n] + states[i][n]
+    return {n: v / len(states) if v.is_floating_point() else v for n, v in out.items()}
+
+
+# %% misconception="swa_average" name="geometric-norm" message="number of names"
+def swa_average(states):
+    return {n: torch.stack([s[n] for s in states]).sum(0) / len(states[0]) if v.is_floating_point() else v.clone() for n, v in states[-1].items()}

@@ -1436,3 +1436,187 @@ def time_to_threshold(history, threshold, patience):
             start = step
         if count == patience:
             return start
+
+
+# %% alternative="split_table" name="multinomial-mask"
+def split_table(pairs, results, fraction, generator):
+    n = len(pairs); k = round(fraction * n)
+    if not 0 < k < n: raise ValueError("e")
+    t = torch.multinomial(torch.ones(n), k, generator=generator)
+    m = torch.ones(n, dtype=torch.bool); m[t] = False
+    return (pairs[t], results[t]), (pairs[m], results[m])
+
+
+# %% alternative="split_table" name="lists-of-tuples"
+def split_table(pairs, results, fraction, generator):
+    rows = list(zip(pairs.tolist(), results.tolist())); n = len(rows)
+    k = round(fraction * n)
+    if min(k, n - k) < 1: raise ValueError("e")
+    rows = [rows[i] for i in torch.rand(n, dtype=torch.float64, generator=generator).argsort().tolist()]
+    return tuple((torch.tensor([a for a, _ in part]), torch.tensor([c for _, c in part])) for part in (rows[:k], rows[k:]))
+
+
+# %% alternative="split_table" name="torch-round"
+def split_table(pairs, results, fraction, generator):
+    n = len(pairs); k = int(torch.tensor(fraction * n, dtype=torch.float64).round())
+    if k < 1 or n - k < 1: raise ValueError("e")
+    t = torch.zeros(n, dtype=torch.bool)
+    t[torch.randperm(n, generator=generator)[:k]] = True
+    return (pairs[t], results[t]), (pairs[~t], results[~t])
+
+
+# %% misconception="decoupled_weight_decay_step" name="first-gradient-starts-the-moments" message="starts the moments with its whole size"
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    b1, b2 = betas
+    if step == 1: m, v = gradient.clone(), gradient**2
+    else: m, v = b1 * m + (1 - b1) * gradient, b2 * v + (1 - b2) * gradient**2
+    return w - learning_rate * (m / (v.sqrt() + eps) + weight_decay * w), m, v
+
+
+# %% misconception="decoupled_weight_decay_step" name="root-before-the-correction" message="v is corrected after the root"
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    b1, b2 = betas
+    m = b1 * m + (1 - b1) * gradient; v = b2 * v + (1 - b2) * gradient**2
+    return w - learning_rate * (m / (1 - b1**step) / (v.sqrt() / (1 - b2**step) + eps) + weight_decay * w), m, v
+
+
+# %% misconception="decoupled_weight_decay_step" name="l2-not-corrected" message="this is Adam with L2"
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    b1, b2 = betas
+    g = gradient + weight_decay * w
+    m = b1 * m + (1 - b1) * g; v = b2 * v + (1 - b2) * g**2
+    return w - learning_rate * m / (v.sqrt() + eps), m, v
+
+
+# %% misconception="decoupled_weight_decay_step" name="l2-and-decoupled" message="It decays twice."
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    b1, b2 = betas
+    g = gradient + weight_decay * w
+    m = b1 * m + (1 - b1) * g; v = b2 * v + (1 - b2) * g**2
+    mh, vh = m / (1 - b1**step), v / (1 - b2**step)
+    return w - learning_rate * (mh / (vh.sqrt() + eps) + weight_decay * w), m, v
+
+
+# %% alternative="decoupled_weight_decay_step" name="parameter-and-numpy"
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    import numpy as np
+    m = torch.add(m * betas[0], gradient, alpha=1 - betas[0])
+    v = torch.addcmul(v * betas[1], gradient, gradient, value=1 - betas[1])
+    root = np.sqrt(v.numpy() / -np.expm1(step * np.log(betas[1])))
+    move = torch.from_numpy(m.numpy() / (1 - betas[0] ** step) / (root + eps))
+    return [torch.nn.Parameter(w * (1 - learning_rate * weight_decay) - learning_rate * move), m, v]
+
+
+# %% alternative="decoupled_weight_decay_step" name="entry-by-entry"
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    new = []
+    for x, g, a, b in zip(*(t.flatten().tolist() for t in (w, gradient, m, v))):
+        a += (1 - betas[0]) * (g - a); b += (1 - betas[1]) * (g * g - b)
+        move = a / (1 - betas[0] ** step) / (math.sqrt(b / (1 - betas[1] ** step)) + eps)
+        new.append((x - learning_rate * move - learning_rate * weight_decay * x, a, b))
+    return tuple(torch.tensor(each, dtype=w.dtype).reshape(w.shape) for each in zip(*new))
+
+
+# %% alternative="decoupled_weight_decay_step" name="in-place-on-clones"
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    w, m, v = w.clone(), m.clone(), v.clone()
+    m.lerp_(gradient, 1 - betas[0]); v.mul_(betas[1]).addcmul_(gradient, gradient, value=1 - betas[1])
+    w.mul_(1 - learning_rate * weight_decay)
+    w.addcdiv_(m, (v.sqrt() / math.sqrt(1 - betas[1] ** step)).add_(eps), value=-learning_rate / (1 - betas[0] ** step))
+    return w, m, v
+
+
+# %% alternative="fourier_power" name="eigenvectors-of-a-shift"
+def fourier_power(embedding):
+    p = len(embedding); a = torch.arange(p)
+    base = torch.exp(2j * torch.pi * torch.outer(a, a).double() / p) / p**0.5
+    each = (base @ embedding.to(base.dtype)).abs().square().sum(1)
+    return each[: (p + 1) // 2] + torch.cat([torch.zeros(1), each[(p + 1) // 2 :].flip(0)])
+
+
+# %% alternative="fourier_power" name="projections-by-lstsq"
+def fourier_power(embedding):
+    import numpy as np
+    e = embedding.numpy().astype(float); p = len(e); a = np.arange(p); out = [p * (e.mean(0) ** 2).sum()]
+    for k in range(1, (p + 1) // 2):
+        b = np.c_[np.cos(2 * np.pi * k * a / p), np.sin(2 * np.pi * k * a / p)]
+        fit = b @ np.linalg.lstsq(b, e, rcond=None)[0]
+        out.append((fit**2).sum())
+    return torch.tensor(np.array(out), dtype=embedding.dtype)
+
+
+# %% alternative="fourier_power" name="columns-by-vmap"
+def fourier_power(embedding):
+    def one(column):
+        f = torch.fft.fft(column, norm="ortho")
+        q = f.real**2 + f.imag**2
+        return q
+    q = torch.func.vmap(one, in_dims=1, out_dims=1)(embedding).sum(1)
+    return torch.stack([q[0], *(q[k] + q[-k] for k in range(1, (len(q) + 1) // 2))])
+
+
+# %% misconception="decoupled_weight_decay_step" name="keeps-its-own-moments" message="Does it keep moments"
+moments = {}
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    if step == 1 or "m" not in moments or moments["m"].shape != w.shape:
+        moments["m"], moments["v"] = torch.zeros_like(w), torch.zeros_like(w)
+    b1, b2 = betas
+    m = moments["m"] = b1 * moments["m"] + (1 - b1) * gradient
+    v = moments["v"] = b2 * moments["v"] + (1 - b2) * gradient**2
+    move = m / (1 - b1**step) / ((v / (1 - b2**step)).sqrt() + eps)
+    return w - learning_rate * (move + weight_decay * w), m.clone(), v.clone()
+
+
+# %% misconception="decoupled_weight_decay_step" name="squared-share" message="the share 1 - beta2 is squared"
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    b1, b2 = betas
+    m = b1 * m + (1 - b1) * gradient
+    v = b2 * v + ((1 - b2) * gradient) ** 2
+    move = m / (1 - b1**step) / ((v / (1 - b2**step)).sqrt() + eps)
+    return w - learning_rate * (move + weight_decay * w), m, v
+
+
+# %% misconception="decoupled_weight_decay_step" name="one-beta" message="beta1 throughout"
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    b1, b2 = betas
+    m = b1 * m + (1 - b1) * gradient
+    v = b1 * v + (1 - b1) * gradient**2
+    move = m / (1 - b1**step) / ((v / (1 - b1**step)).sqrt() + eps)
+    return w - learning_rate * (move + weight_decay * w), m, v
+
+
+# %% misconception="decoupled_weight_decay_step" name="share-of-beta1" message="its share is 1 - beta2"
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    b1, b2 = betas
+    m = b1 * m + (1 - b1) * gradient
+    v = b2 * v + (1 - b1) * gradient**2
+    move = m / (1 - b1**step) / ((v / (1 - b2**step)).sqrt() + eps)
+    return w - learning_rate * (move + weight_decay * w), m, v
+
+
+# %% misconception="decoupled_weight_decay_step" name="both-shares-exchanged" message="the shares are exchanged"
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    b1, b2 = betas
+    m = torch.lerp(m, gradient, b1)
+    v = torch.lerp(v, gradient**2, b2)
+    move = m / (1 - b1**step) / ((v / (1 - b2**step)).sqrt() + eps)
+    return w - learning_rate * (move + weight_decay * w), m, v
+
+
+# %% misconception="decoupled_weight_decay_step" name="v-of-the-lengths" message="absolute values: of their squares"
+def decoupled_weight_decay_step(w, gradient, m, v, step, learning_rate, weight_decay, betas=(0.9, 0.98), eps=1e-8):
+    b1, b2 = betas
+    m = b1 * m + (1 - b1) * gradient
+    v = b2 * v + (1 - b2) * gradient.abs()
+    move = m / (1 - b1**step) / ((v / (1 - b2**step)).sqrt() + eps)
+    return w - learning_rate * (move + weight_decay * w), m, v
+
+
+# %% misconception="split_table" name="refuses-one-row" message="only where one of the two parts would be empty"
+def split_table(pairs, results, fraction, generator):
+    n = len(pairs)
+    k = round(fraction * n)
+    if k <= 1 or k >= n - 1:
+        raise ValueError("a part would be empty")
+    order = torch.randperm(n, generator=generator)
+    return (pairs[order[:k]], results[order[:k]]), (pairs[order[k:]], results[order[k:]])
