@@ -79,7 +79,7 @@ class Bowl:
 
 def too_low_or_high(got: float, expected: float) -> str:
     if got > expected:
-        return " That is more than the maximum: did a point leave the ball? It is around w, not around 0."
+        return " That is more than the maximum: did a point leave the ball? Is that around w, not around 0?"
     return (
         " That is too low: a better point is in the ball. Does each step go up the gradient? "
         "If so: more steps, or longer ones?"

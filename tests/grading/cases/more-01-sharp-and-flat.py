@@ -69,7 +69,7 @@ def epsilon_sharpness(loss_fn, params, epsilon, steps):
     return (best - start) / (1 + start)
 
 
-# %% misconception="epsilon_sharpness" name="ball-around-zero" message="It is around w, not around 0"
+# %% misconception="epsilon_sharpness" name="ball-around-zero" message="Is that around w, not around 0"
 def epsilon_sharpness(loss_fn, params, epsilon, steps):
     start = loss_fn(params).item()
     w = [p.detach() for p in params]
