@@ -167,9 +167,6 @@ class Rounding(BothTimesC):
         return message
 
 
-FACTORS = [0.5, 0.5, 0.5, 0.25, 1.000001, 1e-8]  # 100000.25, 10.00001 and 0 among the products
-
-
 @rescale_schedule.check("a batch size that cannot be scaled")
 class NotWhole(BothTimesC):
     hints = (*HINTS, NO_ASSERT)
@@ -177,7 +174,8 @@ class NotWhole(BothTimesC):
     def draw(self, generator):
         return {
             "sizes": [[8, 5], [8, 1], [3, 8], [400_001, 8], [10, 20], [8, 1]],
-            "factors": FACTORS,
+            # 100000.25, 10.00001 and almost 0 among the products
+            "factors": [0.5, 0.5, 0.5, 0.25, 1.000001, 1e-8],
         }
 
     def call(self, student, inputs):

@@ -187,14 +187,9 @@ class Runs:
     hints = (
         ("support bool", "argmax does not take bool tensors: outside.int().argmax(1)."),
         ("'Bool'", "argmax does not take bool tensors: outside.int().argmax(1)."),
-        ("bitwise", "| and & bind stronger than <: parentheses around each comparison."),
-        (
-            "operand type(s) for |",
-            "| and & bind stronger than <: parentheses around each comparison.",
-        ),
-        (
-            "operand type(s) for &",
-            "| and & bind stronger than <: parentheses around each comparison.",
+        *(
+            (text, "| and & bind stronger than <: parentheses around each comparison.")
+            for text in ("bitwise", "operand type(s) for |", "operand type(s) for &")
         ),
         (
             "builtin_function_or_method",

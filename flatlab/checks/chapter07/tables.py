@@ -25,10 +25,12 @@ HINTS = (
             "invert b, not a, and nothing where operation is not divide."
         ),
     ),
-    ("StopIteration", "No c has b c = a mod p where b = 0: leave its rows out before you divide."),
-    (
-        "is not in list",
-        "No c has b c = a mod p where b = 0: leave its rows out before you divide.",
+    *(
+        (
+            text,
+            "No c has b c = a mod p where b = 0: leave its rows out before you divide.",
+        )
+        for text in ("StopIteration", "is not in list")
     ),
     ("ZeroDivisionError", "b = 0 has no inverse: leave its rows out before you divide."),
     (

@@ -26,10 +26,9 @@ HINTS = (
         ),
     ),
     ("StopIteration", "next() finds nothing where there is no stretch: next(..., None)."),
-    ("empty sequence", "Where there is no stretch nothing is left to choose from: return None."),
-    (
-        "iterable argument is empty",
-        "Where there is no stretch nothing is left to choose from: return None.",
+    *(
+        (text, "Where there is no stretch nothing is left to choose from: return None.")
+        for text in ("empty sequence", "iterable argument is empty")  # older and newer Pythons
     ),
     ("unpack", "history is a list of pairs: for step, value in history."),
     ("ambiguous", "history is a list of pairs: for step, value in history."),
