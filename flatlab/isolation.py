@@ -1,10 +1,12 @@
-"""Context managers that give back what a computation must borrow from the caller."""
+"""What gives back all that a computation must borrow from the caller."""
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.func import functional_call
 
 
 @contextlib.contextmanager
@@ -29,18 +31,36 @@ def gradients_restored(model: nn.Module) -> Iterator[None]:
             parameter.grad = gradient
 
 
+def call_with(model: nn.Module, tensors: Any, X: Tensor) -> Any:
+    """``model(X)`` with these parameters and buffers by ``torch.func.functional_call``.
+
+    That leaves them behind in a module which is reached by two paths (pytorch issue 164759).
+    """
+    rooms: list[Any] = [room for m in model.modules() for room in (m._parameters, m._buffers)]
+    own = [dict(room) for room in rooms]
+    try:
+        return functional_call(model, tensors, (X,))
+    finally:
+        for room, before in zip(rooms, own, strict=True):
+            room.update(before)
+
+
 @contextlib.contextmanager
-def random_state(generator: torch.Generator, device: torch.device) -> Iterator[None]:
-    """Seed the global state, from which dropout draws, by ``generator``; restore it after."""
-    seed = int(torch.randint(2**62, (), generator=generator))
+def random_state(generator: torch.Generator | None, device: torch.device) -> Iterator[None]:
+    """Seed the global state, from which dropout draws, by ``generator``; restore it after.
+
+    None leaves the state as it is until it is restored.
+    """
+    seed = None if generator is None else int(torch.randint(2**62, (), generator=generator))
     cuda = [device] if device.type == "cuda" else []
     mps_state = torch.mps.get_rng_state() if device.type == "mps" else None
     with torch.random.fork_rng(devices=cuda):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every device
-        if cuda:
-            torch.cuda.default_generators[device.index or 0].manual_seed(seed)
-        if mps_state is not None:
-            torch.mps.manual_seed(seed)
+        if seed is not None:
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every device
+            if cuda:
+                torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+            if mps_state is not None:
+                torch.mps.manual_seed(seed)
         try:
             yield
         finally:

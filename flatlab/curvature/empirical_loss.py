@@ -4,7 +4,7 @@ Everything in this package asks the same three things of a model: its loss, its 
 differentiable forward pass. They are evaluated through `torch.func.functional_call` on aliases of
 the parameters and on copies of the buffers, so that a caller's model, its `.grad`s, its running
 statistics and its mode cannot be changed, not even by an exception half-way. The global random
-state is put back as well: iterating a `DataLoader` alone advances it.
+state is put back as well, and a loader's own generator: iterating a `DataLoader` alone advances it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from flatlab.curvature.random_states import RandomStates, generators_of
+from flatlab.isolation import call_with
 
 LossFunction = Callable[[Any, Any], Tensor]
 _DROPOUT = (nn.modules.dropout._DropoutNd,)
@@ -47,15 +49,19 @@ class EmpiricalLoss:
         named = [(name, p) for name, p in named if names is None or name in names]
         _check_parameters(named)
         self.names = [name for name, _ in named]
-        self.parameters = [p for _, p in named]
-        self.sizes = [p.numel() for p in self.parameters]
+        self.sizes = [p.numel() for _, p in named]
         self.size = sum(self.sizes)
-        self.dtype, self.device = self.parameters[0].dtype, self.parameters[0].device
+        self.dtype, self.device = named[0][1].dtype, named[0][1].device
         self.single_batch = _is_batch(data)
         _check_data(data)
         self.data = data
         self.n_samples: int | None = None
-        self._rng = _random_state(self.device)
+        self._start = RandomStates(self.device, generators_of(data))
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """Those in `names`, as the model has them now: they may have been replaced."""
+        return [self.model.get_parameter(name) for name in self.names]
 
     # --- flat vectors -------------------------------------------------------------------------
     def flat_parameters(self) -> Tensor:
@@ -118,10 +124,11 @@ class EmpiricalLoss:
         state = {name: p.detach() for name, p in self.model.named_parameters()}  # constants
         state.update(zip(self.names, weights, strict=True))
         state.update({name: b.clone() for name, b in self.model.named_buffers()})
-        before = _random_state(self.device)
-        with sdpa_kernel(SDPBackend.MATH):  # the fused attention kernels have no second derivative
-            prediction = functional_call(self.model, state, (X,))
-        if _state_changed(before, _random_state(self.device)):
+        before = RandomStates(self.device)
+        # The fused attention kernels have no second derivative.
+        with sdpa_kernel(SDPBackend.MATH):
+            prediction = call_with(self.model, state, X)
+        if RandomStates(self.device).changed_since(before):
             raise ValueError(
                 "the model draws random numbers in its forward pass (dropout in train mode?), so its "
                 "loss is no fixed function of the parameters: call model.eval() first"
@@ -130,16 +137,20 @@ class EmpiricalLoss:
 
     def forward_loss(self, weights: Sequence[Tensor] | None, X: Tensor, y: Any) -> Tensor:
         """loss_fn(model(X), y) of one batch, checked to be a scalar that sees only `weights`."""
-        loss = self.scalar_loss(self.forward(weights, X), y)
-        if weights is not None:
+        prediction = self.forward(weights, X)
+        if weights is None:
+            return self.scalar_loss(prediction, y)
+        with torch.enable_grad():  # else loss_fn's own use of the parameters could not be seen
+            loss = self.scalar_loss(prediction, y)
             self.refuse_direct_use(loss)
         return loss
 
     def refuse_direct_use(self, loss: Tensor) -> None:
         """Raises if loss_fn reached for the model's own parameters: the weights are copies of them."""
-        if not loss.requires_grad:
+        parameters = [p for p in self.parameters if p.requires_grad]  # some may be frozen by now
+        if not loss.requires_grad or not parameters:
             return
-        own = torch.autograd.grad(loss, self.parameters, retain_graph=True, allow_unused=True)
+        own = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
         if any(g is not None for g in own):
             raise ValueError(
                 "loss_fn uses the model's parameters besides its prediction (a penalty?), and that "
@@ -157,29 +168,30 @@ class EmpiricalLoss:
             )
         return loss
 
-    def mean_of_samples(self, prediction: Any, y: Any) -> float | None:
-        """None if loss_fn is the mean of the samples' losses, else what that would be; for a few samples."""
-        pairs = zip(prediction.split(1), y.split(1), strict=True)
-        mean = torch.stack([self.scalar_loss(f, target) for f, target in pairs]).mean()
+    def mean_of_samples(self, prediction: Any, y: Any, size: int = 1) -> float | None:
+        """None if loss_fn is the mean over parts of `size` samples, else what that would be; for few parts."""
+        pairs = zip(prediction.split(size), y.split(size), strict=True)
+        sums = torch.stack([len(f) * self.scalar_loss(f, part) for f, part in pairs])
+        mean = sums.sum() / len(prediction)
         whole = self.scalar_loss(prediction, y)
         return None if torch.isclose(mean, whole, rtol=1e-3, atol=1e-30) else float(mean)
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """Gradients on, autocast and inference mode off, global random state put back on leaving.
+        """Gradients on, autocast and inference mode off, random states put back on leaving.
 
-        Inside, every pass starts from the state at construction, so that a shuffling loader
+        Inside, every pass starts from the states at construction, so that a shuffling loader
         visits the same batches each time and the operator is one fixed matrix.
         """
         _refuse_dropout(self.model)
-        before = _random_state(self.device)
+        before = RandomStates(self.device, generators_of(self.data))
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.enable_grad())
             if torch.is_autocast_enabled(self.device.type):
                 stack.enter_context(torch.autocast(self.device.type, enabled=False))
-            stack.callback(_set_random_state, self.device, before)
-            _set_random_state(self.device, self._rng)
+            stack.callback(before.put_back)
+            self._start.put_back()
             yield
 
     def _checked_batch(self, batch: Any, index: int) -> tuple[Tensor, Any]:
@@ -274,26 +286,3 @@ def _refuse_batch_statistics(model: nn.Module) -> None:
                 "over several batches depends on how they are cut: call model.eval(), or pass all "
                 "samples as one batch (X, y)"
             )
-
-
-def _random_state(device: torch.device) -> tuple[Tensor, Tensor | None]:
-    on_device = None
-    if device.type != "cpu":
-        module = torch.get_device_module(device)
-        on_device = module.get_rng_state() if device.type == "mps" else module.get_rng_state(device)
-    return torch.get_rng_state(), on_device
-
-
-def _set_random_state(device: torch.device, state: tuple[Tensor, Tensor | None]) -> None:
-    torch.set_rng_state(state[0])
-    if state[1] is not None:
-        module = torch.get_device_module(device)
-        args = (state[1],) if device.type == "mps" else (state[1], device)
-        module.set_rng_state(*args)
-
-
-def _state_changed(
-    before: tuple[Tensor, Tensor | None], after: tuple[Tensor, Tensor | None]
-) -> bool:
-    pairs = zip(before, after, strict=True)
-    return any(a is not None and not torch.equal(a, b) for a, b in pairs)

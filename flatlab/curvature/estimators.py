@@ -123,8 +123,11 @@ def spectral_density(
     width = width or 0.01 * max(float(nodes.max() - nodes.min()), 1e-3 * float(nodes.abs().max()))
     width = width or 1e-12  # the zero operator: a spike at zero
     grid = torch.linspace(
-        float(nodes.min()) - 5 * width, float(nodes.max()) + 5 * width, grid_size
-    ).double()
+        float(nodes.min()) - 5 * width,
+        float(nodes.max()) + 5 * width,
+        grid_size,
+        dtype=torch.float64,
+    )
     return SpectralDensity(grid, _broaden(grid, nodes, weights, width), nodes, weights, width)
 
 

@@ -101,10 +101,11 @@ class Graphs:
             return False
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a loss that single samples do not suit
-            X, y = spread(X), spread(y)
-            prediction = self.objective.forward(None, X)
-            apart = keeps_samples_apart(self.objective, X, prediction)
-            return apart and self.objective.mean_of_samples(prediction, y) is None
+            few = spread(X)
+            if not keeps_samples_apart(self.objective, few, self.objective.forward(None, few)):
+                return False
+            prediction = torch.cat([self.objective.forward(None, x) for x in X.split(1024)])
+            return not_the_mean(self.objective, prediction, y) is None
 
     def _over_batches(self) -> Iterator[tuple[int, Any]]:
         self._kept, room, n = [], self.memory, 0
@@ -136,22 +137,26 @@ class Snapshot:
     """Tells whether anything that a kept graph depends on has changed.
 
     Version counters see in-place changes and `data_ptr` replaced storages, but neither sees a
-    write through `.data`; the parameters are therefore also compared with a copy. What a loader
+    write through `.data`; parameters and buffers are therefore also compared with copies. What a loader
     would read from disk is not watched.
     """
 
     def __init__(self, objective: EmpiricalLoss):
         self.objective = objective
         self.stamp = self._stamp()
-        self.copies = [p.detach().clone() for p in objective.parameters]
+        self.copies = [t.detach().clone() for t in self._tensors()]
 
     def is_current(self) -> bool:
-        pairs = zip(self.objective.parameters, self.copies, strict=True)
+        pairs = zip(self._tensors(), self.copies, strict=True)
         return self.stamp == self._stamp() and all(torch.equal(p, c) for p, c in pairs)
+
+    def _tensors(self) -> list[Tensor]:
+        model = self.objective.model
+        return [*model.parameters(), *model.buffers()]
 
     def _stamp(self) -> tuple:
         model, data = self.objective.model, self.objective.data
-        tensors = [*model.parameters(), *model.buffers()]
+        tensors = self._tensors()
         if isinstance(data, (list, tuple)):
             tensors += [t for t in tree_leaves(data) if torch.is_tensor(t)]
         # A tensor made in inference mode counts no versions: it is never known to be the same.
@@ -167,6 +172,20 @@ def spread(t: Tensor, most: int = 16) -> Tensor:
         return t
     places = torch.arange(most, dtype=torch.float64) * 0.6180339887 % 1  # the golden ratio less 1
     return t[(places * len(t)).long().to(t.device)]
+
+
+def not_the_mean(objective: EmpiricalLoss, prediction: Tensor, y: Tensor) -> tuple | None:
+    """Rows and targets on which loss_fn is no mean over samples, and what that would be; else None.
+
+    A few single samples tell; so do 16 parts of all of them, for what only a few samples have (a rare
+    class that weighs more).
+    """
+    few = spread(prediction), spread(y)
+    for rows, targets, size in ((*few, 1), (prediction, y, -(-len(y) // 16))):
+        mean = objective.mean_of_samples(rows, targets, size)
+        if mean is not None:
+            return rows, targets, mean
+    return None
 
 
 def keeps_samples_apart(objective: EmpiricalLoss, X: Tensor, prediction: Any) -> bool:

@@ -115,7 +115,7 @@ class LanczosProcess:
 
     def _multiply(self, v: Tensor) -> Tensor:
         if not hasattr(self.op, "multiply_into"):
-            return self.op @ v
+            return self._product.copy_(self.op @ v)  # v itself, perhaps, or what the operator keeps
         self._product = self.op.multiply_into(v, self._product)
         return self._product
 

@@ -265,6 +265,15 @@ def layer_kind(module: Any) -> type[Layer] | None:
     return None
 
 
+def fewest_dimensions(module: Any) -> int:
+    """Of an input that has one for samples; PyTorch takes inputs without it as well."""
+    if isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
+        return module.weight.ndim + 1
+    if isinstance(module, nn.modules.instancenorm._InstanceNorm):
+        return module._get_no_batch_dim() + 1
+    return 4 if isinstance(module, nn.Conv2d) else 1
+
+
 def working_bytes(module: nn.Module, z: Tensor) -> float:
     """What per-sample directions of this layer take beside its inputs and outputs, for a sample."""
     if not isinstance(module, nn.Conv2d):

@@ -15,8 +15,9 @@ class Selection:
     """Flat vectors (p,) over some of a model's parameters, in the order of `model.parameters()`.
 
     `entries` None means all that require grad. Else each entry is a parameter ("0.weight"), a module
-    ("0": all its parameters, also of modules within), or rows of a parameter, which are the filters
-    of a convolution and the neurons of a linear layer: "0.weight[3]", "0.weight[3:8]".
+    ("0": all its parameters, also of modules within and those it shares with others), or rows of a
+    parameter, which are the filters of a convolution and the neurons of a linear layer:
+    "0.weight[3]", "0.weight[3:8]".
 
     Raises ValueError for an entry that names nothing, or rows that are not there, or parameters
     that do not require grad.
@@ -26,9 +27,11 @@ class Selection:
         available = {name: p for name, p in model.named_parameters() if p.requires_grad}
         entries = [entries] if isinstance(entries, str) else entries
         chosen: dict[str, set[int] | None] = dict.fromkeys(available) if entries is None else {}
+        every = {n: p for n, p in model.named_parameters(remove_duplicate=False) if p.requires_grad}
+        first = {id(p): name for name, p in available.items()}  # a shared one has several names
         for entry in entries or ():
-            names, rows = _resolve(entry, available)
-            for name in names:
+            names, rows = _resolve(entry, every)
+            for name in (first[id(every[name])] for name in names):
                 whole = rows is None or chosen.get(name, ()) is None
                 chosen[name] = None if whole else chosen.get(name, set()) | rows
         if entries is not None and not chosen:

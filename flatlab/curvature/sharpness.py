@@ -72,8 +72,8 @@ def epsilon_sharpness(
     best of all starts.
 
     At a minimum and for small epsilon it is about epsilon^2 lambda_max / (2 (1 + L)).
-    `generator=None` means a new one seeded 0. Raises ValueError if epsilon <= 0, steps < 1 or
-    random_starts is no whole number of at least 0, FloatingPointError if a loss or gradient in the
+    `generator=None` means a new one seeded 0. Raises ValueError if epsilon <= 0, steps < 1,
+    random_starts is no whole number of at least 0 or L <= -1, FloatingPointError if a loss or gradient in the
     ball is not finite.
     """
     if not 0 < epsilon < float("inf"):
@@ -83,6 +83,11 @@ def epsilon_sharpness(
         raise ValueError(f"random_starts must be a whole number of at least 0, not {random_starts}")
     hessian = Hessian(model, loss_fn, data)
     ball = _Ball(hessian.objective, epsilon)
+    if ball.loss <= -1:
+        raise ValueError(
+            f"the loss is {ball.loss:.6g}: a rise relative to 1 + L needs a loss above -1; "
+            "add a constant to loss_fn"
+        )
     starts = _starting_directions(hessian, ball, random_starts, seeded(generator, hessian.device))
     del hessian
     best, rises = _Ascent(torch.zeros_like(ball.center), 0.0, ball.is_stationary_center(tol)), {}

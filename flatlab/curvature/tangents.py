@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from flatlab.curvature.empirical_loss import EmpiricalLoss, require_finite
-from flatlab.curvature.graphs import keeps_samples_apart, spread
+from flatlab.curvature.graphs import keeps_samples_apart, not_the_mean
 from flatlab.curvature.layer import Layer, Tangent
-from flatlab.curvature.layers import LinearLayer, layer_kind
+from flatlab.curvature.layers import LinearLayer, fewest_dimensions, layer_kind
 from flatlab.curvature.pullback import Pullback
 from flatlab.curvature.sample_directions import SampleDirections
 
@@ -134,6 +134,8 @@ class LayeredBatch:
             x, self.outputs[:before], mu, create_graph=True, allow_unused=True
         )
         cuts = [m for m, part in enumerate(pulled) if part is not None]
+        if not cuts:  # x depends on the data only, which require a gradient
+            return None
         for m in cuts:
             delta[m] = delta[m] + pulled[m].detach()
         return Pullback(x, mu, cuts, [self.outputs[m] for m in cuts], [pulled[m] for m in cuts])
@@ -203,6 +205,8 @@ class LayeredBatch:
         label = f"{type(module).__name__} '{name}'"
         if len(args) != 1 or not torch.is_tensor(args[0]) or not torch.is_tensor(output):
             raise unsupported(label, "is not called with one tensor")
+        if args[0].ndim < fewest_dimensions(module):
+            raise unsupported(label, "gets an input without a dimension for samples")
         if not self.is_per_sample:
             return
         if any(layer.module is module for layer in self.layers):
@@ -234,9 +238,9 @@ def check_samples(objective: EmpiricalLoss, X: Tensor, y: Any, prediction: Any) 
             "over dimension 0?), so that no sample has a Hessian of its own: let the model treat each "
             "row by itself"
         )
-    prediction, y = spread(prediction), spread(y)
-    mean = objective.mean_of_samples(prediction, y)
-    if mean is not None:
+    found = not_the_mean(objective, prediction, y)
+    if found is not None:
+        prediction, y, mean = found
         raise ValueError(
             f"loss_fn gives {float(objective.scalar_loss(prediction, y)):.6g} on {len(y)} samples but "
             f"{mean:.6g} as the mean of their losses: it must average over samples (reduction='mean', no "

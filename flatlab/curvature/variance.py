@@ -21,7 +21,7 @@ from flatlab.curvature.empirical_loss import (
     require_finite,
     uses_batch_statistics,
 )
-from flatlab.curvature.graphs import MEMORY, spread
+from flatlab.curvature.graphs import MEMORY
 from flatlab.curvature.interface import check_count
 from flatlab.curvature.lanczos import require_converged, top_eigenpairs
 from flatlab.curvature.layer import Tangent
@@ -153,8 +153,8 @@ class MappedVariance:
         self.op, self.objective, self.X, self.y = op, op.objective, X, y
         self.weights = tuple(p.detach() for p in self.objective.parameters)
         with torch.no_grad():
-            X, y = spread(X), spread(y)
-            check_samples(self.objective, X, y, self.objective.forward(None, X))
+            prediction = [self.objective.forward(None, x) for x in X.split(1024)]
+            check_samples(self.objective, X, y, torch.cat(prediction))
 
     def mean_product(self, v: Tensor) -> Tensor:
         """(1/n) sum_i H_i v."""

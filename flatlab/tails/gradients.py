@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from flatlab.arguments import checked_count
 from flatlab.evaluation import Batch, LossFn, as_tensors, scalar, trained_parameters
+from flatlab.isolation import call_with
 
 
 def batch_gradients(
@@ -40,7 +40,7 @@ def batch_gradients(
         for k, row in enumerate(rows):
             part = slice(k * batch_size, (k + 1) * batch_size)
             buffers = {name: b.clone() for name, b in model.named_buffers()}
-            loss = scalar(loss_fn(functional_call(model, buffers, (X[part],)), y[part]))
+            loss = scalar(loss_fn(call_with(model, buffers, X[part]), y[part]))
             grads = torch.autograd.grad(loss, parameters, materialize_grads=True)
             row.copy_(torch.cat([g.flatten() for g in grads]))
     return rows

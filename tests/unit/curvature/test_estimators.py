@@ -188,3 +188,9 @@ def test_repeatable_without_touching_the_global_generator():
     assert trace(MATRIX, 5) == trace(MATRIX, 5)
     assert trace(MATRIX, 5) != trace(MATRIX, 5, generator(9))
     assert torch.equal(torch.get_rng_state(), rng)
+
+
+def test_a_narrow_density_far_from_zero_integrates_to_one():
+    density = spectral_density(1e3 * torch.eye(5, dtype=torch.float64), steps=3, width=1e-6)
+    area = torch.trapezoid(density.density, density.grid)
+    assert float(area) == pytest.approx(1, abs=1e-4)

@@ -164,7 +164,9 @@ def test_tied_weights_count_once():
     X = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     op = Hessian(model, nn.MSELoss(), (X, X))
     assert op.shape == (12, 12)
-    torch.testing.assert_close(dense(op), dense_hessian(model, nn.MSELoss(), X, X))
+    parameters, products = list(model.parameters()), dense(op)
+    assert all(p is q for p, q in zip(model.parameters(), parameters, strict=True))
+    torch.testing.assert_close(products, dense_hessian(model, nn.MSELoss(), X, X))
 
 
 def test_attention_has_second_derivatives():
@@ -318,3 +320,31 @@ def test_works_under_no_grad_inference_mode_and_autocast():
         with context:
             fresh = Hessian(model, nn.CrossEntropyLoss(), (X, y))
             assert torch.equal(fresh @ v, expected)
+
+
+@pytest.mark.parametrize("change", ["assigned", "written past autograd", "frozen"])
+def test_products_follow_the_model_itself(change):
+    model, X, y = network("mlp-tanh")
+    only = "2" if change == "written past autograd" else None
+    op = Hessian(model, nn.CrossEntropyLoss(), (X, y), parameters=only)
+    dense(op)
+    if change == "assigned":
+        doubled = {name: 2 * t for name, t in model.state_dict().items()}
+        model.load_state_dict(doubled, assign=True)
+    elif change == "frozen":
+        model[0].requires_grad_(False)
+        op.release()
+    else:
+        model[0].weight.data.mul_(2)  # of a layer that is not selected
+    after = dense(op)
+    model.requires_grad_(True)
+    fresh = Hessian(model, nn.CrossEntropyLoss(), (X, y), parameters=only)
+    torch.testing.assert_close(after, dense(fresh))
+
+
+def test_a_modules_tied_parameters_are_selected_with_it():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3)).double()
+    model[2].weight = model[0].weight
+    X = torch.ones(2, 3, dtype=torch.float64)
+    for entries, size in [("0", 12), ("2", 12), ("2.weight", 9), (["0", "2"], 15)]:
+        assert Hessian(model, nn.MSELoss(), (X, X), parameters=entries).shape == (size, size)

@@ -318,3 +318,15 @@ def test_bad_operators():
             top_eigenpairs(lopsided, method=method)
     with pytest.raises(FloatingPointError, match="NaN or inf"):
         top_eigenpairs(torch.full((3, 3), float("nan")), method="dense")
+
+
+def test_an_operator_may_return_its_argument():
+    class Identity:
+        shape, dtype, device = (200, 200), torch.float64, torch.device("cpu")
+
+        def __matmul__(self, v):
+            return v
+
+    pairs = lanczos(Identity(), 2)
+    assert pairs.converged
+    torch.testing.assert_close(pairs.vectors.T @ pairs.vectors, torch.eye(2).double())

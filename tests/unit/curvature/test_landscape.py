@@ -132,3 +132,14 @@ def test_bad_directions_and_axes():
             landscape_1d(model, loss_fn, (X, y), d, axis)
     with pytest.raises(ValueError, match="no parameters"):
         random_direction(mlp(3, 2).requires_grad_(False))
+
+
+def test_a_penalty_on_the_parameters_is_refused():
+    model, X, y = network("mlp-tanh")
+
+    def penalized(prediction, target):
+        penalty = sum(p.square().sum() for p in model.parameters())
+        return nn.functional.cross_entropy(prediction, target) + penalty
+
+    with pytest.raises(ValueError, match="penalty"):
+        landscape_1d(model, penalized, (X, y), random_direction(model), [0.0, 1.0])

@@ -190,3 +190,78 @@ def test_results_do_not_share_memory_with_the_operator():
     op @ (2 * v)
     top_eigenpairs(op, 2, method="lanczos")
     assert torch.equal(first, kept)
+
+
+class Loop(nn.Module):
+    """Layers that are called on one sample at a time, without a dimension for samples."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.first, self.norm, self.out = nn.Linear(4, 5), norm, nn.Linear(5, 3)
+
+    def forward(self, X):
+        return torch.stack([self.out(torch.tanh(self.norm(self.first(x)))) for x in X])
+
+
+@pytest.mark.parametrize("norm", [nn.LayerNorm(5), nn.RMSNorm(5)])
+def test_normalized_single_samples_fall_back_to_autograd(norm):
+    model = Loop(norm).double()
+    X = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(6) % 3
+    op = Hessian(model, nn.CrossEntropyLoss(), (X, y))
+    assert_products(op, dense_hessian(model, nn.CrossEntropyLoss(), X, y))
+    assert graph_kinds(op) == {AutogradHessian}
+
+
+class Images(nn.Module):
+    """Images one at a time, (C, H, W)."""
+
+    def __init__(self):
+        super().__init__()
+        self.filters = nn.Sequential(nn.Conv2d(2, 3, 2), nn.InstanceNorm2d(3, affine=True))
+
+    def forward(self, X):
+        return torch.stack([torch.tanh(self.filters(x)).flatten()[:3] for x in X])
+
+
+def test_single_images_fall_back_to_autograd():
+    model = Images().double()
+    X = torch.randn(4, 2, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(4) % 3
+    op = Hessian(model, nn.CrossEntropyLoss(), (X, y))
+    assert_products(op, dense_hessian(model, nn.CrossEntropyLoss(), X, y))
+    with pytest.raises(UnsupportedLayerError, match="without a dimension for samples"):
+        dense_products = Hessian(model, nn.CrossEntropyLoss(), (X, y), method="layers")
+        dense_products @ torch.ones(op.shape[0], dtype=torch.float64)
+
+
+class Clip(nn.Module):
+    """Element by element for short vectors alone."""
+
+    def forward(self, z):
+        return z * (1 / z.norm(dim=1, keepdim=True)).clamp(max=1)
+
+
+@pytest.mark.parametrize("long", [slice(None, None, 2), slice(1, None, 2), slice(0, 1)])
+def test_units_that_mix_in_some_samples_only_are_seen(long):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 5, bias=False), Clip(), nn.Linear(5, 2)).double()
+    X = 0.05 * torch.randn(100, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    X[long] *= 40
+    y = torch.arange(100) % 2
+    op = Hessian(model, nn.CrossEntropyLoss(), (X, y), method="layers")
+    assert_products(op, dense_hessian(model, nn.CrossEntropyLoss(), X, y))
+
+
+@pytest.mark.parametrize("activation", [nn.SiLU, nn.Mish, nn.GELU, nn.Softplus])
+def test_activations_whose_derivatives_cancel_are_recognized_element_by_element(activation):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(20, 60), activation(), nn.Linear(60, 3))
+    X = 2 * torch.randn(4000, 20, generator=torch.Generator().manual_seed(0))
+    op = Hessian(model, nn.CrossEntropyLoss(), (X, torch.arange(4000) % 3), method="layers")
+    op @ torch.ones(op.shape[0])
+    (_, graph), *_ = op._graphs._kept
+    (pullback,) = [p for p in graph.batch.pullbacks if p is not None]
+    assert pullback.bend is not None

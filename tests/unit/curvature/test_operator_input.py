@@ -6,7 +6,7 @@ import pytest
 import torch
 from dense_references import KINDS, mlp, network
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from flatlab.curvature import (
     GaussNewton,
@@ -300,3 +300,18 @@ def test_vectors_that_do_not_fit(operator):
 def test_bad_settings(settings, message):
     with pytest.raises(ValueError, match=message):
         Hessian(mlp(5, 3), nn.MSELoss(), regression(), **settings)
+
+
+@pytest.mark.parametrize("own_sampler", [False, True])
+def test_a_loaders_own_generator_is_put_back(own_sampler):
+    model, X, y = network("mlp-tanh")
+    generator = torch.Generator().manual_seed(5)
+    samples = TensorDataset(X, y)
+    if own_sampler:
+        order = RandomSampler(samples, generator=generator)
+        loader = DataLoader(samples, batch_sampler=BatchSampler(order, 4, drop_last=True))
+    else:
+        loader = DataLoader(samples, 4, shuffle=True, drop_last=True, generator=generator)
+    op, before = Hessian(model, nn.CrossEntropyLoss(), loader, memory=1), generator.get_state()
+    assert torch.equal(op @ ones(op), op @ ones(op))
+    assert torch.equal(generator.get_state(), before)

@@ -108,3 +108,15 @@ def test_a_matrix_that_requires_a_gradient():
         assert not pairs.values.requires_grad and not pairs.vectors.requires_grad
     assert not spectral_density(A, steps=5).nodes.requires_grad
     assert trace(A).value > 0 and frobenius_norm(A).value > 0
+
+
+@pytest.mark.parametrize("method", ["layers", "vmap"])
+def test_weights_of_a_class_that_few_samples_have_are_seen(method):
+    y = torch.zeros(N, dtype=torch.long)
+    y[[7, 120, 201]] = 1
+    rare = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 99.0], dtype=torch.float64))
+    sigma = HessianVariance(mlp(4, 5, 2), rare, (X, y), method=method)
+    with pytest.raises(ValueError, match="it must average over samples"):
+        sigma @ torch.ones(sigma.shape[0], dtype=torch.float64)
+    whole = dense_hessian(mlp(4, 5, 2), rare, X, y)  # not to be cut into parts either
+    assert_products(Hessian(mlp(4, 5, 2), rare, (X, y), memory=20_000), whole)

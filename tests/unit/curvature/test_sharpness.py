@@ -170,3 +170,11 @@ def test_bad_steps_starts_and_losses():
         epsilon_sharpness(model, lambda f, t: f.sum() * float("nan"), (X, y), 0.1)
     with pytest.raises(ValueError, match="scalar"):
         epsilon_sharpness(model, nn.CrossEntropyLoss(reduction="none"), (X, y), 0.1)
+
+
+@pytest.mark.parametrize("shift", [1.0, 5.0])
+def test_a_rise_relative_to_one_plus_a_loss_needs_a_loss_above_minus_one(shift):
+    H, _ = symmetric([0.5, 1.0])
+    model = Quadratic(H, torch.zeros(2, dtype=torch.float64), c=-shift)
+    with pytest.raises(ValueError, match="needs a loss above -1"):
+        epsilon_sharpness(model, mean_prediction, one_sample(), 0.1)
