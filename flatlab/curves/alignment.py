@@ -58,7 +58,8 @@ def align(
     activations, pooling and one Flatten between convolutions and Linear.
 
     Raises:
-        TypeError: a network whose order of layers cannot be known, or a layer that mixes its units.
+        TypeError: a network whose order of layers cannot be known, or a layer that mixes its units or
+            whose weights a hook makes, as for pruning.
         ValueError: networks of different architecture or dtype; weights that are not finite.
     """
     checked_alike([first, second])
@@ -159,6 +160,11 @@ def _stages(network: nn.Module) -> list[_Stage]:
     stages: list[_Stage] = []
     maps = False  # whether the units at this place are channels of maps
     for layer in layers[weighted[0] : weighted[-1] + 1]:
+        if any(k.startswith(("weight_", "bias_")) for k, _ in layer.named_parameters()):
+            raise TypeError(
+                f"a hook makes a weight of {layer} before each pass (spectral_norm, weight_norm, "
+                "pruning): make it a plain one, as torch.nn.utils.prune.remove does"
+            )
         if type(layer) is nn.Linear and not (stages and maps):
             if stages and type(stages[-1].layer) is nn.Linear:
                 _check_rows(stages[-1].layer, layer)

@@ -11,7 +11,6 @@ import itertools
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parameters_to_vector
 
 
 class Space:
@@ -49,7 +48,7 @@ class Space:
 
 def flatten(network: nn.Module) -> Tensor:
     """A copy of the trained parameters, (p,)."""
-    return parameters_to_vector(p.detach() for p in network.parameters() if p.requires_grad)
+    return torch.cat([p.detach().reshape(-1) for p in network.parameters() if p.requires_grad])
 
 
 def checked_alike(networks: list[nn.Module]) -> Space:

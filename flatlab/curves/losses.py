@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 
 from flatlab.arguments import checked_count
 from flatlab.curvature.batch_norm import (
@@ -23,9 +23,11 @@ from flatlab.curvature.batch_norm import (
     even_parts,
     gathering,
 )
+from flatlab.curvature.empirical_loss import uses_batch_statistics
 from flatlab.curves.flat import Space
 from flatlab.curves.paths import Curve, checked_ts
 from flatlab.evaluation import Batch, LossFn, accuracy, as_tensors, class_labels, scalar
+from flatlab.isolation import call_with
 
 _SAMPLES = 4096  # predictions made at once, over all points of a handful
 
@@ -70,7 +72,7 @@ def losses_along(
             and losses that ``torch.func.vmap`` cannot take.
 
     Nothing of the curve changes. Raises ValueError for t outside [0, 1] or not rising, for `batch_norm_data` that is
-    missing or idle, and for data that do not fit.
+    missing or idle, for batch norm that keeps no running statistics, and for data that do not fit.
     """
     ts = checked_ts(torch.linspace(0, 1, 61, dtype=torch.float64) if ts is None else ts)
     if not (ts.diff() > 0).all():
@@ -112,6 +114,11 @@ class _Many:
         self.base, self.space, self.loss_fn = copy.deepcopy(network).eval(), Space(network), loss_fn
         self.X, self.y = as_tensors(data, network)
         self.labels = class_labels(self.y)
+        if any(map(uses_batch_statistics, self.base.modules())):
+            raise ValueError(
+                "a batch-norm layer keeps no running statistics, so the losses would depend on "
+                "points_at_once: build it with track_running_stats=True"
+            )
         self.parts: tuple[Tensor, ...] = ()
         if batch_norm_data is not None:
             checked_batch_norm(network)
@@ -163,8 +170,8 @@ class _Many:
         """Predictions (k, n, ...); batch norm in training mode updates `buffers` in place."""
         if len(next(iter(weights.values()))) == 1:
             state = {name: value[0] for name, value in {**weights, **buffers}.items()}
-            return functional_call(self.base, state, (X,)).unsqueeze(0)
-        call = vmap(lambda w, b: functional_call(self.base, (w, b), (X,)))
+            return call_with(self.base, state, X).unsqueeze(0)
+        call = vmap(lambda w, b: call_with(self.base, (w, b), X))
         return call(weights, buffers)
 
     def mean_losses(self, predictions: Tensor, y: Tensor) -> Tensor:

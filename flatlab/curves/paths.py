@@ -14,10 +14,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from flatlab.arguments import checked_count
 from flatlab.curves.flat import checked_alike, flatten
+from flatlab.isolation import call_with
 
 _PANELS, _NODES = 32, 8  # of the quadrature of a Bezier curve's length
 
@@ -77,7 +77,7 @@ class Curve(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         t = float(torch.rand(())) if self.training else 0.5
-        return functional_call(self.network, self.space.split(self.point(t)), (X,))
+        return call_with(self.network, self.space.split(self.point(t)), X)
 
 
 class PolygonalChain(Curve):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from flatlab.arguments import checked_not_negative
 
-HALF = (torch.float16, torch.bfloat16)
+HALF = {torch.float16, torch.bfloat16}
 
 
 def dual_norm_ascent(
@@ -42,10 +42,13 @@ def dual_norm_ascent(
     if params is not None:
         if [g.shape for g in grads] != [w.shape for w in params]:
             raise ValueError("params and grads differ: give one parameter for each gradient")
-        scaled = [w * g for w, g in zip(params, grads, strict=True)]
+        scaled = [wide(w) * wide(g) for w, g in zip(params, grads, strict=True)]
     measure = measured(lambda: scaled, p)
     steps = [rho * measure.unit(s) for s in scaled]
-    return steps if params is None else [w * e for w, e in zip(params, steps, strict=True)]
+    if params is None:
+        return steps
+    triples = zip(params, grads, steps, strict=True)
+    return [(w * e).to(torch.result_type(w, g)) for w, g, e in triples]
 
 
 def checked_p(p: float) -> float:
@@ -64,7 +67,7 @@ class Measure(NamedTuple):
     def unit(self, s: Tensor) -> Tensor:
         """The part for one tensor s of argmax e's over |e|_p <= 1; zeros where s = 0 everywhere."""
         if s.dtype in HALF:
-            return self.unit(_wide(s)).to(s.dtype)
+            return self.unit(wide(s)).to(s.dtype)
         if self.largest == 0:
             return torch.zeros_like(s)
         if math.isinf(self.p):
@@ -91,11 +94,11 @@ def measured(scaled: Callable[[], Iterable[Tensor]], p: float) -> Measure:
     if p == 1:
         parts = [(s.abs() == largest).sum() for s in scaled()]
     else:
-        parts = [_power(_wide(s) / largest, p / (p - 1)).sum() for s in scaled()]
+        parts = [_power(wide(s) / largest, p / (p - 1)).sum() for s in scaled()]
     return Measure(p, largest, gathered(parts).sum())
 
 
-def _wide(s: Tensor) -> Tensor:
+def wide(s: Tensor) -> Tensor:
     """Half precision as float32: a sum of 65,520 ones is inf in float16."""
     return s.float() if s.dtype in HALF else s
 

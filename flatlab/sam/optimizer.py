@@ -24,6 +24,23 @@ from flatlab.sam.replicas import (
 )
 
 
+def _of_base(name: str) -> Any:
+    """An attribute of the base, looked up each time, since its own load_state_dict replaces it."""
+
+    def get(sam: Any) -> Any:
+        own = vars(sam)  # Optimizer.__init__ asks before there is a base
+        return getattr(own["base_optimizer"], name) if "base_optimizer" in own else own[name]
+
+    def put(sam: Any, value: Any) -> None:
+        own = vars(sam)
+        if "base_optimizer" in own:
+            setattr(own["base_optimizer"], name, value)
+        else:
+            own[name] = value
+
+    return property(get, put)
+
+
 class SAM(Optimizer):
     """Sharpness-aware minimization: the base optimizer's step with the gradient of L at w + e.
 
@@ -71,8 +88,8 @@ class SAM(Optimizer):
     `state` and `param_groups` are the base optimizer's, so schedulers work on either, and a state
     dict resumes both. Sparse gradients are moved where they have entries; parameters without a
     gradient stay. A group that maximizes is perturbed downhill. Extra memory: one copy of the
-    parameters, kept between steps (for p other than 2 also a few tensors as large as the largest
-    parameter, for a moment).
+    parameters, kept between steps (for p other than 2, and in float16, also a few tensors as large
+    as the largest parameter, for a moment).
 
     Raises ValueError or TypeError for rho < 0, p < 1, complex parameters, a base optimizer that is
     neither class nor instance, has other parameters or needs a closure itself; RuntimeError for
@@ -85,6 +102,7 @@ class SAM(Optimizer):
     """
 
     needs_closure = True  # `flatlab.fit` asks
+    param_groups, state = _of_base("param_groups"), _of_base("state")
 
     def __init__(
         self,
@@ -116,7 +134,6 @@ class SAM(Optimizer):
         self.model, self.norm, self.process_group = model, norm, process_group
         self.max_norm = max_norm
         self._perturbation = Perturbation()
-        self._link()
 
     def step(  # type: ignore[override]  # the loss as a tensor
         self, closure: Callable[[], Tensor] | None = None, *, grad_scaler: GradScaler | None = None
@@ -219,20 +236,15 @@ class SAM(Optimizer):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load one of SAM, or of the base optimizer alone (rho, p and adaptive then stay)."""
-        own = [{key: group[key] for key in OWN} for group in self.param_groups]
+        own = [{k: group.get(k, self.defaults[k]) for k in OWN} for group in self.param_groups]
         self.base_optimizer.load_state_dict(state_dict)
         for group, settings in zip(self.base_optimizer.param_groups, own, strict=True):
             for key, value in settings.items():
                 group.setdefault(key, value)
-        self._link()
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("base_optimizer", "model", "norm", "process_group", "max_norm", "_perturbation")
-        return super().__getstate__() | {name: getattr(self, name) for name in names}
-
-    def _link(self) -> None:
-        self.param_groups = self.base_optimizer.param_groups
-        self.state = self.base_optimizer.state
+        names = ("base_optimizer", "defaults", "model", "norm", "process_group", "max_norm")
+        return {name: getattr(self, name) for name in (*names, "_perturbation")}
 
     def _require(self, perturbed: bool) -> None:
         if self._perturbation.active != perturbed:
@@ -245,6 +257,8 @@ class SAM(Optimizer):
     def _checked_settings(self) -> float:
         """p, after a look at what schedulers and callers may have set in the groups."""
         for group in self.param_groups:
+            for key in OWN:  # a state dict without them may have been loaded into the base itself
+                group.setdefault(key, self.defaults[key])
             checked_not_negative("rho", group["rho"])
         exponents = {checked_p(group["p"]) for group in self.param_groups}
         if len(exponents) > 1:

@@ -11,19 +11,21 @@ large as the largest parameter.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from itertools import groupby
 
 import torch
 from torch import Tensor
 
-from flatlab.sam.ascent import HALF, Measure, gathered, measured
+from flatlab.sam.ascent import HALF, Measure, gathered, measured, wide
 
 # Outside, squares of float32 numbers overflow or lose digits, and the gradient is divided by its
 # largest entry first.
 _SQUARES_FIT = (1e-12, 1e18)
+# CPU builds of torch 2.6 may lack it: then no parameter counts as alone, and all go in place.
+_use_count = getattr(torch._C, "_storage_Use_Count", lambda memory: 3)
 
 
 @dataclass
@@ -56,7 +58,7 @@ class Moved:
 
     def scaled(self) -> Tensor:
         """The gradient, times w where adaptive."""
-        return self.weights * self.gradient if self.adaptive else self.gradient
+        return wide(self.weights) * wide(self.gradient) if self.adaptive else self.gradient
 
     def move(self, measure: Measure) -> None:
         step = measure.unit(self.scaled())
@@ -65,7 +67,8 @@ class Moved:
         if self.rows is None:
             torch.add(self.source, step, alpha=self.rho, out=self.target)
         else:
-            self.target.index_put_(self.rows, self.rho * step, accumulate=True)
+            step = (self.rho * step).to(self.target.dtype)
+            self.target.index_put_(self.rows, step, accumulate=True)
 
 
 class Perturbation:
@@ -90,9 +93,8 @@ class Perturbation:
         Raises FloatingPointError if a gradient is not finite; then, as after any other error, the
         parameters are as they were.
         """
-        owners = Counter(w.untyped_storage().data_ptr() for w in parameters)
         moved = [
-            Moved.of(w, group, self._room_for(w), _is_alone(w, owners))
+            Moved.of(w, group, self._room_for(w), _is_alone(w))
             for w, group in zip(parameters, groups, strict=True)
         ]
         _copy([(m.source, m.target) for m in moved if not m.apart])
@@ -137,14 +139,14 @@ class Perturbation:
         return room
 
 
-def _is_alone(w: Tensor, owners: Counter) -> bool:
+def _is_alone(w: Tensor) -> bool:
     """Whether `w.data` may point elsewhere for a while: on a CPU, in memory of its own."""
     memory = w.untyped_storage()
     return (
         w.device.type == "cpu"
         and type(w) in (Tensor, torch.nn.Parameter)
         and memory.nbytes() == w.nbytes
-        and owners[memory.data_ptr()] == 1
+        and _use_count(memory._cdata) <= 2  # w's and that of `memory`
         and not memory.is_shared()
     )
 
@@ -157,7 +159,8 @@ def _copy(pairs: list[tuple[Tensor, Tensor]]) -> None:
 
 
 def _move(moved: list[Moved], p: float) -> None:
-    if p == 2 and all(m.rows is None for m in moved):
+    # float16 holds neither rho / |g| nor w g where they are large or small.
+    if p == 2 and all(m.rows is None and m.gradient.dtype != torch.float16 for m in moved):
         plain = [m for m in moved if not m.adaptive]
         adaptive = [m for m in moved if m.adaptive]
         _scale_in_place([m for m in adaptive if not m.apart])
@@ -194,7 +197,8 @@ def _by_rho(moved: list[Moved]) -> Iterator[tuple[float, list, list, list]]:
 
 def _norm(tensors: list[Tensor]) -> float:
     """The 2-norm of all together."""
-    half = any(t.dtype in HALF for t in tensors)
-    norms = torch._foreach_norm(tensors, 2, dtype=torch.float32 if half else None)
+    kinds = {t.dtype for t in tensors}
+    wide_enough = reduce(torch.promote_types, kinds, torch.float32) if kinds & HALF else None
+    norms = torch._foreach_norm(tensors, 2, dtype=wide_enough)
     length = float(torch.linalg.vector_norm(gathered(norms)))
     return 0.0 if math.isnan(length) else length

@@ -13,14 +13,16 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
+from torch.func import stack_module_state, vmap
 
 from flatlab.batches import Batches
-from flatlab.evaluation import Batch, LossFn, class_labels
+from flatlab.evaluation import Batch, LossFn
 from flatlab.history import TrainingState
+from flatlab.isolation import call_with, random_state
 from flatlab.sweeps.runs import Run
 from flatlab.sweeps.stacked import Stacked
 from flatlab.sweeps.updates import update_of
@@ -79,7 +81,6 @@ class Lockstep:
         generators: Sequence[torch.Generator],
     ) -> None:
         self.base, self.runs, self.loss_fn = copy.deepcopy(models[0]), list(runs), loss_fn
-        self.labeled = class_labels(train[0][1]) is not None
         self.train = Stacked.of(train)
         self.test = None if test is None else Stacked.of(test)
         self.device = self.train.X.device
@@ -87,7 +88,9 @@ class Lockstep:
         self.parameters = {k: v.detach().clone() for k, v in parameters.items()}
         self.buffers = {k: v.detach().clone() for k, v in buffers.items()}
         self.rule = update_of(self.runs, self.parameters)
-        for generator in generators:  # `fit` seeds dropout with this draw
+        self.seeding = [generator.clone_state() for generator in generators]
+        self.random: dict[int, Tensor] = {}  # run -> the global state after its metrics
+        for generator in generators:  # `fit` seeds the global state with this draw
             torch.randint(2**62, (), generator=generator)
         self.batches = Batches(len(self.train), runs[0].batch_size, generators, self.device)
         self.active = list(range(len(models)))
@@ -141,13 +144,13 @@ class Lockstep:
         right = torch.zeros_like(loss)
         for start in range(0, len(data), CHUNK):
             part = data.part(slice(start, start + CHUNK))
-            losses, hits = vmap(self._look, in_dims=(0, 0, *part.dims))(
+            look = partial(self._look, data.labeled)
+            losses, hits = vmap(look, in_dims=(0, 0, *part.dims))(
                 self.parameters, self.buffers, part.X, part.y
             )
             loss += len(part) * losses.double()
             right += hits.double()
-        accuracy = right / len(data) if self.labeled else torch.full_like(right, math.nan)
-        return (loss / len(data)).tolist(), accuracy.tolist()
+        return (loss / len(data)).tolist(), (right / len(data)).tolist()
 
     def module(self, place: int) -> nn.Module:
         """The run at ``place`` among the active ones as a module of its own, in evaluation mode."""
@@ -158,17 +161,28 @@ class Lockstep:
                 tensor.copy_(stacks[name][place])
         return model.eval()
 
+    def measure(self, place: int, metrics: Mapping[str, Callable]) -> dict[str, float]:
+        """The metrics of one run; those that draw find the global random state that `fit` gives them."""
+        run = self.active[place]
+        with random_state(self.seeding[run].clone_state(), self.device):
+            torch.set_rng_state(self.random.get(run, torch.get_rng_state()))
+            found = {name: float(metric(self.module(place))) for name, metric in metrics.items()}
+            self.random[run] = torch.get_rng_state()
+        return found
+
     def state(self, place: int) -> dict[str, Tensor]:
         """Its state dict: a tensor that two layers share under both names."""
         return self.module(place).state_dict()
 
     def _loss(self, parameters: dict, buffers: dict, X: Tensor, y: Tensor) -> Tensor:
-        return self.loss_fn(functional_call(self.base, (parameters, buffers), (X,)), y)
+        return self.loss_fn(call_with(self.base, (parameters, buffers), X), y)
 
-    def _look(self, parameters: dict, buffers: dict, X: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        prediction = functional_call(self.base, (parameters, buffers), (X,))
-        hits = torch.zeros((), device=X.device)
-        if self.labeled and prediction.ndim == 2 and prediction.shape[1] > 1:
+    def _look(
+        self, labeled: bool, parameters: dict, buffers: dict, X: Tensor, y: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        prediction = call_with(self.base, (parameters, buffers), X)
+        hits = torch.full((), math.nan, device=X.device)
+        if labeled and prediction.ndim == 2 and prediction.shape[1] > 1:
             labels = y if y.ndim == 1 else y.argmax(1)
             hits = (prediction.argmax(1) == labels).sum()
         return self.loss_fn(prediction, y), hits
@@ -246,10 +260,9 @@ class _Watch:
         for place in places:
             state = self._of(place)
             numbers = [column[place] for column in (*train, *test)]
-            metrics = {}
-            for name, metric in (rules.metrics or {}).items():
-                known = math.isfinite(numbers[0])
-                metrics[name] = float(metric(runs.module(place))) if known else math.nan
+            metrics = dict.fromkeys(rules.metrics or (), math.nan)
+            if metrics and math.isfinite(numbers[0]):
+                metrics = runs.measure(place, rules.metrics)
             rate = runs.runs[runs.active[place]].rate(state.step)
             state.add_row([*numbers, rate], metrics)
             state.judge(numbers[0], rules.stop_loss)

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from flatlab.arguments import can_fuse
 from flatlab.batches import BatchSize
 from flatlab.data import split_rows
 from flatlab.history import History
+from flatlab.isolation import random_state
 
 _UP_TO_1 = "from 0 up to, not including, 1"
 
@@ -81,7 +83,7 @@ class Run:
         rest: Any = {
             "lr": self.learning_rate,
             "weight_decay": self.weight_decay,
-            "fused": all(p.device.type in ("cpu", "cuda") for p in trained),
+            "fused": can_fuse(trained),
         }
         if self.optimizer == "adamw":
             return AdamW(trained, betas=self.betas, **rest)
@@ -100,9 +102,13 @@ class Run:
     def start(
         self, build: Callable[[torch.Generator], nn.Module]
     ) -> tuple[nn.Module, torch.Generator]:
-        """The network before its first step, and the generator that goes on with its batches."""
+        """The network before its first step, and the generator that goes on with its batches.
+
+        Layers that draw from the global random state find it seeded by the run's seed; it comes back.
+        """
         generator = torch.Generator().manual_seed(self.seed)
-        model = build(generator)
+        with random_state(torch.Generator().manual_seed(self.seed), torch.device("cpu")):
+            model = build(generator)
         if self.init_scale != 1:
             with torch.no_grad():
                 for parameter in model.parameters():

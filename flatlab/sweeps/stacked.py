@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from flatlab.evaluation import Batch
+from flatlab.evaluation import Batch, class_labels
 
 
 @dataclass
@@ -19,6 +19,7 @@ class Stacked:
     y: Tensor
     own_X: bool
     own_y: bool
+    labeled: bool = False  # whether y are classes; asked of whole sets alone
 
     @classmethod
     def of(cls, sets: Sequence[Batch]) -> Stacked:
@@ -26,7 +27,7 @@ class Stacked:
         columns = list(zip(*sets, strict=True))
         own = [any(tensor is not column[0] for tensor in column) for column in columns]
         X, y = (torch.stack(c) if o else c[0] for c, o in zip(columns, own, strict=True))
-        return cls(X, y, *own)
+        return cls(X, y, own[0], own[1], class_labels(columns[1][0]) is not None)
 
     def __len__(self) -> int:
         return self.X.shape[1] if self.own_X else len(self.X)

@@ -25,7 +25,7 @@ from flatlab.notebook import progress_of
 from flatlab.sweeps import lockstep, store
 from flatlab.sweeps.job import Job
 from flatlab.sweeps.runs import Outcome, Run
-from flatlab.sweeps.told import digest_of, told
+from flatlab.sweeps.told import digest_of, structure, told
 from flatlab.sweeps.trial import copied, is_faster
 from flatlab.training import fit
 
@@ -85,7 +85,8 @@ def sweep(
     Raises:
         ValueError: no runs; whatever ``fit`` refuses; label noise on targets that are no classes; a
             ``train_fraction`` that leaves nothing to train or to test on;
-            ``engine="lockstep"`` for a network with dropout or recurrent layers.
+            ``engine="lockstep"`` for a network with dropout or recurrent layers, and for networks that
+            differ in more than parameters and buffers.
         AllDiverged: every run diverged; its ``outcomes`` holds what was recorded.
     """
     runs = list(runs)
@@ -194,6 +195,12 @@ def _train(
     device = job.train[0].device
     models = [model.to(device) for model, _ in begun]
     generators = [generator for _, generator in begun]
+    alike = job.engine == "sequential" or len(set(map(structure, models))) == 1
+    if job.engine == "lockstep" and not alike:
+        raise ValueError(
+            "the runs' networks differ in more than parameters and buffers, and lockstep would take the "
+            "rest from the first of them: keep what differs by register_buffer, or leave engine at 'auto'"
+        )
     data = [job.data_of(run) for run in job.runs]
     outcomes: dict[int, Outcome] = {}
     for i, run in enumerate(job.runs):  # `fit` would refuse these; a sweep records them
@@ -213,6 +220,7 @@ def _train(
         together = job.engine == "lockstep" or (
             job.engine == "auto"
             and len(fine) > 1
+            and alike
             and lockstep.can_run(models[0])
             and is_faster(
                 lambda: _stack(job, runs, networks, sets, [copied(g) for g in draws]), rules.steps

@@ -6,6 +6,7 @@ import itertools
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune, spectral_norm
 
 from flatlab.curves import PolygonalChain, align, flatten, losses_along
 from flatlab.models import mlp, small_vgg
@@ -200,6 +201,40 @@ def test_layers_that_mix_units_are_refused(layers, message):
     model = nn.Sequential(*layers())
     with pytest.raises(TypeError, match=message):
         align(model, copy.deepcopy(model))
+
+
+@pytest.mark.parametrize("hook", ["spectral norm", "weight", "bias"])
+@pytest.mark.parametrize("place", [1, 2])  # Linear, batch norm
+def test_weights_that_a_hook_makes_are_refused(hook, place):
+    first, second = normed(1), normed(2)
+    for model in (first, second):
+        if hook == "spectral norm":
+            spectral_norm(model[1])
+        else:
+            prune.l1_unstructured(model[place], hook, amount=0.5)
+    with pytest.raises(TypeError, match="a hook makes a weight of"):
+        align(first, second)
+
+
+def test_a_pruned_network_made_plain_is_aligned():
+    first, second = wide(1), wide(2)
+    for model in (first, second):
+        prune.remove(prune.l1_unstructured(model[1], "weight", amount=0.5), "weight")
+    X = torch.randn(4, 8, generator=seeded(0), dtype=torch.float64)
+    torch.testing.assert_close(align(first, second).network(X), second(X))
+
+
+def test_channels_last_changes_nothing():
+    plain = [convolutional(seed).eval() for seed in (1, 2)]
+    last = [copy.deepcopy(model).to(memory_format=torch.channels_last) for model in plain]
+    for one, other in zip(plain, last, strict=True):
+        assert torch.equal(flatten(one), flatten(other))
+    one, other = align(*plain), align(*last)
+    assert torch.equal(flatten(one.network), flatten(other.network))
+    X = torch.randn(4, 2, 4, 4, generator=seeded(0), dtype=torch.float64)
+    torch.testing.assert_close(other.network(X), last[1](X), rtol=1e-9, atol=1e-12)
+    bends = [PolygonalChain(*models).network_at(0.3).eval() for models in (plain, last)]
+    torch.testing.assert_close(bends[0](X), bends[1](X))
 
 
 def test_networks_that_do_not_match_are_refused():

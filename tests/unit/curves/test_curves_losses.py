@@ -169,6 +169,17 @@ def test_bad_arguments_along_a_curve_are_refused():
             losses_along(curve, sums, data, points_at_once=at_once)
 
 
+def test_batch_norm_without_running_statistics_is_refused():
+    """Its loss would be another for every cut of the data, and so for every points_at_once."""
+    networks = [dense(1), dense(2)]
+    for network in networks:
+        network[2] = nn.BatchNorm1d(6, track_running_stats=False).double()
+    curve, data = PolygonalChain(*networks), samples(3)
+    for training in (None, data):
+        with pytest.raises(ValueError, match="keeps no running statistics"):
+            losses_along(curve, LOSS, data, batch_norm_data=training)
+
+
 def linear(*weights):
     model = nn.Linear(len(weights), 1, bias=False, dtype=torch.float64)
     with torch.no_grad():

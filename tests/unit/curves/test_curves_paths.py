@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from flatlab.curves import Bezier, PolygonalChain, flatten
+from flatlab.curves import Bezier, PolygonalChain, flatten, losses_along
 from flatlab.models import mlp
 from flatlab.training import fit
 
@@ -209,7 +209,11 @@ def test_any_module_can_be_joined_with_shared_and_frozen_parameters():
     assert middle.shape == (12,)
     W, b = middle[:9].view(3, 3), middle[9:]
     X = torch.ones(2, 3, dtype=torch.float64)
-    torch.testing.assert_close(curve(X), torch.sin(X @ W.T + b) @ W.T + b)
+    for _ in range(2):
+        torch.testing.assert_close(curve(X), torch.sin(X @ W.T + b) @ W.T + b)
+    torch.testing.assert_close(curve.network_at(0.5)(X), curve(X))
+    losses = losses_along(curve, nn.MSELoss(), (X, X), ts=[0.5])
+    assert losses.losses[0].item() == pytest.approx((curve(X) - X).square().mean().item())
 
 
 def test_the_networks_of_the_caller_are_not_changed(regression):

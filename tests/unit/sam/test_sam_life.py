@@ -54,12 +54,41 @@ def test_a_state_dict_of_the_base_alone_is_taken_too():
     train(model, optimizer, range(2))
 
 
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_state_dict_loaded_into_the_base_itself_is_sams_too(plain):
+    """Also one that SAM never had in hand, which lacks its settings."""
+    model, reference = network(), network()
+    base = torch.optim.SGD(model.parameters(), lr=0.3, momentum=0.9)
+    states = copy.deepcopy(base.state_dict())
+    optimizer = SAM(model.parameters(), base, rho=0.2)
+    base.load_state_dict(states if plain else copy.deepcopy(base.state_dict()))
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+    assert optimizer.param_groups is base.param_groups and optimizer.state is base.state
+    train(model, optimizer, range(3), scheduler)
+    assert base.param_groups[0]["lr"] == 0.3 / 8 and base.param_groups[0]["rho"] == 0.2
+    other = SAM(reference.parameters(), torch.optim.SGD, rho=0.2, lr=0.3, momentum=0.9)
+    train(reference, other, range(3), torch.optim.lr_scheduler.StepLR(other, 1, 0.5))
+    assert same(weights(model), weights(reference))
+    optimizer.load_state_dict(states)
+    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))]})
+    assert [g["rho"] for g in base.param_groups] == [0.2, 0.2]
+
+
+def test_state_and_groups_that_are_set_are_the_bases():
+    optimizer = SAM(network().parameters(), torch.optim.SGD, lr=0.1)
+    optimizer.state, optimizer.param_groups = {}, optimizer.param_groups[:]
+    assert optimizer.state is optimizer.base_optimizer.state
+    assert optimizer.param_groups is optimizer.base_optimizer.param_groups
+
+
 def test_a_copy_of_model_and_optimizer_goes_on_alike_and_apart():
     model = network()
     optimizer = SAM(model.parameters(), torch.optim.SGD, rho=0.2, lr=0.1, momentum=0.9, model=model)
     train(model, optimizer, range(2))
     twin, other = copy.deepcopy((model, optimizer))
     assert other.model is twin and other.state is other.base_optimizer.state
+    assert other.param_groups is other.base_optimizer.param_groups
+    assert other.param_groups[0]["params"] == list(twin.parameters())
     before = weights(model)
     train(twin, other, range(2, 4))
     assert same(before, weights(model))

@@ -19,6 +19,10 @@ Y = torch.randint(3, (40,), generator=torch.Generator().manual_seed(1))
 RUNS = grid(learning_rate=[0.05, 0.1], batch_size=[8, 40], seed=[0, 1])
 
 
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
 def build(generator):
     return models.mlp((5, 6, 3), generator=generator)
 
@@ -60,6 +64,19 @@ def test_the_global_seed_and_the_arguments_stay():
     swept()
     assert torch.equal(before, torch.get_rng_state())
     assert torch.equal(X, data[0]) and torch.equal(Y, data[1])
+
+
+def test_a_build_that_draws_globally_repeats_by_its_seed():
+    def draws(generator):
+        return nn.Sequential(nn.Linear(5, 5), models.mlp((5, 5, 3), generator=generator))
+
+    state = torch.get_rng_state()
+    one, two, other = (Run(seed=seed).start(draws)[0] for seed in (3, 3, 4))
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.equal(one[0].weight, two[0].weight)
+    assert not torch.equal(one[0].weight, other[0].weight)
+    assert not torch.equal(one[0].weight, one[1][1].weight)  # nor does it repeat the generator's
+    assert torch.equal(one[1][1].weight, models.mlp((5, 5, 3), generator=seeded(3))[1].weight)
 
 
 @pytest.mark.slow

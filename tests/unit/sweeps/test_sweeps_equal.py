@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy, mse_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from torch.optim.lr_scheduler import LambdaLR
 
 from flatlab import fit, models
@@ -143,6 +143,45 @@ def test_every_run_is_fits(case, engine):
     assert [outcome.run for outcome in outcomes] == runs
     for outcome in outcomes:
         assert_same(outcome, *single(build, cross_entropy, (X, Y), outcome.run, **rest))
+
+
+SOFT = 0.8 * ONE_HOT + 0.2 / 3
+
+
+def logistic(prediction, y):
+    return binary_cross_entropy_with_logits(prediction.squeeze(1), (y == 0).to(prediction))
+
+
+@pytest.mark.parametrize("engine", ["lockstep", "sequential"])
+@pytest.mark.parametrize(
+    ("outputs", "loss_fn", "targets", "test_targets"),
+    [(1, logistic, Y, Y), (3, mse_loss, SOFT, ONE_HOT), (3, mse_loss, ONE_HOT, SOFT)],
+)
+def test_accuracies_are_fits_where_targets_or_outputs_are_no_classes(
+    engine, outputs, loss_fn, targets, test_targets
+):
+    def build(g):
+        return models.mlp((6, 8, outputs), generator=g).double()
+
+    runs = grid(Run(batch_size=10), seed=[0, 1])
+    rest = {"steps": 6, "evaluate_every": 3, "test_data": (X, test_targets)}
+    for outcome in sweep(build, loss_fn, (X, targets), runs, engine=engine, progress=False, **rest):
+        assert_same(outcome, *single(build, loss_fn, (X, targets), outcome.run, **rest))
+
+
+def drawing(model):
+    return model(X + torch.randn(X.shape, dtype=X.dtype)).sum().item() + float(torch.rand(()))
+
+
+@pytest.mark.parametrize("engine", ["lockstep", "sequential"])
+def test_metrics_that_draw_find_fits_random_state_and_leave_the_callers(engine):
+    runs = grid(Run(batch_size=10), learning_rate=[0.05, 0.5], seed=[0, 1])
+    rest = {"steps": 6, "evaluate_every": 3, "metrics": {"noisy": drawing, "other": drawing}}
+    state = torch.get_rng_state()
+    outcomes = sweep(plain, cross_entropy, (X, Y), runs, engine=engine, progress=False, **rest)
+    assert torch.equal(state, torch.get_rng_state())
+    for outcome in outcomes:
+        assert_same(outcome, *single(plain, cross_entropy, (X, Y), outcome.run, **rest))
 
 
 def first_weight(model):

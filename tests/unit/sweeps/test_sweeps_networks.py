@@ -34,6 +34,18 @@ class Shared(nn.Module):
         return self.out(torch.tanh(self.second(torch.tanh(self.first(x)))))
 
 
+class Twice(nn.Module):
+    """One layer under two names."""
+
+    def __init__(self, generator):
+        super().__init__()
+        self.first = self.again = linear(generator, X.shape[1], X.shape[1])
+        self.out = linear(generator, X.shape[1], 3)
+
+    def forward(self, x):
+        return self.out(torch.tanh(self.again(torch.tanh(self.first(x)))))
+
+
 class Masked(nn.Module):
     """A mask of its own for each run, which its state dict leaves out."""
 
@@ -48,7 +60,7 @@ class Masked(nn.Module):
 
 
 @pytest.mark.parametrize("engine", ["auto", "lockstep", "sequential"])
-@pytest.mark.parametrize("build", [Shared, Masked])
+@pytest.mark.parametrize("build", [Shared, Twice, Masked])
 def test_shared_weights_and_buffers_outside_the_state(build, engine):
     def loss(model):
         return cross_entropy(model(X), Y).item()
@@ -73,6 +85,43 @@ class Dropping(nn.Module):
 class Looking(Dropping):
     def forward(self, x):
         return self.body(x) if next(self.body.parameters()).sum() < 1e6 else self.body(-x)
+
+
+class Featured(nn.Module):
+    """Features of its own for each run in a plain attribute, which `functional_call` cannot replace."""
+
+    def __init__(self, generator, name):
+        super().__init__()
+        setattr(self, name, torch.randn(X.shape[1], 4, generator=generator, dtype=torch.float64))
+        self.name, self.out = name, linear(generator, 4, 3)
+
+    def forward(self, x):
+        return self.out(torch.cos(x @ getattr(self, self.name)))
+
+
+@pytest.mark.parametrize("name", ["features", "_features"])
+def test_what_the_runs_hold_beside_parameters_and_buffers_stays_theirs(name):
+    def build(generator):
+        return Featured(generator, name)
+
+    for outcome in sweep(build, cross_entropy, (X, Y), RUNS, progress=False, **REST):
+        assert_same(outcome, *single(build, cross_entropy, (X, Y), outcome.run, **REST))
+    with pytest.raises(ValueError, match="keep what differs by register_buffer"):
+        sweep(build, cross_entropy, (X, Y), RUNS, engine="lockstep", progress=False, **REST)
+
+
+class Listed(Masked):
+    """Its registered parts once more in plain attributes."""
+
+    def __init__(self, generator):
+        super().__init__(generator)
+        self.layers, self._mask = [self.out, self.out.weight], (self.mask,)
+
+
+def test_attributes_that_name_registered_parts_do_not_keep_runs_apart():
+    rest = REST | {"engine": "lockstep"}
+    for outcome in sweep(Listed, cross_entropy, (X, Y), RUNS, progress=False, **rest):
+        assert_same(outcome, *single(Masked, cross_entropy, (X, Y), outcome.run, **REST))
 
 
 @pytest.mark.parametrize("steps", [6, 60])

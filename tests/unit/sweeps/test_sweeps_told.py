@@ -1,7 +1,11 @@
 """A folder gives back runs of the same sweep, and of no other."""
 
 import functools
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -117,6 +121,122 @@ def test_what_the_package_makes_is_told_by_what_it_captures():
         for rows, k in ((table.results < 3, 1), (table.results < 3, 2), (table.results < 2, 1))
     ]
     assert len(set(tellings)) == 3
+
+
+TEXTS = {
+    "constant": "f = lambda p, y: {} * p",
+    "name": "f = lambda p, y: torch.{}(p)",
+    "arguments": "def f(p, {}y):\n    return p",
+    "global in a generator expression": "K = {}\ndef f(p, y):\n    return sum(K * q for q in p)",
+    "global in an inner function": """
+K = {}
+def f(p, y):
+    def inner():
+        return K * p
+    return inner()""",
+    "global of a global": "K = {}\ndef g(p):\n    return K * p\ndef f(p, y):\n    return g(p)",
+    "decorator": """
+def twice(g):
+    @functools.wraps(g)
+    def inner(p, y):
+        return {} * g(p, y)
+    return inner
+f = twice(cross_entropy)""",
+    "cache": "@functools.lru_cache\ndef f(p, y):\n    return {} * p",
+    "class attribute": """
+class C:
+    k = {}
+    def __call__(self, p, y):
+        return self.k * p
+f = C()""",
+    "static method": """
+class C:
+    @staticmethod
+    def h(p):
+        return {} * p
+    def __call__(self, p, y):
+        return self.h(p)
+f = C()""",
+    "class method": "class C:\n    @classmethod\n    def f(cls, p, y):\n        return {} * p\nf = C.f",
+    "property": """
+class C:
+    @property
+    def h(self):
+        return {}
+    def __call__(self, p, y):
+        return self.h * p
+f = C()""",
+    "kept property": """
+class C:
+    @functools.cached_property
+    def h(self):
+        return {}
+    def __call__(self, p, y):
+        return self.h * p
+f = C()""",
+    "slots": """
+class C:
+    __slots__ = "k"
+    def __call__(self, p, y):
+        return self.k * p
+f = C()
+f.k = {}""",
+    "set": "f = lambda p, y: p in {{'a', 'b', 'c', {}}}",
+    "sequence": "f = [1.0, {}].__getitem__",
+    "tuple": "f = (1.0, {}).__getitem__",
+    "mapping": "f = {{0: {}}}.get",
+    "generator": "f = torch.Generator().manual_seed({})",
+}
+FILLED = {"name": ("relu", "tanh"), "arguments": ("", "*")}
+
+
+def run(text, known):
+    """`f` after a text whose source nobody will find."""
+    exec(text, known)  # noqa: S102
+    return known["f"]
+
+
+def made(kind, k):
+    """`f` of the text with its k-th value."""
+    known = {
+        "__name__": "cell",
+        "torch": torch,
+        "functools": functools,
+        "cross_entropy": cross_entropy,
+    }
+    return run(TEXTS[kind].format(FILLED.get(kind, (2, 3))[k]), known)
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_what_computes_something_else_is_told_apart(kind):
+    one, again, other = (told(made(kind, k)) for k in (0, 0, 1))
+    assert one == again != other
+    assert " at 0x" not in one
+
+
+def test_comments_and_places_do_not_matter():
+    texts = ("def f(p):\n    return 2 * p", "\n\n# why\ndef f(p):\n    return 2 * p  # twice")
+    assert len({told(run(text, {})) for text in texts}) == 1
+
+
+def test_an_attribute_of_a_globals_name_is_no_global():
+    """As `row.history` is no `history`, which the sweep's outcome may be called by then."""
+    text = "f = lambda row: row.history"
+    assert told(run(text, {"history": 1})) == told(run(text, {"history": 2}))
+
+
+@pytest.mark.slow
+def test_another_process_tells_the_same():
+    command = "import test_sweeps_told as t; print([t.told(t.made(k, 0)) for k in t.TEXTS])"
+    tellings = {
+        subprocess.run(
+            [sys.executable, "-c", command],
+            cwd=Path(__file__).parent, env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert tellings == {f"{[told(made(kind, 0)) for kind in TEXTS]}\n"}
 
 
 def test_what_is_told_holds_no_addresses_and_ends():
