@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
@@ -82,8 +82,20 @@ def checked_optimizer(
     if not 0 <= momentum < 1:
         raise ValueError(f"momentum is {momentum}: give a number from 0 up to, not including, 1")
     trained = [p for p in model.parameters() if p.requires_grad]
-    fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in trained)
-    return torch.optim.SGD(trained, lr=learning_rate, momentum=momentum, fused=fused)
+    return torch.optim.SGD(trained, lr=learning_rate, momentum=momentum, fused=can_fuse(trained))
+
+
+def can_fuse(parameters: Sequence[Tensor]) -> bool:
+    """Whether torch's fused optimizers, which take a parameter's memory for one piece, may have them.
+
+    `torch.empty_like` keeps the strides of what is one piece, in whatever order, and of nothing else.
+    """
+    return all(
+        p.device.type in ("cpu", "cuda")
+        and p.is_floating_point()
+        and p.stride() == torch.empty_like(p).stride()
+        for p in parameters
+    )
 
 
 def checked_scheduler(scheduler: object, optimizer: Optimizer) -> LRScheduler | None:

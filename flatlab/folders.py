@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -105,7 +106,15 @@ def _read_image(path: str, size: int | None) -> Tensor:
 
     try:
         with Image.open(path) as image:
-            tensor = pil_to_tensor(image.convert("RGB")).float() / 255
+            if image.mode[0] in "IF":  # more than 8 bits, which convert("RGB") clips at 255
+                tensor = torch.from_numpy(np.array(image, np.float32)).expand(3, -1, -1) / 65535
+                if image.mode == "F" or not 0 <= tensor.min() <= tensor.max() <= 1:
+                    raise ValueError(
+                        f"{path} holds other gray values than whole numbers up to 65535: save it "
+                        "with 8 or 16 bits a pixel"
+                    )
+            else:
+                tensor = pil_to_tensor(image.convert("RGB")).float() / 255
     except (OSError, SyntaxError) as error:
         raise ValueError(
             f"{path} is no image that can be read ({error}); it may be truncated. Delete it or "

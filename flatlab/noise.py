@@ -52,8 +52,9 @@ def langevin_step(
 ) -> Tensor:
     """theta - eta g + (eta / sqrt(S)) sigma N(0, I): one Euler-Maruyama step, dt = 1; a new tensor.
 
-    The SDE of Jastrzebski et al. (2017, section 2) with C = sigma^2 I. Raises ValueError unless eta > 0,
-    sigma >= 0, S >= 1 and the shapes agree.
+    The SDE of Jastrzebski et al. (2017, section 2) with C = sigma^2 I. `generator=None` means a new one
+    seeded 0, hence the same noise at every call: give one for several steps. Raises ValueError unless
+    eta > 0, sigma >= 0, S >= 1 and the shapes agree.
     """
     checked_positive("learning_rate", learning_rate)
     checked_count("batch_size", batch_size)
@@ -102,8 +103,8 @@ def basin_ratio(
     a parabola (Jastrzebski et al., 2017, eq. 9). Computed in logarithms; inf or 0 only where the ratio itself
     leaves float64. A change of variables theta = f(phi) multiplies H by the Jacobian on both sides; applied to
     both minima alike it leaves the ratio as it is. Raises ValueError unless both Hessians are
-    symmetric up to 1e-5 of their largest entry, of one shape and positive definite, both losses are finite,
-    sigma > 0 and n > 0.
+    symmetric up to 1e-5 of their largest entry, of one shape and positive definite beyond the rounding of
+    their dtype, both losses are finite, sigma > 0 and n > 0.
     """
     checked_positive("sigma", sigma)
     checked_positive("n", n)
@@ -119,7 +120,8 @@ def basin_ratio(
 
 
 def _log_det(name: str, hessian: Tensor) -> float:
-    h = torch.atleast_2d(torch.as_tensor(hessian)).detach().to("cpu", torch.float64)
+    h = torch.atleast_2d(torch.as_tensor(hessian)).detach().cpu()
+    h, given = h.double(), h.dtype
     if h.ndim != 2 or h.shape[0] != h.shape[1] or not len(h):
         raise ValueError(f"{name} has shape {tuple(h.shape)}: give a symmetric matrix (d, d)")
     if not (h - h.T).abs().max() <= 1e-5 * h.abs().max():  # also where an entry is NaN
@@ -128,10 +130,13 @@ def _log_det(name: str, hessian: Tensor) -> float:
             "this is rounding"
         )
     values = torch.linalg.eigvalsh(h)
-    if not values[0] > 0:
+    # Rounding is told at unit diagonal: parameters of different scale are no flat directions.
+    scale = h.diagonal().clamp_min(torch.finfo(h.dtype).tiny).sqrt()
+    rounding = len(h) * torch.finfo(given if given.is_floating_point else h.dtype).eps
+    if not (values[0] > 0 and torch.linalg.eigvalsh(h / scale.outer(scale))[0] > rounding):
         raise ValueError(
             f"{name} has the eigenvalue {float(values[0]):.3g}: at a minimum with a basin of its own all "
-            "are positive"
+            "are positive, beyond rounding"
         )
     return float(values.log().sum())
 

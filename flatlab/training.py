@@ -39,7 +39,7 @@ from flatlab.evaluation import (
     trained_parameters,
 )
 from flatlab.history import History, TrainingState, checked_metrics
-from flatlab.isolation import gradients_restored, modes_restored, random_state
+from flatlab.isolation import call_with, gradients_restored, modes_restored, random_state
 from flatlab.notebook import progress as progress_bar
 
 __all__ = ["History", "TrainingState", "evaluate", "fit"]
@@ -90,7 +90,7 @@ def fit(
         evaluate_every: steps between evaluations; None for an epoch, or 10 full-batch steps.
             The first and last states are always evaluated, large ``test_data`` each time too.
         metrics: name -> function of the model (in evaluation mode), recorded at each evaluation; not
-            the name of a column that a ``History`` has anyway.
+            the name of a column that a ``History`` has anyway. What it does to gradients is undone.
         callbacks: each called with a ``TrainingState``, the model in evaluation mode.
         generator: CPU generator of minibatches and dropout; None stands for one seeded 0.
         progress: show a bar with the time left, and say so if the run diverges.
@@ -104,7 +104,8 @@ def fit(
 
     Raises:
         TypeError, ValueError: arguments that do not fit together, or a loss that is no single
-            number or not finite at the start; all before any parameter changes.
+            number or not finite at the start, or a last batch of one sample, of which batch norm
+            has no variance; all before any parameter changes.
     """
     trained_parameters(model)
     X, y = as_tensors(data, model)
@@ -116,7 +117,10 @@ def fit(
     if stop_loss is not None and not stop_loss >= 0:
         raise ValueError(f"stop_loss is {stop_loss}: give a loss of 0 or more, or None")
     metrics = checked_metrics(metrics)
-    evaluate(model, loss_fn, (X[:1], y[:1]))  # refuses a loss_fn that returns no number
+    with random_state(None, X.device):  # the model may draw
+        evaluate(model, loss_fn, (X[:1], y[:1]))  # refuses a loss_fn that returns no number
+        if batches.per_epoch and limit >= batches.per_epoch and (len(X) - 1) % batches.size == 0:
+            check_lone_sample(model, X[:1])
     optimizer = checked_optimizer(model, optimizer, learning_rate, momentum)
     scheduler = checked_scheduler(scheduler, optimizer)
 
@@ -139,6 +143,23 @@ def fit(
             "stopped there. A smaller learning rate is the usual remedy."
         )
     return state.history
+
+
+@torch.no_grad()
+def check_lone_sample(model: nn.Module, sample: Tensor) -> None:
+    """Raise ValueError where batch norm cannot take a batch of one sample; the model stays as it is."""
+    if not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
+        return
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with modes_restored(model):
+        model.train()
+        try:
+            call_with(model, buffers, sample)
+        except ValueError as error:
+            raise ValueError(
+                "the last batch of an epoch holds one sample alone, of which batch norm has no "
+                f"variance ({error}): choose another batch_size, or leave a sample out"
+            ) from error
 
 
 def is_mode_free(model: nn.Module) -> bool:
@@ -230,7 +251,12 @@ class _Run:
         if self.test is not None:
             test = evaluate_tensors(self.model, self.loss_fn, *self.test, self.test_labels)
         finite = math.isfinite(train.loss)
-        metrics = {k: float(f(self.model)) if finite else math.nan for k, f in self.metrics.items()}
+        metrics = dict.fromkeys(self.metrics, math.nan)
+        if metrics and finite:
+            with gradients_restored(self.model):  # a metric may differentiate: it gets copies
+                for p in self.parameters:
+                    p.grad = None if p.grad is None else p.grad.clone()
+                metrics = {name: float(f(self.model)) for name, f in self.metrics.items()}
         self.model.train()
         rate = float(self.optimizer.param_groups[0]["lr"])
         state.add_row((train.loss, train.accuracy, test.loss, test.accuracy, rate), metrics)

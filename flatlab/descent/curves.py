@@ -1,11 +1,12 @@
 """Risk curves over the number of features or of samples, each fit built on the one before.
 
-Let A hold what grows as columns: features of fixed samples, or samples of fixed features. Up to as many columns as
-rows, one QR decomposition serves all counts, since the factors of the first g columns lie in those
-of all. Beyond, the Gram matrix A A' keeps its size and grows by the new columns' products; a Cholesky
-decomposition solves it. Squaring loses half the digits, so each solution is tested by one step of
-refinement, and where that moves it by more than 1e-6, or the columns are dependent, the fit is done again from
-the singular values (``ridge_fit``), which tells the rank.
+Let A hold what grows as columns: features of fixed samples, or samples of fixed features. Up to as
+many columns as rows, one QR decomposition serves all counts, since the factors of the first g columns
+lie in those of all; inverse iteration tells whether they are dependent. Beyond, the Gram matrix A A'
+keeps its size and grows by the new columns' products; a Cholesky decomposition solves it. Squaring
+loses half the digits, so each solution is tested by one step of refinement, and where that moves it by
+more than 1e-6, or the columns are dependent, the fit is done again from the singular values
+(``ridge_fit``), which tells the rank.
 """
 
 from __future__ import annotations
@@ -155,11 +156,19 @@ class _Growing:
         return self.outer
 
     def _triangle(self, g: int) -> Tensor | None:
-        """The first g columns' triangular factor, unless its diagonal shows that they are dependent."""
+        """The first g columns' triangular factor, unless they are dependent or nearly so.
+
+        Its diagonal would not tell: it lies above the smallest singular value, by far in bad cases.
+        """
         R = self.factors[1][:g, :g]
-        size = R.diagonal().abs()
-        limit = self.f * torch.finfo(R.dtype).eps * size.max()
-        return R if size.min() > limit else None
+        x, least = torch.ones_like(R[:, :1]), R.new_zeros(())
+        for _ in range(3):  # inverse iteration
+            x = torch.linalg.solve_triangular(R.T, x, upper=False)
+            x = torch.linalg.solve_triangular(R, x, upper=True)
+            least = torch.linalg.vector_norm(x).rsqrt()
+            x = x * least.square()
+        limit = 10 * self.f * torch.finfo(R.dtype).eps * torch.linalg.matrix_norm(R)
+        return R if least > limit else None  # NaN is not
 
     def _solved(self, matrix: Tensor, shift: float, right: Tensor) -> Tensor | None:
         matrix = matrix.clone()

@@ -19,7 +19,7 @@ HINT = re.compile(r"<details>\s*<summary>Hint[^<]*</summary>")
 _QUESTION = re.compile(r"^Open question\s+●+○* · (\d+(?:\.\d+)?) points? · (\d+) min$")
 _HINT_TEXT = re.compile(HINT.pattern + r"(.*?)</details>", re.DOTALL)
 _MARKER = re.compile(
-    r"^(?:# |<!-- )(exercise|check|open): ([\w-]+)(?: · ([\d.]+) points?)?(?: -->)?$"
+    r"^(?:# |<!-- )(exercise|check|open): ([\w-]+)(?: · (\d+(?:\.\d+)?)?.* points?)?(?: -->)?$"
 )
 
 
@@ -129,11 +129,14 @@ def _identity(cell) -> tuple[str, str, float | None]:
     marked = (
         (match[1], match[2], float(match[3]) if match[3] else None) if match else ("", "", None)
     )
-    told = cell.metadata.get("nbgrader") or {}
+    told = cell.metadata.get("nbgrader")
+    told = told if isinstance(told, dict) else {}
+    points = told.get("points")
+    points = points if isinstance(points, (int, float)) else marked[2]
     identity = str(told.get("grade_id", ""))
     for kind in ("check", "open"):
         if told.get("grade") and identity.startswith(f"{kind}-"):
-            return kind, identity.removeprefix(f"{kind}-"), told.get("points", marked[2])
+            return kind, identity.removeprefix(f"{kind}-"), points
     if told.get("solution") and not told.get("grade") and identity:
         return "exercise", identity, None
     return marked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import warnings
@@ -88,7 +89,7 @@ def locate(wanted: str, start: Path) -> Path:
 
     Raises ``Unusable`` where there is none or more than one.
     """
-    path = start / Path(wanted).expanduser()
+    path = start / os.path.expanduser(wanted)  # Path's own raises where there is no such user
     if path.is_file():
         return path
     if not _CHAPTER.match(wanted):
@@ -135,7 +136,9 @@ def parse(data: bytes, name: str):
             raise Unusable(f"{name} is JSON without cells, so no notebook. {_SAVED}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # ids that are missing or stand twice get new ones
-            return nbformat.reads(text, as_version=4)
+            notebook = nbformat.reads(text, as_version=4)
+        _complete(notebook)
+        return notebook
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         hint = "it holds a merge conflict" if "<<<<<<< " in text else f"it breaks at {where}"
@@ -145,6 +148,20 @@ def parse(data: bytes, name: str):
     except Exception as error:
         said = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise Unusable(f"{name} is no notebook that can be read: {said}. {_SAVED}") from error
+
+
+def _complete(notebook) -> None:
+    """Give cells what some editors leave out, texts where the format has texts."""
+    texts = {"stream": ("text",), "error": ("ename", "evalue")}
+    for cell in notebook.cells:
+        cell.setdefault("cell_type", "raw")
+        cell["source"] = str(cell.get("source") or "")
+        if cell.cell_type == "code":
+            count = cell.get("execution_count")
+            cell["execution_count"] = count if isinstance(count, int) else None
+        for output in cell.get("outputs", []):
+            for key in texts.get(output.setdefault("output_type", ""), ()):
+                output[key] = str(output.get(key) or "")
 
 
 def _bytes(path: Path) -> bytes:

@@ -79,6 +79,8 @@ def _exercise(cells, task: Task) -> tuple[str, str]:
     wanted = set(re.findall(r"^check\.(\w+)\(", check.source, re.MULTILINE))
     if not wanted:
         return FAILED, f"Its check cell no longer calls the check: {_FRESH}."
+    if any(cell is not None and cell.cell_type != "code" for cell in (answer, check)):
+        return FAILED, "Its answer or its check is no code cell: make it one, and run both."
     said, error = _printed(check), _error(check)
     passed = set(re.findall(r"^✓ (\w+):", said, re.MULTILINE))
     if not passed and _UNWRITTEN.search(said + error):

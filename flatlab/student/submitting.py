@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 import re
-import tempfile
+import secrets
 import time
 import zipfile
 from collections.abc import Callable, Iterable
@@ -77,7 +77,7 @@ def submit(
         raise Unusable(
             f"{student!r} cannot name a folder: give letters, digits and, between them, . _ and -."
         )
-    folder = Path(out).expanduser()
+    folder = Path(os.path.expanduser(out))  # Path's own raises where there is no such user
     if folder.exists() and not folder.is_dir():
         raise Unusable(f"{folder} is not a folder: give one for the zip.")
     entries = [_entry(each) for each in notebooks or (None,)]
@@ -222,12 +222,11 @@ def _write(entry: Entry, folder: Path, student: str, say: Callable[[str], object
     packed = zipped({name: entry.taken.data})
     if len(entry.taken.data) > DENSE * len(packed):
         packed = zipped({name: entry.taken.data}, zipfile.ZIP_STORED)
-    made = ""
+    made = folder / f".submit-{secrets.token_hex(8)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         what = "replaced" if path.exists() else "wrote"
-        handle, made = tempfile.mkstemp(prefix=".submit-", dir=folder)
-        with os.fdopen(handle, "wb") as file:
+        with made.open("xb") as file:  # tempfile's could be read by the owner alone
             file.write(packed)
             file.flush()
             os.fsync(file.fileno())

@@ -24,8 +24,9 @@ def levy_step(
     """w - eta grad + eta^(1/alpha) sigma S with S ~ S-alpha-S(1) in each entry: a new tensor like w.
 
     The Euler step of dw = -grad dt + sigma dL^alpha (Simsekli et al., 2019, eq. 8). alpha = 2 is Brownian
-    noise: S is N(0, 2) then, so the variance is 2 eta sigma^2 a step. Raises ValueError unless eta > 0,
-    0 < alpha <= 2, sigma >= 0, the shapes agree and w holds real floating-point numbers.
+    noise: S is N(0, 2) then, so the variance is 2 eta sigma^2 a step. `generator=None` means a new one
+    seeded 0, hence the same noise at every call: give one for several steps. Raises ValueError unless
+    eta > 0, 0 < alpha <= 2, sigma >= 0, the shapes agree and w holds real floating-point numbers.
     """
     check_alpha(alpha)
     checked_positive("learning_rate", learning_rate)

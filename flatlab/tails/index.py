@@ -48,7 +48,8 @@ def matched_gaussian(noise: Tensor, generator: torch.Generator | None = None) ->
     generator = seeded(generator)
     draw: Any = {"generator": generator, "device": generator.device, "dtype": noise.dtype}
     normal = torch.randn(noise.shape, **draw)
-    return normal.to(noise) * noise.square().mean(0).sqrt()
+    wide = noise.to(torch.promote_types(noise.dtype, torch.float32))  # float16's squares become 0
+    return normal.to(noise) * wide.square().mean(0).sqrt().to(noise)
 
 
 def correlated_gaussian(noise: Tensor, generator: torch.Generator | None = None) -> Tensor:

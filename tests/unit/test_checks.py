@@ -77,6 +77,9 @@ def test_a_long_message_breaks_between_words():
     [
         (lambda x: None, "return statement missing"),
         (lambda x: "six", "returned a str"),
+        (lambda x: [str(float(2 * v)) for v in x], "returned a list"),
+        (lambda x: torch.complex(2 * x, x), "returned complex numbers; real ones are needed"),
+        (lambda x: [complex(2 * v, 1) for v in x.tolist()], "returned complex numbers"),
         (lambda x: x[:2], "shape \\(2,\\)"),
         (lambda x: x * float("nan"), "not finite"),
         (lambda x: (_ for _ in ()).throw(ValueError("boom")), "That was the fuse"),
@@ -85,6 +88,15 @@ def test_a_long_message_breaks_between_words():
 def test_answers_that_cannot_be_compared_say_why(exercise, answer, fragment):
     with pytest.raises(CheckFailed, match=fragment):
         exercise(answer)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [lambda x: torch.complex(2 * x, 0 * x), lambda x: [complex(2 * v) for v in x.tolist()]],
+)
+def test_complex_numbers_without_an_imaginary_part_are_real(exercise, answer, capsys):
+    exercise(answer)
+    assert "✓ double" in capsys.readouterr().out
 
 
 def test_something_else_than_a_function_is_told(exercise):

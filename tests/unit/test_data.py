@@ -419,6 +419,28 @@ def test_a_folder_of_classes_is_split_by_the_generator(tmp_path):
     assert sorted(train + test) == list(range(10, 20))
 
 
+@pytest.mark.parametrize(("name", "mode"), [("1.png", "I;16"), ("1.tif", "I;16"), ("1.pgm", "I")])
+def test_images_of_16_bits_keep_their_grays(tmp_path, name, mode):
+    grays = np.array([[0, 300], [32768, 65535]], dtype=np.uint16)
+    (tmp_path / "gray").mkdir()
+    for number in ("0", ""):
+        path = tmp_path / "gray" / (number + name)
+        Image.fromarray(grays.astype(np.int32) if mode == "I" else grays).save(path)
+    data = load_dataset(tmp_path)
+    expected = np.broadcast_to(grays / 65535, (1, 3, 2, 2))
+    np.testing.assert_allclose(data.X_train.numpy(), expected, rtol=1e-6)
+    assert data.X_train.dtype == torch.float32
+
+
+@pytest.mark.parametrize("grays", [np.ones((2, 2), np.float32), np.full((2, 2), 65536, np.int32)])
+def test_images_of_unknown_range_are_refused(tmp_path, grays):
+    (tmp_path / "gray").mkdir()
+    for name in ("0.tif", "1.tif"):
+        Image.fromarray(grays).save(tmp_path / "gray" / name)
+    with pytest.raises(ValueError, match="tif holds other gray values.*8 or 16 bits"):
+        load_dataset(tmp_path)
+
+
 def test_real_cifar_folders(cifar_folder):
     data = load_dataset(cifar_folder, n_train=40, n_test=20)
     assert data.classes == ("airplane", "automobile")

@@ -109,6 +109,28 @@ def test_basin_ratio_takes_a_hessian_with_the_rounding_of_float32():
     assert basin_ratio(0.1, h, 0.1, 2 * h, 1.0, 1.0) == pytest.approx(expected, rel=1e-6)
 
 
+def test_basin_ratio_refuses_an_eigenvalue_of_0_that_rounding_made_positive():
+    one = torch.eye(2)
+    for flat in (
+        torch.tensor([[0.1, 0.3], [0.3, 0.9]], dtype=torch.float64),
+        torch.tensor([[0.1, 0.3], [0.3, 0.9 + 1e-7]]),
+        1e-30 * torch.tensor([[0.1, 0.3], [0.3, 0.9]], dtype=torch.float64),
+    ):
+        assert torch.linalg.eigvalsh(flat.double())[0] > 0
+        with pytest.raises(ValueError, match="hessian_a has the eigenvalue"):
+            basin_ratio(0, flat, 0, one, 1, 1)
+    steep = torch.diag(torch.tensor([1.0, 1e-20]))  # of any scale, where the entries tell
+    assert basin_ratio(0, steep, 0, one, 1, 1) == pytest.approx(1e10, rel=1e-6)
+
+
+def test_without_a_generator_every_step_has_the_same_noise():
+    steps = [langevin_step(torch.zeros(5), torch.zeros(5), 0.1, 4, 3.0) for _ in range(2)]
+    assert torch.equal(*steps)
+    with_one = generator()
+    steps = [langevin_step(torch.zeros(5), torch.zeros(5), 0.1, 4, 3.0, with_one) for _ in range(2)]
+    assert not torch.equal(*steps)
+
+
 def test_rescaling_keeps_eta_over_s():
     assert rescale_schedule([0.1, 0.2], [10, 4], 2.5) == ([0.25, 0.5], [25, 10])
     assert rescale_schedule([1.0, 1.0], [100, 300], 0.29)[1] == [29, 87]  # floats miss by a hair

@@ -9,6 +9,7 @@ from torch import nn
 
 from flatlab.evaluation import evaluate
 from flatlab.models import mlp
+from flatlab.sweeps import Run
 from flatlab.training import fit
 
 LOSS = nn.MSELoss()
@@ -251,6 +252,18 @@ def test_gradients_and_random_state_come_back_also_after_an_exception(classes):
         assert model.training
 
 
+def test_what_a_forward_pass_draws_in_evaluation_mode_comes_back(classes):
+    class Noisy(nn.Linear):
+        def forward(self, X):
+            return super().forward(X) + torch.randn(len(X), 3)
+
+    _, X, y = classes
+    model = Noisy(4, 3)
+    before = torch.get_rng_state()
+    fit(model, nn.CrossEntropyLoss(), (X, y), learning_rate=0.1, steps=2)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_any_optimizer_and_scheduler(classes):
     model, X, y = classes
     twin = mlp((4, 8, 3))
@@ -339,6 +352,28 @@ def test_metrics_are_columns(classes):
     assert history.metrics["norm"][-1] == pytest.approx(model[1].weight.norm().item())
     assert len(history.as_dict()["norm"]) == 3
     assert history.last()["norm"] == history.metrics["norm"][-1]
+
+
+def test_a_metric_may_differentiate_and_sees_the_gradients(classes):
+    _, X, y = classes
+    loss_fn, seen = nn.CrossEntropyLoss(), []
+
+    def slope(model):
+        seen.append(model[1].weight.grad.norm().item())
+        model.zero_grad(set_to_none=False)
+        loss_fn(model(X), y).backward()
+        return model[1].weight.grad.norm().item()
+
+    measured, plain = mlp((4, 3)), mlp((4, 3))
+    for model, metrics in ((measured, {"slope": slope}), (plain, None)):
+        history = fit(
+            model, loss_fn, (X, y), learning_rate=0.5, batch_size=5, steps=8, evaluate_every=1,
+            metrics=metrics,
+        )  # fmt: skip
+        assert model[1].weight.grad is None
+        assert metrics is None or history.metrics["slope"][-1] < history.metrics["slope"][0]
+    assert torch.equal(measured[1].weight, plain[1].weight)
+    assert len(set(seen)) == 8  # a minibatch's at every step, and its last one's at the end
 
 
 def test_accuracy_of_integer_one_hot_and_real_targets(classes):
@@ -460,6 +495,66 @@ def test_a_model_without_trainable_parameters_is_refused(classes):
         parameter.requires_grad_(False)
     with pytest.raises(ValueError, match="no parameter of the model requires a gradient"):
         fit(model, nn.CrossEntropyLoss(), (X, y), learning_rate=0.1, steps=2)
+
+
+def test_batch_norm_and_a_lone_last_sample_are_refused_before_anything_changes(classes):
+    _, X, y = classes
+    model, loss_fn = mlp((4, 8, 3), batch_norm=True), nn.CrossEntropyLoss()
+    before = snapshot(model)
+    with pytest.raises(ValueError, match="one sample alone.*batch norm"):
+        fit(model, loss_fn, (X[:11], y[:11]), learning_rate=0.1, batch_size=5, epochs=1)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert model.training and all(m.training for m in model.modules())
+
+
+def test_a_lone_last_sample_is_taken_where_batch_norm_can_take_it_or_never_meets_it(classes):
+    model, X, y = classes
+    loss_fn, rate = nn.CrossEntropyLoss(), {"learning_rate": 0.1, "batch_size": 5}
+    norm = mlp((4, 8, 3), batch_norm=True)
+    assert fit(norm, loss_fn, (X[:11], y[:11]), steps=2, **rate).stopped == "steps"
+    assert norm[2].num_batches_tracked == 2
+    images = nn.Sequential(nn.Conv2d(1, 3, 1), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(12, 3))
+    X2 = X[:11].reshape(11, 1, 2, 2)
+    assert fit(images, loss_fn, (X2, y[:11]), epochs=2, **rate).stopped == "epochs"
+    assert images[1].num_batches_tracked == 6
+    assert fit(model, loss_fn, (X[:11], y[:11]), epochs=2, **rate).stopped == "epochs"
+
+
+WHOLE = torch.randn(8, 6, 3, 3, generator=torch.Generator().manual_seed(5))
+PARTS = {
+    "a slice": (lambda whole: whole[:, :3], False),
+    "rows": (lambda whole: whole[2:4], True),
+    "transposed": (lambda whole: whole.transpose(0, 1), True),
+    "channels last": (lambda whole: whole.to(memory_format=torch.channels_last), True),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("optimizer", ["", "sgd", "adamw"])
+def test_parameters_of_any_layout_are_trained_as_contiguous_ones(part, optimizer):
+    """A fused optimizer would write over what lies between the pieces of one that is in pieces."""
+    cut, fused = PARTS[part]
+
+    class Cut(nn.Module):
+        def __init__(self, weight):
+            super().__init__()
+            self.weight = nn.Parameter(weight)
+
+        def forward(self, X):
+            return (X @ self.weight.flatten(1)[:, :4].T).square()
+
+    whole, rest = WHOLE.clone(), torch.ones_like(WHOLE, dtype=torch.bool)
+    X = torch.randn(9, 4, generator=torch.Generator().manual_seed(6))
+    models = Cut(cut(whole)), Cut(cut(WHOLE).contiguous())
+    for model in models:
+        chosen = {"learning_rate": 0.01}
+        if optimizer:
+            chosen = {"optimizer": Run(**chosen, optimizer=optimizer).optimizer_of(model)}
+            assert chosen["optimizer"].defaults["fused"] == (fused or model is models[1])
+        fit(model, LOSS, (X, torch.zeros(9, len(model.weight))), steps=5, **chosen)
+    torch.testing.assert_close(models[0].weight, models[1].weight)
+    cut(rest).zero_()
+    assert torch.equal(whole[rest], WHOLE[rest])
 
 
 def test_frozen_parameters_stay(classes):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import one_hot
 
-from flatlab.descent import RandomFeatures, feature_curve, sample_curve
+from flatlab.descent import RandomFeatures, feature_curve, minimum_norm_fit, sample_curve
 
 
 def normal(*shape, seed=0):
@@ -112,6 +112,25 @@ def test_ill_conditioned_gram_matrices_are_not_trusted():
         assert curve.test_risk[i].item() == pytest.approx(risk, rel=1e-2)
         assert curve.norm[i].item() == pytest.approx(norm, rel=1e-3)
         assert curve.train_risk[i] < 1e-12
+
+
+@pytest.mark.parametrize(("width", "count"), [(160.0, 36), (240.0, 34), (640.0, 30), (640.0, 32)])
+def test_features_that_are_dependent_to_rounding_alone_are_told(width, count):
+    """The triangular factor's diagonal is up to 500 times as large as their smallest singular value."""
+    points = normal(36, 3)
+    smooth = RandomFeatures.fourier(3, 60, width, torch.Generator().manual_seed(2))
+    y, y_test = points[:, :1].sin() + points[:, 1:2] ** 2, X_TEST[:, :1]
+    F = smooth(points, count)
+    fit = minimum_norm_fit(F, y)
+    size = torch.linalg.qr(F)[1].diagonal().abs()
+    assert fit.singular and size.min() > 36 * torch.finfo(F.dtype).eps * size.max()
+    curves = (
+        feature_curve(smooth, (points, y), (X_TEST, y_test), [count]),
+        sample_curve(smooth, count, (points, y), (X_TEST, y_test), [36]),
+    )
+    for curve in curves:
+        assert curve.singular == (True,)
+        assert curve.norm.item() == pytest.approx(fit.norm, rel=1e-3)
 
 
 def test_risk_peaks_where_features_equal_samples():

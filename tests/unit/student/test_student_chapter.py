@@ -63,6 +63,32 @@ def test_the_marker_may_be_gone_where_metadata_is_there():
     assert question.open
 
 
+@pytest.mark.parametrize("points", ["one", None, [1]])
+def test_points_that_are_no_number_are_the_markers(points):
+    notebook = fresh()
+    cell(notebook, "check-gradient_step").metadata.nbgrader.points = points
+    assert outline(notebook, "it").tasks[0].points == 1
+
+
+@pytest.mark.parametrize("metadata", [["x"], "x", 1])
+def test_metadata_that_nbgrader_did_not_write_leave_the_marker(metadata):
+    notebook = fresh()
+    for each in notebook.cells:
+        each.metadata.nbgrader = metadata
+    (task, question) = outline(notebook, "it").tasks
+    assert (task.name, task.points, question.open) == ("gradient_step", 1, True)
+
+
+@pytest.mark.parametrize("said", ["...", "1.0.0", "one", "2", "1.5"])
+def test_a_marker_may_say_its_points_in_any_way(said):
+    notebook = fresh()
+    check = cell(notebook, "check-gradient_step")
+    check.metadata, check.source = {}, f"# check: gradient_step · {said} points\n"
+    (task, _) = outline(notebook, "it").tasks
+    assert notebook.cells[task.check] is check
+    assert task.points == {"2": 2, "1.5": 1.5}.get(said, 1)
+
+
 def test_a_form_of_colab_may_stand_before_the_marker():
     notebook = fresh()
     for each in notebook.cells:

@@ -84,6 +84,19 @@ def test_of_two_functions_in_a_cell_both_must_pass():
     assert read_off(notebook)[1][NAME].state == PASSED
 
 
+@pytest.mark.parametrize("identity", [NAME, "check-" + NAME])
+@pytest.mark.parametrize("kind", ["markdown", "raw"])
+def test_an_answer_or_a_check_that_became_text_is_not_passed(identity, kind):
+    notebook = ran(answered(RIGHT))
+    changed = cell(notebook, identity)
+    changed.cell_type = kind
+    for key in ("outputs", "execution_count"):
+        changed.pop(key)
+    found = read_off(notebook)[1][NAME]
+    assert found.state == FAILED
+    assert "no code cell" in found.message
+
+
 def test_an_open_question_is_answered_when_there_are_words():
     assert read_off(fresh())[1][QUESTION].state == NOT_BEGUN
     assert read_off(answered(words="  \n"))[1][QUESTION].state == NOT_BEGUN

@@ -83,6 +83,85 @@ def test_the_zip_holds_the_saved_bytes_under_the_chapters_name(course, path):
         assert "Nothing was sent" in result.output
 
 
+def _every(key):
+    """No code cell has this key."""
+
+    def change(notebook):
+        for each in notebook["cells"]:
+            if each["cell_type"] == "code":
+                each.pop(key)
+
+    return change
+
+
+def _output(**given):
+    """The check's printed lines with another output after them."""
+
+    def change(notebook):
+        (check,) = [c for c in notebook["cells"] if c["id"] == "check-gradient_step"]
+        check["outputs"].append(given)
+
+    return change
+
+
+def _cell(identity, **given):
+    def change(notebook):
+        (found,) = [c for c in notebook["cells"] if c["id"] == identity]
+        found.update(given)
+        for key in [key for key, value in given.items() if value is ...]:
+            del found[key]
+
+    return change
+
+
+INCOMPLETE = {
+    "no numbers": (_every("execution_count"), "passed"),
+    "a number in words": (_cell("gradient_step", execution_count="one"), "passed"),
+    "no outputs": (_every("outputs"), "failed"),
+    "no source": (_cell("settings", source=...), "passed"),
+    "a source of nothing": (_cell("settings", source=None), "passed"),
+    "no text": (_output(output_type="stream", name="stdout"), "passed"),
+    "a text of nothing": (_output(output_type="stream", text=None), "passed"),
+    "no type of output": (_output(text="-"), "passed"),
+    "no message": (_output(output_type="error"), "passed"),
+    "no type of answer": (_cell("gradient_step", cell_type=...), "failed"),
+    "no type of check": (_cell("check-gradient_step", cell_type=...), "failed"),
+}
+
+
+@pytest.mark.parametrize("case", INCOMPLETE)
+def test_what_an_editor_leaves_out_stops_nothing(course, path, case):
+    change, state = INCOMPLETE[case]
+    notebook = json.loads(nbformat.writes(ran(answered(RIGHT, "Below 0.5."))))
+    change(notebook)
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    result = flatlab("00")
+    assert result.exit_code == 0, result.output
+    assert f"  {state:10} gradient_step" in result.output
+    assert inside(course / f"{FIRST_NAME}.zip") == {INSIDE: path.read_bytes()}
+    assert CliRunner().invoke(main, ["progress"]).exit_code == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows makes up a home for every name")
+def test_a_home_that_nobody_has_is_a_name_like_any_other(course):
+    result = flatlab("~nobody_x/a.ipynb")
+    assert result.exit_code == 2
+    assert "~nobody_x/a.ipynb is not there" in result.output
+    assert flatlab("00", "--out", "~nobody_x").exit_code == 0
+    assert (course / "~nobody_x" / f"{FIRST_NAME}.zip").is_file()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no such modes")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_who_may_read_the_zip_is_as_for_any_new_file(course, umask, mode):
+    before = os.umask(umask)
+    try:
+        flatlab("00")
+    finally:
+        os.umask(before)
+    assert (course / f"{FIRST_NAME}.zip").stat().st_mode & 0o777 == mode
+
+
 def test_what_is_not_done_is_said_and_handed_in(course, path):
     nbformat.write(ran(answered(WRONG, "Below 0.5.")), path)
     result = flatlab("00", "--out", "to/hand in")

@@ -50,6 +50,16 @@ def test_buffers_and_the_global_seed_stay_in_training_mode(problem):
     torch.testing.assert_close(rows[0], torch.cat([p.grad.flatten() for p in model.parameters()]))
 
 
+def test_a_layer_under_two_names_keeps_its_own_buffers():
+    shared = nn.BatchNorm1d(3)
+    model = nn.Sequential(nn.Linear(3, 3), shared, nn.ReLU(), shared)
+    before = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    X = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+    batch_gradients(model, nn.MSELoss(), (X, X), 4)
+    for buffer, (same, value) in zip(model.buffers(), before, strict=True):
+        assert buffer is same and torch.equal(buffer, value)
+
+
 def test_parameters_that_do_not_enter_have_zeros_and_gradients_may_be_off(problem):
     model, X, y = problem
     parts = nn.ModuleDict({"idle": nn.Linear(2, 2), "used": model}).double()

@@ -56,6 +56,14 @@ def test_coordinates_of_different_scale_look_heavy_and_the_control_shows_it():
     assert control == pytest.approx(estimate, rel=0.05)
 
 
+def test_the_control_of_half_precision_keeps_the_size():
+    """The squares of 1e-4 are below what float16 holds."""
+    noise = 1e-4 * torch.randn(400, 3, generator=generator())
+    control = matched_gaussian(noise.half(), generator(1))
+    assert control.dtype == torch.float16
+    assert control.float().std().item() == pytest.approx(1e-4, rel=0.1)
+
+
 def test_the_control_keeps_each_coordinates_mean_square():
     noise = torch.tensor([0.0, 1.0, 10.0]) * sample_stable(1.9, (4000, 3), generator()).clamp(-9, 9)
     control = matched_gaussian(noise, generator(1))
