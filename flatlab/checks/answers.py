@@ -1,7 +1,8 @@
 """Reading what a student's function returned, and saying how it differs from what was expected.
 
 A right answer comes in many types: a float, a NumPy array, a tensor of any float dtype, with or
-without a graph attached. All are read as float64 arrays; what cannot be read is said.
+without a graph attached. All are read as float64 arrays, complex numbers without an
+imaginary part too; what cannot be read is said.
 """
 
 from __future__ import annotations
@@ -22,14 +23,22 @@ def array(value: Any, shape: tuple[int, ...], what: str = "It") -> np.ndarray:
     try:
         if isinstance(value, torch.Tensor):
             # + 0: the zeros of forward-mode autograd have no memory that NumPy could read.
-            result = (value.detach() + 0).cpu().to(torch.float64).numpy()
+            wide = torch.complex128 if value.is_complex() else torch.float64
+            result = (value.detach() + 0).cpu().to(wide).numpy()
         elif isinstance(value, list | tuple) and any(isinstance(v, torch.Tensor) for v in value):
             result = np.stack([array(v, np.shape(v), what) for v in value])
         else:
-            result = np.asarray(value, dtype=np.float64)
+            result = np.asarray(value)
+            if result.dtype.kind in "SU":
+                raise TypeError("text, which NumPy would read")
+            result = result if np.iscomplexobj(result) else result.astype(np.float64)
     except (TypeError, ValueError, RuntimeError):
         kind = type(value).__name__
         raise WrongAnswer(f"{what} returned a {kind}; {expected_kind(shape)} is needed.") from None
+    if np.iscomplexobj(result):
+        if result.imag.any():
+            raise WrongAnswer(f"{what} returned complex numbers; real ones are needed.")
+        result = result.real
     if result.shape != shape:
         if shape == () and result.size == 1:
             return result.reshape(())

@@ -22,7 +22,6 @@ from flatlab.course.rebuild import Handed, collect, rebuild
 from flatlab.course.rebuild.collect import chapter_of
 from flatlab.course.rebuild.reading import read
 from flatlab.course.verdict import compare, decide
-from flatlab.course.verdict.decide import SECONDS
 from flatlab.course.verdict.runners import limited, sandboxed
 
 NOTHING = ("empty", "unreadable")  # what rebuild says of a file in which there is nothing to run
@@ -100,7 +99,7 @@ def grade_at(desk: Desk, handed: Handed, limits: Limits, sandbox: bool, seed: in
         }
     run = grade_one(rebuilt.notebook, desk.kit, limits=limits, sandbox=sandbox)
     spent["run"] = run["seconds"]
-    verdict, failure = _verdict(desk, rebuilt.notebook, limits, sandbox, seed)
+    verdict, failure = _verdict(desk, rebuilt.notebook, limits, sandbox, seed, run["seconds"])
     spent["total"] = time.monotonic() - begin
     spent["verdict"] = spent["total"] - spent["run"] - spent["rebuild"]
     given = {
@@ -122,16 +121,21 @@ def grade_at(desk: Desk, handed: Handed, limits: Limits, sandbox: bool, seed: in
 
 
 def _verdict(
-    desk: Desk, notebook, limits: Limits, sandbox: bool, seed: int | None
+    desk: Desk, notebook, limits: Limits, sandbox: bool, seed: int | None, took: float
 ) -> tuple[dict, str]:
-    """What ``decide`` says; where it cannot, no exercise at all and the reason."""
-    runner = (sandboxed if sandbox else limited)(limits)
+    """What ``decide`` says; where it cannot, no exercise at all and the reason.
+
+    ``took``: seconds of the whole notebook. Its cells before an exercise run twice more for each,
+    so it may use up to twice its ``total_seconds`` where they are slow.
+    """
+    needed = min(2 * len(desk.kit.tests) * took, 2 * limits.total_seconds)
+    longer = replace(limits, total_seconds=max(limits.total_seconds, needed))
+    runner = (sandboxed if sandbox else limited)(longer)
     with tempfile.TemporaryDirectory(prefix="flatlab-source-") as folder:
         source = Path(folder) / f"{desk.chapter}.py"
         source.write_text(desk.source, encoding="utf-8")
-        seconds = min(SECONDS, limits.cell_seconds)
         try:
-            return decide(notebook, source, runner, seed, seconds), ""
+            return decide(notebook, source, runner, seed, limits.cell_seconds), ""
         except ValueError as error:  # too much code, no check cell, an answer that fails
             return {"exercises": {}, "flags": [], "seed": seed}, str(error)
 

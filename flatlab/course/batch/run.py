@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timezone
 from importlib.util import find_spec
@@ -19,10 +19,11 @@ from flatlab.course.batch.desk import make_desk, releases
 from flatlab.course.batch.journal import Busy, Journal, write
 from flatlab.course.batch.many import Way, grade_all
 from flatlab.course.batch.merge import Merged, by_hand, merge
-from flatlab.course.grading import GradingRefused, Limits, available
+from flatlab.course.grading import LINUX, GradingRefused, Limits, available
 from flatlab.course.handout import Course, handed_out
 from flatlab.course.layout import Layout, Refused
 from flatlab.course.rebuild import ArchiveRefused, Handed, collect
+from flatlab.course.rebuild.collect import latest
 from flatlab.course.variants import noted
 
 MOST_LINES = 20  # of what a person has to look at; the class page holds all
@@ -62,7 +63,7 @@ def run(options: Options, echo: Echo) -> list[str]:
 
 def _run(options: Options, course: Course, echo: Echo) -> None:
     out, layout = options.out, course.layout
-    if options.sandbox and (reason := available()):
+    if (options.sandbox or not LINUX) and (reason := available()):
         raise GradingRefused(reason)
     if options.way.backend == "dask" and find_spec("distributed") is None:
         raise Refused(['Dask is not installed: pip install "flatlab[cluster]".'])
@@ -145,13 +146,8 @@ def _collect(options: Options, layout: Layout, echo: Echo) -> list[Handed]:
     if not handed:
         raise Refused([f"{options.submitted} holds no notebook and no zip archive."])
     wanted = layout.select(list(options.chapters)) if options.chapters else list(known)
-    if (
-        len(options.chapters) == len(wanted) == 1
-    ):  # what tells nothing of its chapter is taken for the one asked for
-        handed = [
-            replace(item, chapter=wanted[0]) if item.data and not item.chapter else item
-            for item in handed
-        ]
+    if len(options.chapters) == len(wanted) == 1:
+        handed = _taken_for(wanted[0], handed)
     chosen = [item for item in handed if not item.chapter or item.chapter in wanted]
     if len(chosen) < len(handed):
         echo(f"left out: {_count(len(handed) - len(chosen), 'notebook')} of other chapters")
@@ -161,9 +157,27 @@ def _collect(options: Options, layout: Layout, echo: Echo) -> list[Handed]:
     return chosen
 
 
+def _taken_for(chapter: str, handed: Sequence[Handed]) -> list[Handed]:
+    """``handed``, where what tells nothing of its chapter is its student's submission for this one.
+
+    A scratch notebook beside the submission stays one of no known chapter.
+    """
+    there = {item.student for item in handed if item.chapter == chapter} - {""}
+    return latest(
+        [
+            replace(item, chapter=chapter)
+            if item.data and not item.chapter and item.student not in there
+            else item
+            for item in handed
+        ]
+    )
+
+
 def _timed(item: Handed, options: Options, course: Course) -> Handed:
     """``item`` marked late where nbgrader's timestamp.txt beside it says so."""
-    due, stamp = course.due(item.chapter), (options.submitted / item.path).parent / "timestamp.txt"
+    due, path = course.due(item.chapter), options.submitted / item.path
+    folder = next((above for above in path.parents if above.is_dir()), path)  # it may be in a zip
+    stamp = folder / "timestamp.txt"
     if due is None or item.platform != "nbgrader" or not stamp.is_file():
         return item
     try:

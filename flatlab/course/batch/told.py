@@ -15,21 +15,23 @@ def scored(
     run: Mapping, verdict: Mapping, differing: list[dict], cases: Iterable[Mapping], kit: Kit
 ) -> dict:
     """``status``, ``scores``, ``exercises`` and ``flags`` of a submission that was run."""
-    unsure = {(case["subject"], case["name"]): case["reason"] for case in cases}
+    reasons: dict[tuple[str, str], set[str]] = {}
+    for case in cases:  # one answer may have several
+        reasons.setdefault((case["subject"], case["name"]), set()).add(case["reason"])
     differ = {flag["exercise"] for flag in differing}
     scores = {}
     for name, most in kit.points.items():
         inside = run["scores"][name]["score"]
         kind, _, exercise = name.partition("-")
-        reason = unsure.get(("open" if kind == "open" else "exercise", exercise), "")
+        found = reasons.get(("open" if kind == "open" else "exercise", exercise), set())
         decided = verdict["exercises"].get(exercise, {}).get("earned")
         score = inside if name in kit.by_hand else _smaller(inside, decided)
         scores[name] = {
-            "score": None if reason == "lost" else score,
+            "score": None if "lost" in found else score,
             "max": most,
             "nbgrader": inside,
             "decided": None if name in kit.by_hand else decided,
-            "needs_look": reason in UNSURE or (name not in kit.by_hand and exercise in differ),
+            "needs_look": bool(found & UNSURE) or (name not in kit.by_hand and exercise in differ),
         }
     ran = any(cell["status"] != "not run" for cell in run["cells"])
     return {

@@ -9,6 +9,7 @@ import importlib
 _HOME = {
     "GradingRefused": "run",
     "Kit": "kit",
+    "LINUX": "sandbox",
     "Limits": "limits",
     "available": "sandbox",
     "grade_one": "run",

@@ -6,6 +6,7 @@ processes of a submission together has no such limit: ``watch`` counts it from o
 
 from __future__ import annotations
 
+import math
 import resource
 from dataclasses import asdict, dataclass, fields
 
@@ -37,7 +38,8 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not 0 < value < math.inf:
                 raise ValueError(f"The limit {field.name} is {value!r}: give a positive number.")
 
     def as_dict(self) -> dict[str, float]:

@@ -40,7 +40,7 @@ def read(lines: list[bytes], notebook: NotebookNode, kit: Kit) -> Told:
         try:
             record = json.loads(line)
             _take(record, told, notebook, kit)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             told.nonsense += 1
     return told
 

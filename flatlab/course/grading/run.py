@@ -20,6 +20,7 @@ import flatlab
 from flatlab.course.grading import results, sandbox
 from flatlab.course.grading.kit import Kit, make_kit
 from flatlab.course.grading.limits import Limits
+from flatlab.course.grading.sandbox import LINUX
 from flatlab.course.grading.supervise import Outcome, supervise
 from flatlab.course.grading.watch import threads_of_user
 from flatlab.course.layout import Layout
@@ -57,14 +58,14 @@ def grade_one(
     reach it may have forged: ``scores`` are what a process with that code in it said.
     Raises ``GradingRefused`` where there is no sandbox, ``Refused`` where there is no kit.
     """
-    if sandbox and (reason := _no_sandbox()):
+    if (sandbox or not LINUX) and (reason := _no_sandbox()):
         raise GradingRefused(reason)
     kit = chapter if isinstance(chapter, Kit) else make_kit(layout or Layout.find(), chapter)
     limits, begin = limits or Limits(), time.monotonic()
     runs: list[tuple[Outcome, results.Told]] = []
     skip: list[int] = []
     left = limits.total_seconds
-    while len(runs) < MOST_RUNS and left > 1:
+    while not runs or (len(runs) < MOST_RUNS and left > 1):
         outcome = _run(notebook, kit, replace(limits, total_seconds=left), skip, isolate=sandbox)
         left = limits.total_seconds - (time.monotonic() - begin)
         told = results.read(outcome.lines, notebook, kit)

@@ -46,12 +46,15 @@ class Mounts:
     hidden: tuple[Path, ...] = ()
 
 
+LINUX = sys.platform.startswith("linux")
+
+
 @cache
 def available() -> str | None:
     """None where submissions can be isolated here, else the reason why not and what to do."""
     path = shutil.which("bwrap")
-    if not sys.platform.startswith("linux"):
-        return "The sandbox needs Linux (bubblewrap). Grade on Linux, or give --no-sandbox."
+    if not LINUX:
+        return "Grading needs Linux, with --no-sandbox too: use a Linux machine, a virtual one perhaps."
     if path is None:
         return (
             "bubblewrap is not installed (no `bwrap` on the path). Install your system's package "

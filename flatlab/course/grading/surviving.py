@@ -147,6 +147,7 @@ class Surviving(Execute):
                 self.tell({"event": "again", "cell": earlier})
                 # The cell itself keeps what it showed and earned the first time.
                 status = self._attempt(earlier, copy.deepcopy(cell), again=True)
+                self.nb.cells[earlier] = cell  # nbclient has put the copy in its place
                 if status in ("died", "interrupted"):
                     self.left_out.add(earlier)
                     break

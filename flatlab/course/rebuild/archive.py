@@ -7,16 +7,23 @@ is refused with a message that names the entry.
 from __future__ import annotations
 
 import io
+import lzma
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 SIGNATURE = b"PK\3\4"
 _SKIPPED = ("__MACOSX", ".ipynb_checkpoints", "__pycache__")
 _CHUNK = 2**20
+# What zipfile and the decompressors behind it raise for bytes that are no archive's
+_TORN = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError),
+    *(NotImplementedError, OverflowError, RuntimeError, ValueError),
+)
 
 
 class ArchiveRefused(ValueError):
@@ -29,15 +36,17 @@ class Limits:
 
     entry: int = 64 * 2**20
     total: int = 4 * 2**30
-    entries: int = 20_000
+    inner: int = 256 * 2**20  # of ``total``, what one archive inside it may take: one student's
+    entries: int = 20_000  # of each archive
     ratio: int = 300  # unpacked over packed, for entries above a megabyte
     depth: int = 2  # an archive of students' archives
 
 
 @dataclass
 class _Spent:
-    total: int = 0
-    entries: int = 0
+    """Bytes unpacked so far, those of what was refused too."""
+
+    bytes: int = 0
 
 
 def notebooks(
@@ -45,8 +54,9 @@ def notebooks(
 ) -> Iterator[tuple[str, bytes | ArchiveRefused]]:
     """(path, bytes) of each notebook in a zip archive, given as bytes or by its file's name.
 
-    In the place of an archive inside the archive that had to be refused comes the refusal, so
-    that one student's bomb does not stop a class. Raises ``ArchiveRefused`` for the outer one.
+    In the place of a notebook, or an archive inside the archive, that had to be refused comes the
+    refusal, so that one student's bomb does not stop a class. Raises ``ArchiveRefused`` where the
+    outer one cannot be read, has too many entries, a link or a path outside its folder.
     """
     yield from _walk(file, limits or Limits(), _Spent(), "", 1)
 
@@ -67,12 +77,11 @@ def _walk(file, limits: Limits, spent: _Spent, above: str, depth: int) -> Iterat
     where = above or "the archive"
     try:
         archive = zipfile.ZipFile(io.BytesIO(file) if isinstance(file, bytes) else file)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError) as error:
+    except _TORN as error:
         raise ArchiveRefused(f"{where} cannot be read as a zip archive: {error}.") from error
     with archive:
         infos = archive.infolist()
-        spent.entries += len(infos)
-        if spent.entries > limits.entries:
+        if len(infos) > limits.entries:
             raise ArchiveRefused(f"{where} has more than {limits.entries} entries: refused.")
         for info in infos:  # all of them before any is read
             _refuse_path(info, where)
@@ -81,16 +90,25 @@ def _walk(file, limits: Limits, spent: _Spent, above: str, depth: int) -> Iterat
             name, kind = f"{above}/{path}" if above else str(path), path.suffix.lower()
             if info.is_dir() or kind not in (".ipynb", ".zip") or _skipped(path):
                 continue
-            data = _read(archive, info, limits, spent, name)
-            if kind == ".ipynb" and not data.startswith(SIGNATURE):
-                yield name, data
-            elif depth >= limits.depth:
-                yield name, ArchiveRefused(f"{name} is an archive too deep inside another one.")
-            else:
-                try:
-                    yield from list(_walk(data, limits, spent, name, depth + 1))
-                except ArchiveRefused as refused:
-                    yield name, refused
+            try:
+                yield from _found(archive, info, limits, spent, name, depth)
+            except ArchiveRefused as refused:
+                yield name, refused
+
+
+def _found(archive, info, limits: Limits, spent: _Spent, name: str, depth: int) -> list[tuple]:
+    """One entry's notebooks: itself, or those of the archive that it is."""
+    data = _read(archive, info, limits, spent, name)
+    if info.filename.lower().endswith(".ipynb") and not data.startswith(SIGNATURE):
+        return [(name, data)]
+    if depth >= limits.depth:
+        raise ArchiveRefused(f"{name} is an archive too deep inside another one.")
+    own = _Spent()
+    within = replace(limits, total=min(limits.total - spent.bytes, limits.inner))
+    try:
+        return list(_walk(data, within, own, name, depth + 1))
+    finally:
+        spent.bytes += own.bytes
 
 
 def _skipped(path: PurePosixPath) -> bool:
@@ -113,7 +131,6 @@ def _read(archive, info: zipfile.ZipInfo, limits: Limits, spent: _Spent, name: s
     """The entry's bytes, counted while they are unpacked: the header's size may lie."""
     if info.flag_bits & 1:
         raise ArchiveRefused(f"{name} is encrypted: ask for it without a password.")
-    limit = min(limits.entry, limits.total - spent.total)
     packed = max(info.compress_size, 1)
     parts, size = [], 0
     try:
@@ -121,13 +138,15 @@ def _read(archive, info: zipfile.ZipInfo, limits: Limits, spent: _Spent, name: s
             while chunk := stream.read(_CHUNK):
                 parts.append(chunk)
                 size += len(chunk)
+                spent.bytes += len(chunk)
                 bomb = size > _CHUNK and size > limits.ratio * packed
-                if size > limit or bomb:
+                if bomb or size > limits.entry or spent.bytes > limits.total:
                     raise ArchiveRefused(
                         f"{name} unpacks to more than {size // _CHUNK} MiB from {packed} bytes "
                         "(a zip bomb, or too large): refused."
                     )
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except ArchiveRefused:
+        raise
+    except _TORN as error:
         raise ArchiveRefused(f"{name} cannot be unpacked: {error}.") from error
-    spent.total += size
     return b"".join(parts)

@@ -16,8 +16,8 @@ MOST_CHARACTERS = 300_000
 _MOST_BLOCKS = 40
 _MAGIC = re.compile(r"(?m)^([ \t]*)(?:[%!?].*|[\w.]+\?+[ \t]*)$")
 _FOREIGN = re.compile(r"\s*%%(?!(?:time|timeit|capture|prun)\b)\w")
-_SHELL = re.compile(r"(?m)^([ \t]*)([\w, \t]+?)=[ \t]*[!%].*$")
-ENDS = re.compile(r"(?m)^\s*(return|raise)\b")  # of a function
+_SHELL = re.compile(r"(?m)^([ \t]*)(\w[\w, \t]*?)=[ \t]*[!%].*$")
+ENDS = re.compile(r"(?m)^[ \t]*(return|raise)\b")  # of a function
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "get_ipython", "display", "In", "Out", "_"}
 
 
@@ -32,8 +32,9 @@ def _python(text: str) -> tuple[str, ast.Module] | None:
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for attempt in (text, _plain(text)):
+        for made in (str, _plain):
             try:
+                attempt = made(text)
                 return attempt, ast.parse(attempt)
             except (SyntaxError, ValueError, RecursionError, MemoryError):
                 continue

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +15,7 @@ from flatlab.course.rebuild.archive import SIGNATURE, ArchiveRefused, Limits, no
 from flatlab.course.rebuild.reading import Cell, read
 from flatlab.course.rebuild.release import Release, marker_key
 
+_LONGEST = 180  # bytes of a student's name; file systems take 255 for one with its ending
 _IGNORED = (".ipynb_checkpoints", "__MACOSX", "__pycache__")
 
 # Moodle's assign (with and without folders): Full Name_4711_assignsubmission_file_[/]FILE
@@ -68,24 +71,23 @@ def collect(
             continue
         handed = replace(handed, data=content)
         found.append(_with_chapter(handed, releases))
-    return _latest(_told_apart(found))
+    return latest(_told_apart(found))
 
 
 def sender(path: str, chapters: Mapping[str, Release]) -> Handed:
     """What ``path`` tells of the student: by nbgrader's, Moodle's or Canvas's scheme.
 
-    A platform's name comes before a folder that the student has put into an archive.
+    Names are looked for from outside: what lies inside an archive, a student may have written.
     """
     parts = PurePosixPath(path).parts
-    for part in parts:
+    inner = range(1, len(parts) - 1)
+    own = [i for i in inner if parts[i] in chapters and not _named_archive(parts[i - 1])]
+    for part in parts[: own[0]] if own else parts:
         if match := _MOODLE.match(part):
             name = match["name"].strip()
             return Handed(path, b"", folder_name(name), name, "moodle", match["number"])
-    inner = range(1, len(parts) - 1)
-    own = [i for i in inner if parts[i] in chapters and not _named_archive(parts[i - 1])]
-    outer = filter(_named_archive, parts[: own[0]]) if own else (*reversed(parts[:-1]), parts[-1])
-    for part in outer:
-        if match := _CANVAS.match(part):
+        match = _CANVAS.match(part) if _named_archive(part) or not own else None
+        if match:
             late = bool(match["late"])
             user, name = match["user"], match["name"] or ""
             return Handed(path, b"", user, name, "canvas", match["number"], late)
@@ -196,25 +198,43 @@ def _with_chapter(handed: Handed, releases: Mapping[str, Release]) -> Handed:
 
 
 def folder_name(text: str) -> str:
-    """``text`` as a folder's name: letters, digits, dots and hyphens."""
-    return re.sub(r"[^\w.-]+", "-", text, flags=re.UNICODE).strip("-._") or ""
+    """``text`` as a folder's name: letters and their marks, digits, dots and hyphens, 200 bytes.
+
+    A Mac writes ü as two characters: the name is the same.
+    """
+    kept = (c if _may_stand(c) else " " for c in unicodedata.normalize("NFC", text))
+    name = re.sub(" +", "-", "".join(kept)).strip("-._")
+    if len(name.encode()) > _LONGEST:  # and still no other student's
+        told = hashlib.sha256(name.encode()).hexdigest()[:8]
+        name = f"{name.encode()[:_LONGEST].decode(errors='ignore')}-{told}"
+    return name
+
+
+def _may_stand(character: str) -> bool:
+    return (
+        character.isalnum() or character in "_.-" or unicodedata.category(character).startswith("M")
+    )
 
 
 def _told_apart(found: list[Handed]) -> list[Handed]:
-    """Two Moodle participants of one name get their numbers added."""
+    """Two Moodle participants of one name get their numbers added.
+
+    One participant has another number in each assignment, so two for one chapter are needed.
+    """
     numbers = defaultdict(set)
     for handed in found:
         if handed.platform == "moodle":
-            numbers[handed.student].add(handed.number)
+            numbers[handed.student, handed.chapter].add(handed.number)
+    shared = {student for (student, _), several in numbers.items() if len(several) > 1}
     return [
         replace(handed, student=f"{handed.student}-{handed.number}")
-        if len(numbers.get(handed.student, ())) > 1
+        if handed.student in shared
         else handed
         for handed in found
     ]
 
 
-def _latest(found: list[Handed]) -> list[Handed]:
+def latest(found: list[Handed]) -> list[Handed]:
     """The last attempt of each student at each chapter; files with a problem all stay."""
     kept: dict[tuple, Handed] = {}
     for place, handed in enumerate(found):

@@ -16,7 +16,7 @@ def ends_oddly(text: str, known: frozenset[str]) -> bool:
     last = text.rstrip().split("\n")[-1]
     if last[:1].isspace() and re.fullmatch(r"\s+[\w.]+", last):
         return True
-    word = re.search(r"[A-Za-z_]\w*$", last)
+    word = re.search(r"\b[A-Za-z_]\w*$", last)
     return word is not None and word[0] in code.needs(text) - known
 
 
@@ -45,5 +45,5 @@ def oddness(text: str, known: frozenset[str]) -> int:
 
 def in_a_word(text: str, other: str, identifiers: frozenset[str]) -> bool:
     """Is a word of the course, one of ``identifiers``, parted between the end of ``text`` and ``other``?"""
-    end, begin = re.search(r"[A-Za-z_]\w*$", text), re.match(r"\w+", other)
+    end, begin = re.search(r"\b[A-Za-z_]\w*$", text), re.match(r"\w+", other)
     return bool(end and begin) and end[0] not in identifiers and end[0] + begin[0] in identifiers

@@ -15,7 +15,9 @@ FENCE = re.compile(r"#{0,6}\s*(`{1,3}|~{1,3})\w*\s*$")  # or what a cut left of 
 _HEADED = re.compile(r"\A#{1,6}[ \t]+(?=(async[ \t]+def|def|class)[ \t])")
 _TITLE = re.compile(r"(?m)^#@title.*\n?")  # Colab's, above what may be half a cell
 _CODE_WORDS = "def|class|if|for|while|with|try|return|raise|import|from|assert|else|elif|lambda|not"
-_PROSE = re.compile(rf"(?!\s*(?:{_CODE_WORDS})\b)[^\n=]*[A-Za-z]+,? [A-Za-z]+,? [A-Za-z]+")
+_PROSE = re.compile(
+    rf"(?!\s*(?:{_CODE_WORDS})\b)[^\n=]*(?<![A-Za-z])[A-Za-z]+,? [A-Za-z]+,? [A-Za-z]+"
+)
 
 
 @dataclass(frozen=True)

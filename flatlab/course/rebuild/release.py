@@ -16,6 +16,7 @@ from flatlab.course.rebuild import code
 ANSWERS = ("exercise", "open")
 _KINDS = "exercise|check|open|predict|experiment|widget|setup|settings"
 _MARKER = re.compile(rf"^(?=#|<!--)#*\s*(?:<!--)?\s*({_KINDS})\s*(?::\s*(\S.*?))?\s*(?:-->)?\s*$")
+_SPACES = re.compile(r"\s+")  # runs of them would take the marker's expression cubic time
 _WORTH = re.compile(r"\s\S{1,3}\s[\d.]+ points?$")  # " · 4 points", whatever became of the dot
 _STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")
 _SHORTEST = 8  # characters of a text that is recognised by itself
@@ -57,7 +58,7 @@ class Slot:
 
 def marker_key(line: str) -> tuple[str, str] | None:
     """(kind, name) of a marker line, whatever number of # a heading made of it; None for others."""
-    match = _MARKER.match(line.rstrip())
+    match = _MARKER.match(_SPACES.sub(" ", line.rstrip()))
     if not match:
         return None
     return match[1], _WORTH.sub("", match[2] or "").strip()

@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from string import Formatter
 
@@ -23,6 +24,8 @@ import flatlab
 _PACKAGE = Path(flatlab.__file__).parent
 _SHORTEST = 6  # letters of a sentence that is recognised by itself
 _DEEPEST = 3  # sentences within sentences
+_LONGEST_GAP = 300
+_MOST_ENDS = 6  # of sentences, where one may be followed by another
 _LEFT_OUT = "…"
 _NUMBER = r"(?:-?(?:\d{1,8}(?:\.\d{1,8})?(?:e[+-]?\d{1,3})?|nan|inf)|…)"
 _NUMBERS = re.compile(rf"[\[(]?\s*{_NUMBER}(?:,\s*{_NUMBER}){{0,5}}\s*,?\s*[\])]?|\(\)|\[\]")
@@ -84,11 +87,33 @@ _HIDDEN_ENDED = {
 
 @dataclass(frozen=True)
 class Sentence:
-    """One text of the checks: a pattern with gaps, and how many of its letters are fixed."""
+    """One text of the checks, and how many of its letters are fixed."""
 
     parts: tuple[str, ...]  # fixed text between the gaps
-    pattern: re.Pattern
     letters: int
+
+    def gaps(self, text: str) -> list[str] | None:
+        """What stands in its gaps in ``text``, each as short as it can be; None where it is another.
+
+        In time linear in ``text``, which a submission may have made to fit in many ways.
+        """
+        first, *inner = self.parts
+        if not inner:
+            return [] if text == first else None
+        end = len(text) - len(self.parts[-1])
+        if not text.startswith(first) or not text.endswith(self.parts[-1]):
+            return None
+        found, at = [], len(first)
+        for part in inner[:-1]:
+            place = text.find(part, at, end)
+            if place < 0:
+                return None
+            found.append(text[at:place])
+            at = place + len(part)
+        if end < at:
+            return None
+        found.append(text[at:end])
+        return found if max(map(len, found)) <= _LONGEST_GAP else None
 
 
 def of_exercise(failed: Sequence[Mapping]) -> list[str]:
@@ -145,13 +170,14 @@ def _error(lines: list[str]) -> str:
     return f"{what} {hint or ('' if said else _SHOWS_ALL)}".rstrip()
 
 
+@lru_cache(maxsize=1024)
 def _reworded(text: str, depth: int) -> str:
     if not text or depth > _DEEPEST:
         return ""
     whole = _matched(text, depth, _sentences())
     if whole:
         return whole
-    for end in _SENTENCE_END.finditer(text):  # two sentences, joined
+    for end in islice(_SENTENCE_END.finditer(text), _MOST_ENDS):  # two sentences, joined
         first = _matched(text[: end.start()], depth, _sentences())
         rest = _reworded(text[end.end() :], depth + 1) if first else ""
         if rest:
@@ -161,10 +187,10 @@ def _reworded(text: str, depth: int) -> str:
 
 def _matched(text: str, depth: int, sentences: Sequence[Sentence]) -> str:
     for sentence in sentences:
-        match = sentence.pattern.fullmatch(text)
-        if match:
-            gaps = [_gap(value, depth) for value in match.groups()]
-            pairs = zip(sentence.parts, [*gaps, ""], strict=True)
+        gaps = sentence.gaps(text)
+        if gaps is not None:
+            told = [_gap(value, depth) for value in gaps]
+            pairs = zip(sentence.parts, [*told, ""], strict=True)
             return "".join(fixed + gap for fixed, gap in pairs)
     return ""
 
@@ -215,8 +241,7 @@ def _sentences() -> tuple[Sentence, ...]:
 def _sentence(parts: tuple[str, ...]) -> Sentence:
     parts = (parts[0].lstrip(), *parts[1:])
     parts = (*parts[:-1], parts[-1].rstrip())
-    pattern = re.compile("(.{0,300}?)".join(map(re.escape, parts)), re.DOTALL)
-    return Sentence(parts, pattern, sum(c.isalpha() for part in parts for c in part))
+    return Sentence(parts, sum(c.isalpha() for part in parts for c in part))
 
 
 def _texts(node: ast.AST) -> list[tuple[str, ...]]:

@@ -15,7 +15,7 @@ from flatlab.course.reports.questions import Questions, read
 from flatlab.course.reports.rows import Row
 
 _HEAVY = ("notebook", "cells")  # parts of a record that no report shows
-_FOLDER = re.compile(r"[\w.-]+")
+_FOLDER = re.compile(r"[^\s/\\\0]+")
 
 
 def write(

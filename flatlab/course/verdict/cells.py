@@ -97,7 +97,9 @@ def stored(text: str) -> set[str]:
             names |= {alias.asname or alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.add(node.id)
-        if not isinstance(node, ast.Lambda):
+        if isinstance(node, ast.comprehension):  # its variable ends with it
+            pending += [node.iter, *node.ifs]
+        elif not isinstance(node, ast.Lambda):
             pending += ast.iter_child_nodes(node)
     return names
 
@@ -106,7 +108,7 @@ def loaded(text: str) -> set[str]:
     """The global names that a cell reads, in its functions too."""
     names: set[str] = set()
     try:
-        pending = [symtable.symtable(_plain(text), "cell", "exec")]
+        pending = [symtable.symtable(plain(text), "cell", "exec")]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return names
     while pending:
@@ -121,14 +123,25 @@ def loaded(text: str) -> set[str]:
     return names
 
 
-def _plain(text: str) -> str:
-    """``text`` without IPython's magic lines."""
-    lines = text.split("\n")
-    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in lines)
+def plain(text: str) -> str:
+    """``text`` with IPython's own lines (``%``, ``!``, ``?``) as ``pass``; Python stays as it is."""
+    if _tree(text) is not None:
+        return text  # a line of Python may begin with % too
+    lines = []
+    for line in text.split("\n"):
+        bare = line.strip()
+        magic = bare.startswith(("%", "!", "?")) or bare.endswith("?")
+        lines.append(line[: len(line) - len(line.lstrip())] + "pass" if magic else line)
+    return "\n".join(lines)
+
+
+def _tree(text: str) -> ast.Module | None:
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def _body(text: str) -> list[ast.stmt]:
-    try:
-        return ast.parse(_plain(text)).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []  # it runs and fails, as in the notebook
+    tree = _tree(plain(text))
+    return tree.body if tree else []  # it runs and fails, as in the notebook

@@ -109,24 +109,14 @@ def read_text(text: str, name: str) -> Chapter:
 
 def _imports(text: str) -> str:
     """The import statements of a setup cell, those of Colab's install line aside."""
-    body = ast.parse(_without_magics(text)).body
+    body = ast.parse(needed.plain(text)).body
     wanted = [s for s in body if isinstance(s, ast.Import | ast.ImportFrom)]
     return "\n".join(ast.unparse(statement) for statement in wanted)
 
 
-def _without_magics(text: str) -> str:
-    """``text`` with ``%pip`` and ``!`` lines as ``pass``."""
-    lines = []
-    for line in text.split("\n"):
-        bare = line.lstrip()
-        magic = bare.startswith(("%", "!"))
-        lines.append(line[: len(line) - len(bare)] + "pass" if magic else line)
-    return "\n".join(lines)
-
-
 def _check_module(setup: Cell) -> tuple[str, ModuleType]:
     """What the setup cell calls the chapter's check module, and the module."""
-    for statement in ast.parse(_without_magics(setup.text)).body:
+    for statement in ast.parse(needed.plain(setup.text)).body:
         if isinstance(statement, ast.ImportFrom) and statement.module == "flatlab.checks":
             for alias in statement.names:
                 if alias.name.startswith("chapter"):
@@ -207,11 +197,11 @@ def _answers(source: Percent, setup: Cell) -> dict[str, Any]:
     """The names after the chapter's setup and its own answers have run."""
     answers = [(cell.label, cell.text) for cell in source.of("exercise")]
     others = [(cell.label, cell.text) for cell in source.of("folded", "settings", "code")]
-    chosen = needed.with_needed(answers, others, bound=needed.stored(_without_magics(setup.text)))
+    chosen = needed.with_needed(answers, others, bound=needed.stored(setup.text))
     order = {cell.label: cell.number for cell in source.cells}
     names: dict[str, Any] = {"__name__": f"flatlab_answers_{grade_id(setup)}"}
     with contextlib.redirect_stdout(io.StringIO()):
-        exec(compile(_without_magics(setup.text), setup.label, "exec"), names)  # noqa: S102
+        exec(compile(needed.plain(setup.text), setup.label, "exec"), names)  # noqa: S102
         for label, text in sorted(chosen, key=lambda item: order[item[0]]):
             exec(compile(text, label, "exec"), names)  # noqa: S102
     return names

@@ -63,8 +63,10 @@ def decide(
     start = time.monotonic()
     wanted = job.jobs(notebook, plan)
     with tempfile.TemporaryDirectory(prefix="flatlab-verdict-", ignore_cleanup_errors=True) as name:
-        job.lay_out(Path(name), wanted, plan.chapter, seconds)
-        found = records.read(runner(Path(name)), [len(one.drawn) for one in wanted])
+        folder = Path(name) / "job"  # the folder above keeps others out
+        folder.mkdir()
+        job.lay_out(folder, wanted, plan.chapter, seconds)
+        found = records.read(runner(folder), [len(one.drawn) for one in wanted])
     lasted = time.monotonic() - start
     decided, flags = judge(plan, wanted, found, seconds)
     for reason in suspicions.find(cells.student_code(notebook, plan.chapter.release)):

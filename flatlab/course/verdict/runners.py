@@ -14,7 +14,7 @@ from flatlab.course.grading import limits as limits_module
 from flatlab.course.grading import sandbox
 from flatlab.course.grading.limits import Limits
 from flatlab.course.grading.run import clean_environment, font_lists
-from flatlab.course.grading.supervise import supervise
+from flatlab.course.grading.supervise import Outcome, supervise
 from flatlab.course.grading.watch import threads_of_user
 from flatlab.course.verdict.decide import Runner
 
@@ -70,13 +70,21 @@ def _supervised(job: Path, work: Path, jobs: int, limits: Limits, isolate: bool)
         environment |= {"HOME": str(work), "TMPDIR": str(work), "USER": "student"}
         words = [*python, str(job / "worker.py"), str(work), str(jobs)]
         options = {"ancestors": 1, "on_disk": True, "passed": (jobs,)}
-        return supervise(words, environment, work, limits, **options).lines
-    data = os.environ.get("FLATLAB_DATA")
+        return _told(supervise(words, environment, work, limits, **options))
+    data = environment.get("FLATLAB_DATA")  # an absolute path: bwrap starts in another folder
     mounts = sandbox.python_mounts(Path(sys.prefix), Path(data) if data else None, _hidden())
     words = [*python, f"{sandbox.JOB}/worker.py", sandbox.WORK, str(jobs)]
     line = sandbox.isolated(words, job, mounts, environment, limits)
     options = {"ancestors": 3, "on_disk": False, "passed": (jobs,)}
-    return supervise(line, {"PATH": os.defpath}, work, limits, **options).lines
+    return _told(supervise(line, {"PATH": os.defpath}, work, limits, **options))
+
+
+def _told(outcome: Outcome) -> list[bytes]:
+    """Its lines; raises ``RuntimeError`` where it never was ready: no submission can cause that."""
+    if b"ready" not in outcome.lines:
+        why = outcome.stopped or outcome.log[-500:].strip() or "it says nothing"
+        raise RuntimeError(f"The process that decides did not start: {why}")
+    return outcome.lines
 
 
 def _hidden() -> tuple[Path, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from flatlab.course.verdict.cells import _plain
+from flatlab.course.verdict.cells import plain
 
 # module or name -> what it is for
 MODULES = {
@@ -55,7 +55,7 @@ CALLS = {
 def find(code: str) -> list[str]:
     """One line for each thing in ``code`` that a person should look at."""
     try:
-        tree = ast.parse(_plain(code))
+        tree = ast.parse(plain(code))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         tree = _parseable(code)
     found = {}
@@ -68,7 +68,7 @@ def find(code: str) -> list[str]:
 def _parseable(code: str) -> ast.Module:
     """The statements of a text that is no Python as a whole, top-level block by block."""
     blocks: list[list[str]] = [[]]
-    for line in _plain(code).split("\n"):
+    for line in plain(code).split("\n"):
         if line[:1].strip() and not line.startswith((")", "]", "}", "else", "elif", "except")):
             blocks.append([])
         blocks[-1].append(line)
@@ -113,8 +113,12 @@ def _patch(target: ast.expr) -> tuple[str, str] | None:
     """``module.name = ...`` for a module that answers only use."""
     if not isinstance(target, ast.Attribute):
         return None
-    text = ast.unparse(target)
-    owner = text.split(".")[0]
-    if owner in ("torch", "np", "numpy", "math", "check", "flatlab", "sys", "os"):
-        return text, "is replaced"
+    names: list[str] = []
+    owner: ast.expr = target
+    while isinstance(owner, ast.Attribute):  # ast.unparse would end a deep one with RecursionError
+        names.append(owner.attr)
+        owner = owner.value
+    first = owner.id if isinstance(owner, ast.Name) else ""
+    if first in ("torch", "np", "numpy", "math", "check", "flatlab", "sys", "os"):
+        return ".".join([first, *reversed(names)]), "is replaced"
     return None

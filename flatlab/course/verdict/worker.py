@@ -48,6 +48,7 @@ def main(job: Path, work: Path, given: int, out: int) -> None:
     os.environ |= {"IPYTHONDIR": str(work), "MPLCONFIGDIR": str(work)}
     _prctl(SUBREAPER, 1)
     _prepare(common["prepare"])
+    way.tell("ready\n")  # before any code of the submission has run
     bad: set[int] = set()
     lost: set[int] = set()
     for index, about in enumerate(common["jobs"]):

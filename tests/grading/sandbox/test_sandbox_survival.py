@@ -44,6 +44,15 @@ def test_a_cell_that_kills_the_kernel_costs_its_answer(body, layout, kit, sandbo
     assert result["manual"] == [] and result["runs"] == 1
 
 
+def test_cells_that_run_again_keep_what_they_showed_and_earned(layout, kit, sandbox):
+    a = "def a(x):\n    if os.path.exists('/tmp/again'):\n        return 0\n"
+    a += "    print('a was here')\n    return 2 * x"
+    b = "def b(x):\n    open('/tmp/again', 'w').close()\n    os._exit(0)"
+    result = grade_one(submission(layout, a=a, b=b), kit, limits=SHORT)
+    assert scores(result) == ONLY_B_LOST and result["manual"] == []
+    assert "a was here" in shown(result, "check-a")
+
+
 @pytest.mark.parametrize("body", SLOW.values(), ids=SLOW)
 def test_a_cell_past_its_time_costs_its_answer(body, layout, kit, sandbox):
     result = grade_one(with_b(layout, body), kit, limits=SHORT)

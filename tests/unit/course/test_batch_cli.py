@@ -158,3 +158,17 @@ def test_a_line_says_why_a_person_has_to_look():
     assert run.look(record) == ""
     record["manual"] = [{"where": "exercise f", "text": "Two answers,\n  one graded."}]
     assert run.look(record) == "exercise f: Two answers, one graded."
+
+
+def test_a_scratch_notebook_is_not_taken_for_the_submission_beside_it(course):
+    root, told = course
+    hand_in(root, "ada")
+    scratch = dumps(new_notebook(cells=[new_code_cell("1")]))
+    (root / "submitted" / "ada" / CHAPTER / "Untitled.ipynb").write_text(scratch)
+    (root / "submitted" / "bo").mkdir()
+    for name in ("Untitled.ipynb", "Untitled1.ipynb"):  # nothing else of his is there
+        (root / "submitted" / "bo" / name).write_text(scratch)
+    result = grade("submitted", "-j", "1", "--chapter", CHAPTER[:2])
+    assert f"{CHAPTER}: 2 submissions" in result.output
+    assert "of no known chapter: 1 submission" in result.output
+    assert [student for student, *_ in told] == ["ada", "bo"]

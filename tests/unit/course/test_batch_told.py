@@ -1,9 +1,11 @@
 """The score rule, and what a record says to a person."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from flatlab.course.batch import told
-from flatlab.course.grading import Kit
+from flatlab.course.batch import one, told
+from flatlab.course.grading import Kit, Limits
 
 KIT = Kit("00-x", b"", {"check-f": 2.0, "open-why": 4.0}, ("open-why",), {"check-f": ""}, "/")
 
@@ -92,3 +94,32 @@ def test_cases_of_all_rooms_have_one_form():
         ("verdict", "no verdict", "No verdict."),
     ]
     assert found[0]["found"] == ["def f"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_second_case_does_not_hide_the_first(order):
+    cases = [case("open", "why", "lost"), case("open", "why", "stray")][::order]
+    entry = scored(2.0, 2.0, cases=cases, open_score=0.0)["scores"]["open-why"]
+    assert entry["score"] is None and entry["needs_look"]
+    cases = [case("exercise", "f", "ambiguous"), case("exercise", "f", "stray")][::order]
+    assert scored(2.0, 2.0, cases=cases)["scores"]["check-f"]["needs_look"]
+
+
+@pytest.mark.parametrize("seconds", [7.0, 300.0])
+def test_the_verdict_waits_as_long_for_a_cell_as_the_notebook_does(seconds, monkeypatch):
+    given = []
+    monkeypatch.setattr(one, "decide", lambda *words: given.append(words[-1]) or {})
+    desk = SimpleNamespace(chapter="00-x", source="", kit=KIT)
+    one._verdict(desk, None, Limits(cell_seconds=seconds), False, 1, 5.0)
+    assert given == [seconds]
+
+
+@pytest.mark.parametrize(("took", "total"), [(5.0, 1200.0), (130.0, 14 * 130.0), (1000.0, 2400.0)])
+def test_the_verdict_has_time_for_the_cells_before_each_exercise(took, total, monkeypatch):
+    given = []
+    monkeypatch.setattr(one, "limited", given.append)
+    monkeypatch.setattr(one, "decide", lambda *_: {})
+    kit = SimpleNamespace(tests=dict.fromkeys("abcdefg", ""))
+    desk = SimpleNamespace(chapter="00-x", source="", kit=kit)
+    one._verdict(desk, None, Limits(total_seconds=1200), False, 1, took)
+    assert given[0].total_seconds == total

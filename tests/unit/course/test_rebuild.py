@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import time
 from pathlib import Path
 
 import nbformat
@@ -298,3 +299,20 @@ def test_students_read_no_other_answer_and_no_jargon(handed, release):
     handed.cells.remove(at(handed, "gradient_step"))
     for entry in again(handed, release).report:
         assert not re.search(r"stub|marker|metadata|grade_id|JSON", entry["student"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("# check: a" + " " * 20_000 + "b", "x = 1\n" + " " * 50_000 + "#", "\n" * 50_000 + "x"),
+        *("a" * 50_000 + " =", "a" * 50_000 + "!", "a, " * 20_000),
+    ],
+    ids=["marker", "indented comment", "empty lines", "word", "word and sign", "names"],
+)
+def test_no_text_takes_an_expression_forever(text, handed, release):
+    """Hours where an expression tries every way to part the text: no limit of the grader is there."""
+    begin = time.process_time()
+    handed.cells.append(new_code_cell(text))
+    at(handed, "gradient_step").source = f"{MARKER}\n{text}"
+    again(handed, release)
+    assert time.process_time() - begin < 10

@@ -1,6 +1,7 @@
 """The made-up class, what is said of its results, and what came in late."""
 
 import json
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import nbformat
@@ -128,6 +129,9 @@ def test_late_is_what_the_timestamp_says(due, tmp_path, stamp, late):
     options = Options(tmp_path, tmp_path / "out")
     assert _timed(handed, options, due).late is late
     assert _timed(handed, options, Course(due.layout)).late is False
+    (folder / f"{NAME}.zip").touch()
+    inside = replace(handed, path=f"ada/{NAME}/{NAME}.zip/{NAME}/{NAME}.ipynb")
+    assert _timed(inside, options, due).late is late
 
 
 def test_a_timestamp_that_is_none_is_named(due, tmp_path):

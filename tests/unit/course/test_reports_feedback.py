@@ -2,6 +2,7 @@
 
 import copy
 import re
+import time
 from html.parser import HTMLParser
 
 import pytest
@@ -280,3 +281,19 @@ def test_every_question_has_title_section_and_points():
         for question in found.all:
             assert question.points > 0 and question.section and "●" not in question.title
             assert question.title.startswith("Open question" if question.by_hand else "Exercise ")
+
+
+_PARTS = (" it says that ", " / ", " is ", ". But ", " times ", " is ", " mod ", ", not ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["For p = " + "".join(part * 12 for part in _PARTS) + "\0", "The x is NaN. " * 140 + "!"],
+    ids=["gaps", "sentences"],
+)
+def test_a_message_made_to_fit_in_many_ways_is_left_out_at_once(text):
+    """It would hang the gradebook and the pages of a whole class."""
+    course_words("")
+    begin = time.process_time()
+    assert len(text) < 2000 and course_words(text) == ""
+    assert time.process_time() - begin < 10

@@ -39,7 +39,7 @@ def test_limits_hold_and_cannot_be_raised_again():
     assert held["again"] == 300 * MB
 
 
-@pytest.mark.parametrize("value", [0, -1, float("nan"), "much", True, None])
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "much", True, None])
 def test_a_limit_is_a_positive_number(value):
     with pytest.raises(ValueError, match="memory"):
         Limits(memory=value)
@@ -78,6 +78,12 @@ def test_a_missing_bubblewrap_is_said(monkeypatch):
     monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
     reason = sandbox.available.__wrapped__()
     assert "bubblewrap is not installed" in reason and "--no-sandbox" in reason
+
+
+def test_another_system_is_not_told_to_go_without(monkeypatch):
+    monkeypatch.setattr(sandbox, "LINUX", False)
+    reason = sandbox.available.__wrapped__()
+    assert "use a Linux machine" in reason and "give --no-sandbox" not in reason
 
 
 def test_a_bubblewrap_that_fails_is_said(monkeypatch, tmp_path):

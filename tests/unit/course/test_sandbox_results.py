@@ -5,9 +5,10 @@ import json
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from flatlab.course.grading import results
+from flatlab.course.grading import Limits, results, run
 from flatlab.course.grading.kit import Kit
 from flatlab.course.grading.outputs import Gate, settle
+from flatlab.course.grading.supervise import Outcome
 
 KIT = Kit("00-x", b"", {"check-a": 2.0, "why": 4.0}, ("why",), {"check-a": "whole test"}, "/course")
 
@@ -48,6 +49,8 @@ def test_a_good_record_is_taken():
         record(score=float("nan")),
         record(score=-1),
         record(score="2"),
+        record(score=10**400),
+        record(seconds=10**400),
         record(score=None),
         record(message=["a", "list"]),
         record(done=None),
@@ -57,7 +60,7 @@ def test_a_good_record_is_taken():
         {"event": "notebook", "text": '{"cells": []}'},
         {"event": "notebook", "text": "../../etc/passwd"},
     ],
-    ids=range(19),
+    ids=range(21),
 )
 def test_anything_else_is_counted_and_left(bad):
     told = take(bad)
@@ -146,3 +149,9 @@ def test_stderr_of_a_graded_cell_is_ordinary_text():
         cell.outputs = [new_output("stream", name="stderr", text="a warning")]
         settle(cell, graded=graded)
         assert cell.outputs[0].name == name
+
+
+def test_a_time_in_which_nothing_can_run_is_no_crash(monkeypatch):
+    monkeypatch.setattr(run, "_run", lambda *_, **__: Outcome())
+    result = run.grade_one(notebook(), KIT, limits=Limits(total_seconds=1), sandbox=False)
+    assert result["runs"] == 1 and result["scores"]["check-a"]["score"] is None

@@ -9,10 +9,12 @@ import pytest
 from tiny_chapter import CONFIG, NAME, SOURCE
 
 from flatlab.course.assemble import assemble
+from flatlab.course.grading import sandbox
 from flatlab.course.grading.limits import Limits
+from flatlab.course.grading.supervise import Outcome
 from flatlab.course.release import make_release
 from flatlab.course.source import CODE_KINDS, TEXT_KINDS, parse
-from flatlab.course.verdict import compare, decide, suspicions, trusted
+from flatlab.course.verdict import compare, decide, runners, suspicions, trusted
 from flatlab.course.verdict import plan as planning
 from flatlab.course.verdict.codec import encode
 from flatlab.course.verdict.runners import limited
@@ -237,6 +239,36 @@ def test_nothing_is_left_behind(source, handed, tmp_path, monkeypatch):
     assert "stays-7" not in shown.stdout
 
 
+def test_a_relative_data_folder_is_found_from_the_sandbox(source, handed, tmp_path, monkeypatch):
+    if reason := sandbox.available():
+        pytest.skip(reason)
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FLATLAB_DATA", "data")
+    result = decide(handed(), source, runners.sandboxed(), seed=1)
+    assert result["exercises"]["gradient_step"]["earned"] == 2.0
+
+
+def test_a_worker_that_does_not_start_is_said(source, handed, monkeypatch):
+    monkeypatch.setattr(runners, "supervise", lambda *_, **__: Outcome(log="bwrap: no such folder"))
+    with pytest.raises(RuntimeError, match="did not start: bwrap: no such folder"):
+        decide(handed(), source, limited(), seed=1)
+
+
+def test_a_submission_that_tells_nothing_is_no_worker_that_did_not_start(
+    source, handed, monkeypatch
+):
+    monkeypatch.setattr(runners, "supervise", lambda *_, **__: Outcome(lines=[b"ready"]))
+    result = decide(handed(), source, limited(), seed=1)
+    assert result["exercises"]["gradient_step"]["earned"] is None
+
+
+def test_other_users_of_the_machine_cannot_read_a_job(source, handed):
+    above = []
+    decide(handed(), source, lambda job: above.append(job.parent.stat().st_mode & 0o077) or [], 3)
+    assert above == [0]
+
+
 def test_compare_flags_every_difference_with_both_numbers():
     exercise = {"earned": 2.0, "max": 2.0, "message": ""}
     wrong = {"earned": 0.0, "max": 2.0, "message": "uphill"}
@@ -277,6 +309,8 @@ def test_suspicious_code_is_named(code, word):
         "%matplotlib inline\nimport torch\nw = torch.ones(3)\nw.grad = None",
         "def f(:",
         "\0",
+        "x" + ".a" * 900 + " = 1",
+        "(" + "1+" * 900 + "x).data = 1",
     ],
 )
 def test_ordinary_code_is_not(code):

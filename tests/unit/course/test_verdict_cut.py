@@ -188,6 +188,18 @@ def test_own_cells_always_run_and_the_releases_only_where_they_are_needed():
     assert sorted(place for place, _ in chosen) == ["0", "1", "2", "3", "4"]
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        *("g?", "y = (f(1)\n     % 7)", 'print("""f is\n%s""" % f(1))', "if f:\n    !ls"),
+        "x = [g for g in (1, 2)]",
+    ],
+)
+def test_a_helper_is_found_whatever_else_the_cell_holds(rest):
+    always = [("0", f"def f(x):\n    return g(x)\n\n{rest}")]
+    assert len(cells.with_needed(always, [("1", "def g(x):\n    return x")])) == 2
+
+
 @pytest.mark.parametrize("text", ["def f(:", "%matplotlib inline\nx = 1", "!ls", "x = '\0'", ""])
 def test_cells_that_are_no_python_are_read_all_the_same(text):
     assert cells.stored(text) <= {"x"} and cells.loaded(text) == set()
