@@ -89,6 +89,7 @@ def release(out: Path, course: Path | None) -> None:
 @_COURSE
 def rehearse(jobs: int | None, **given) -> None:
     """Hand in for a made-up class, grade it, and say whether all came out as it should."""
+    _need_linux()
     from flatlab.course.rehearse import rehearse
 
     problems = rehearse(echo=click.echo, jobs=jobs or _cores(), **given)
@@ -139,6 +140,7 @@ def bundle(out: Path, course: Path | None) -> None:
 @_COURSE
 def grade(submitted: Path, jobs: int | None, limits: tuple[str, ...], **given) -> None:
     """Grade what is in SUBMITTED: a folder, a learning platform's zip, or one notebook."""
+    _need_linux()
     from flatlab.course.batch.many import Way
     from flatlab.course.batch.run import Options, run
 
@@ -173,6 +175,14 @@ def _write(course: Path | None, make: Callable[[Course], list[Path]]) -> None:
             click.echo("\n".join([*filter(None, [chosen.text]), *(f"wrote {p}" for p in paths)]))
     except Refused as refused:
         _end(refused.problems)
+
+
+def _need_linux() -> None:
+    """End with a sentence elsewhere: what grades cannot even be imported there."""
+    from flatlab.course.grading import LINUX, NEEDS_LINUX
+
+    if not LINUX:
+        _end([NEEDS_LINUX])
 
 
 def _end(problems: list[str]) -> NoReturn:

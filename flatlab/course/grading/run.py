@@ -17,10 +17,9 @@ import nbformat
 from nbformat import NotebookNode
 
 import flatlab
-from flatlab.course.grading import results, sandbox
+from flatlab.course.grading import LINUX, results, sandbox
 from flatlab.course.grading.kit import Kit, make_kit
 from flatlab.course.grading.limits import Limits
-from flatlab.course.grading.sandbox import LINUX
 from flatlab.course.grading.supervise import Outcome, supervise
 from flatlab.course.grading.watch import threads_of_user
 from flatlab.course.layout import Layout

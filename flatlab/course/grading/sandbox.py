@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from flatlab.course.grading import LINUX, NEEDS_LINUX
 from flatlab.course.grading.limits import MB, Limits
 
 WORK = "/work-inside"  # the command's own folder and home
@@ -46,15 +47,12 @@ class Mounts:
     hidden: tuple[Path, ...] = ()
 
 
-LINUX = sys.platform.startswith("linux")
-
-
 @cache
 def available() -> str | None:
     """None where submissions can be isolated here, else the reason why not and what to do."""
     path = shutil.which("bwrap")
     if not LINUX:
-        return "Grading needs Linux, with --no-sandbox too: use a Linux machine, a virtual one perhaps."
+        return NEEDS_LINUX
     if path is None:
         return (
             "bubblewrap is not installed (no `bwrap` on the path). Install your system's package "

@@ -7,6 +7,7 @@ from batch_books import CHAPTER, desk
 from click.testing import CliRunner
 from nbformat.v4 import new_code_cell, new_notebook
 
+from flatlab.course import grading
 from flatlab.course.batch import Journal, many, run
 from flatlab.course.batch.one import ungraded
 from flatlab.course.cli import main
@@ -158,6 +159,14 @@ def test_a_line_says_why_a_person_has_to_look():
     assert run.look(record) == ""
     record["manual"] = [{"where": "exercise f", "text": "Two answers,\n  one graded."}]
     assert run.look(record) == "exercise f: Two answers, one graded."
+
+
+@pytest.mark.parametrize("words", [["submitted"], ["submitted", "--no-sandbox"]])
+def test_another_system_is_told_what_grading_needs(words, course, monkeypatch):
+    monkeypatch.setattr(grading, "LINUX", False)
+    hand_in(course[0], "ada")
+    done = grade(*words)
+    assert done.exit_code == 1 and done.output == f"{grading.NEEDS_LINUX}\n"
 
 
 def test_a_scratch_notebook_is_not_taken_for_the_submission_beside_it(course):
