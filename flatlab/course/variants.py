@@ -33,6 +33,7 @@ from flatlab.course.rebuild.words import cells as told_of_cells
 KEYS = ("students", "secret")
 SHORTEST = 16  # characters of a secret
 _IMPORT = re.compile(r"(?:import|from)\s")
+_BADGE = re.compile(r"(?m)^\[!\[Open in Colab\].*\n?")
 _NEW = "python -c 'import secrets; print(secrets.token_hex(16))'"
 
 
@@ -177,6 +178,8 @@ def with_line(text: str, number: int) -> str:
     notebook, place, imports, rest = found
     setup = notebook.cells[place]
     setup.source = "\n".join([*imports, "", LINE.format(number), *rest])
+    for cell in notebook.cells:  # the badge would open the repository's notebook, without the line
+        cell.source = _BADGE.sub("", cell.source)
     if "checksum" in setup.metadata.get("nbgrader", {}):  # else Validate says it was changed
         setup.metadata.nbgrader["checksum"] = compute_checksum(setup)
     return dumps(notebook)

@@ -7,7 +7,7 @@ and comments given by hand survive. The gradebook is any that nbgrader takes.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timezone
@@ -52,7 +52,12 @@ class Merged:
     left: list[str] = field(default_factory=list)  # not merged, and why; a line each
 
 
-def merge(records: Iterable[dict], address: str, desks: Mapping[str, Desk]) -> Merged:
+def merge(
+    records: Iterable[dict],
+    address: str,
+    desks: Mapping[str, Desk],
+    anew: Container[tuple[str, str]] = (),
+) -> Merged:
     """Write ``records`` into the gradebook at ``address``, an SQLAlchemy URL.
 
     A score that is None, and one that a person has to look at, waits for manual grading; scores
@@ -71,7 +76,8 @@ def merge(records: Iterable[dict], address: str, desks: Mapping[str, Desk]) -> M
                 merged.left.append(f"{who}: it is of no chapter that is graded.")
                 continue
             try:
-                what = _write_submission(book, record)
+                again = (record["student"], record["chapter"]) in anew
+                what = _write_submission(book, record, again)
             except SQLAlchemyError as error:
                 book.db.rollback()
                 merged.left.append(f"{who}: the gradebook refuses it: {error}")
@@ -142,7 +148,7 @@ def _write_cells(
                 setattr(there[name], field_, value)
 
 
-def _write_submission(book: Gradebook, record: dict) -> str:
+def _write_submission(book: Gradebook, record: dict, anew: bool) -> str:
     """One submission in one transaction: new, changed, or same."""
     chapter, student = record["chapter"], record["student"]
     look = any(entry["needs_look"] for entry in record["scores"].values())
@@ -155,7 +161,7 @@ def _write_submission(book: Gradebook, record: dict) -> str:
     (notebook,) = submission.notebooks
     for grade in notebook.grades:
         entry = record["scores"][grade.cell.name]
-        if what != "new" and grade.auto_score == entry["score"]:
+        if what != "new" and grade.auto_score == entry["score"] and not anew:
             continue
         grade.auto_score = entry["score"]
         waits = entry["score"] is None or entry["needs_look"] or grade.manual_score is not None
@@ -197,7 +203,8 @@ def by_hand(address: str, chapters: Iterable[str]) -> dict[tuple[str, str], dict
                 points = {
                     grade.cell.name: float(grade.score)
                     for grade in notebook.grades
-                    if grade.manual_score is not None or grade.extra_credit
+                    if (grade.manual_score is not None or grade.extra_credit)
+                    and not (grade.needs_manual_grade and grade.auto_score is None)
                 }
                 if points:
                     given[notebook.student.id, chapter] = points

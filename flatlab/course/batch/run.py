@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -56,7 +58,7 @@ def run(options: Options, echo: Echo) -> list[str]:
     except (ArchiveRefused, Busy, GradingRefused, OSError) as error:
         return [str(error)]
     except (ArgumentError, ModuleNotFoundError, SQLAlchemyError) as error:
-        address = options.gradebook or "gradebook.db"
+        address = re.sub(r"(?<=:)[^/].*(?=@)", "***", options.gradebook or "gradebook.db")
         return [f"The gradebook {address} cannot be used: {str(error).splitlines()[0]}"]
     return []
 
@@ -82,9 +84,10 @@ def _run(options: Options, course: Course, echo: Echo) -> None:
         merge([], address, desks)  # what is wrong with the gradebook is said before the work
         records = _grade(handed, journal, layout, options, echo)
         records = [noted(record, course.variants) for record in records]
-        for record in records:
+        anew = {(r["student"], r["chapter"]) for r in records if _is_anew(out, r)}
+        merged = merge([r for r in records if r["chapter"] in desks], address, desks, anew)
+        for record in records:  # only now: a run that is killed before tells again what is anew
             _keep_notebook(out, record)
-        merged = merge([r for r in records if r["chapter"] in desks], address, desks)
         counts = f"{merged.new} new, {merged.changed} changed, {merged.same} as they were"
         told = make_url(address).render_as_string(hide_password=True)
         echo(f"gradebook: {counts}: {told}")
@@ -175,9 +178,9 @@ def _taken_for(chapter: str, handed: Sequence[Handed]) -> list[Handed]:
 
 def _timed(item: Handed, options: Options, course: Course) -> Handed:
     """``item`` marked late where nbgrader's timestamp.txt beside it says so."""
-    due, path = course.due(item.chapter), options.submitted / item.path
-    folder = next((above for above in path.parents if above.is_dir()), path)  # it may be in a zip
-    stamp = folder / "timestamp.txt"
+    due, parts, known = course.due(item.chapter), Path(item.path).parts, course.layout.chapters()
+    depth = next((at for at, part in enumerate(parts) if at and part in known), 0)
+    stamp = options.submitted.joinpath(*parts[: depth + 1], "timestamp.txt")  # below: the student's
     if due is None or item.platform != "nbgrader" or not stamp.is_file():
         return item
     try:
@@ -198,11 +201,29 @@ def _told(limits: Limits) -> str:
     )
 
 
+def _executed(out: Path, record: Mapping) -> Path:
+    chapter = record["chapter"]
+    return out / "autograded" / record["student"] / chapter / f"{chapter}.ipynb"
+
+
+def _is_anew(out: Path, record: Mapping) -> bool:
+    """Does an earlier attempt's executed notebook lie there, with other answers?"""
+    path = _executed(out, record)
+    return path.is_file() and _sources(path.read_text(encoding="utf-8")) != _sources(
+        record["notebook"] or "{}"
+    )
+
+
+def _sources(notebook: str) -> list[str]:
+    return ["".join(cell["source"]) for cell in json.loads(notebook).get("cells", ())]
+
+
 def _keep_notebook(out: Path, record: Mapping) -> None:
-    """The executed notebook where nbgrader's formgrader looks for it."""
-    chapter, text = record["chapter"], record["notebook"]
-    path = out / "autograded" / record["student"] / chapter / f"{chapter}.ipynb"
-    if text and not (path.is_file() and path.read_text(encoding="utf-8") == text):
+    """The executed notebook where nbgrader's formgrader looks for it; none of an earlier attempt."""
+    path, text = _executed(out, record), record["notebook"]
+    if not text:
+        path.unlink(missing_ok=True)
+    elif not (path.is_file() and path.read_text(encoding="utf-8") == text):
         write(path, text)
 
 
@@ -233,7 +254,9 @@ def look(record: Mapping, settled: Container[str] = ()) -> str:
         if entry["needs_look"] and record["status"] != "manual" and name not in settled:
             both = f"nbgrader {_points(entry['nbgrader'])}, decided {_points(entry['decided'])}"
             why.append(f"{name} ({both})" if entry["decided"] is not None else name)
-    why += [f"{case['where']}: {case['text']}" for case in record["manual"][:2]]
+    done = {name.partition("-")[2] for name in record["scores"] if name in settled}
+    left = [case for case in record["manual"] if case["where"].split(" ", 1)[-1] not in done]
+    why += [f"{case['where']}: {case['text']}" for case in left[:2]]
     return "; ".join(" ".join(part.split())[:160] for part in why)
 
 

@@ -25,6 +25,7 @@ _PACKAGE = Path(flatlab.__file__).parent
 _SHORTEST = 6  # letters of a sentence that is recognised by itself
 _DEEPEST = 3  # sentences within sentences
 _LONGEST_GAP = 300
+_MOST_DOTTED = 4  # words of a name such as flatlab.curvature.operators.Hessian
 _MOST_ENDS = 6  # of sentences, where one may be followed by another
 _LEFT_OUT = "…"
 _NUMBER = r"(?:-?(?:\d{1,8}(?:\.\d{1,8})?(?:e[+-]?\d{1,3})?|nan|inf)|…)"
@@ -199,7 +200,8 @@ def _gap(value: str, depth: int) -> str:
     bare = value.strip()
     if not bare or bare in _TYPES or _NUMBERS.fullmatch(bare):
         return value
-    if _names().issuperset(bare.split(".")):
+    words = bare.split(".")
+    if len(words) <= _MOST_DOTTED and _names().issuperset(words):
         return value
     return _reworded(value, depth + 1) or _LEFT_OUT
 

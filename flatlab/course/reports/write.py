@@ -64,6 +64,8 @@ def write(
         files |= _chapter(known[chapter], found, platform)
     if unplaced:
         files[Path("unplaced.csv")] = sheets.unplaced(unplaced)
+    else:
+        (Path(folder) / "unplaced.csv").unlink(missing_ok=True)
     for path, content in files.items():
         whole = content if isinstance(content, bytes) else content.encode("utf-8", "replace")
         _replace(Path(folder) / path, whole)

@@ -134,6 +134,7 @@ def test_a_second_run_on_the_same_folder_is_refused(course):
         (["--scheduler", "tcp://localhost:1"], "go together"),
         (["--chapter", "77"], "No single chapter is called '77'"),
         (["--gradebook", "nonsense"], "The gradebook nonsense cannot be used"),
+        (["--gradebook", "postgresql+none://u:geheim@h/d"], "postgresql+none://u:***@h/d cannot"),
     ],
 )
 def test_what_makes_no_sense_is_refused(course, words, said):
@@ -159,6 +160,18 @@ def test_a_line_says_why_a_person_has_to_look():
     assert run.look(record) == ""
     record["manual"] = [{"where": "exercise f", "text": "Two answers,\n  one graded."}]
     assert run.look(record) == "exercise f: Two answers, one graded."
+    assert run.look(record, {"check-f"}) == ""  # a person has graded it since
+
+
+def test_another_attempt_is_known_by_what_the_first_left(course):
+    root, _ = course
+    record = {"student": "ada", "chapter": CHAPTER, "notebook": notebook("x = 1")}
+    assert not run._is_anew(root, record)
+    run._keep_notebook(root, record)
+    assert not run._is_anew(root, record)
+    assert run._is_anew(root, record | {"notebook": notebook("x = 2")})
+    run._keep_notebook(root, record | {"notebook": None})  # one that could not be run
+    assert not list((root / "autograded").rglob("*.ipynb"))
 
 
 @pytest.mark.parametrize("words", [["submitted"], ["submitted", "--no-sandbox"]])

@@ -10,7 +10,7 @@ from batch_books import CHAPTER, desk, failed, record, rows
 from nbgrader.api import Base, Gradebook, get_alembic_version
 from sqlalchemy import create_engine
 
-from flatlab.course.batch.merge import merge, opened, told_to_student
+from flatlab.course.batch.merge import by_hand, merge, opened, told_to_student
 from flatlab.course.layout import Refused
 
 
@@ -107,6 +107,27 @@ def test_a_changed_submission_is_written_and_a_given_score_is_to_be_looked_at(ad
     assert grades(address)["bob", "check-f"] == (2.0, 1.0, True)  # as nbgrader does
     comments = {row[1:3]: row[3] for row in rows(address)["comments"]}
     assert comments["bob", "f"] is None
+
+
+def test_points_for_an_earlier_attempt_are_to_be_looked_at_again(address, desks):
+    merge(CLASS, address, desks)
+    with Gradebook(address) as book:
+        grade = book.find_grade("open-why", CHAPTER, CHAPTER, "ada")
+        grade.manual_score, grade.needs_manual_grade = 3.5, False
+        book.db.commit()
+    merge(CLASS, address, desks)
+    assert by_hand(address, [CHAPTER])["ada", CHAPTER] == {"open-why": 3.5}
+    merge(CLASS, address, desks, {("ada", CHAPTER)})
+    assert grades(address)["ada", "open-why"] == (None, 3.5, True)
+    assert by_hand(address, [CHAPTER]) == {}
+
+
+def test_extra_credit_alone_grades_no_open_question(address, desks):
+    merge(CLASS, address, desks)
+    with Gradebook(address) as book:
+        book.find_grade("open-why", CHAPTER, CHAPTER, "ada").extra_credit = 1.0
+        book.db.commit()
+    assert by_hand(address, [CHAPTER]) == {}
 
 
 def test_comments_say_what_the_student_may_know():

@@ -134,6 +134,18 @@ def test_late_is_what_the_timestamp_says(due, tmp_path, stamp, late):
     assert _timed(inside, options, due).late is late
 
 
+@pytest.mark.parametrize("own", [None, "2020-01-01 00:00:00 UTC", "x"])
+def test_a_timestamp_that_the_student_wrote_does_not_count(due, tmp_path, own):
+    inner = tmp_path / "ada" / NAME / "zz"
+    inner.mkdir(parents=True)
+    (inner.parent / "timestamp.txt").write_text("2026-11-09 09:00:00 UTC")
+    if own:
+        (inner / "timestamp.txt").write_text(own)
+    path = f"ada/{NAME}/zz/{NAME}.ipynb"
+    handed = Handed(path, b"{}", "ada", platform="nbgrader", chapter=NAME)
+    assert _timed(handed, Options(tmp_path, tmp_path / "out"), due).late is True
+
+
 def test_a_timestamp_that_is_none_is_named(due, tmp_path):
     handed = Handed(f"ada/{NAME}/{NAME}.ipynb", b"{}", "ada", platform="nbgrader", chapter=NAME)
     (tmp_path / "ada" / NAME).mkdir(parents=True)

@@ -219,6 +219,10 @@ def test_gaps_hold_numbers_shapes_types_and_the_courses_own_sentences():
         "It returned a …; a single number is needed."
     )
     assert course_words("The answer to everything is 42.") == ""
+    said = "It returned a " + ".".join(["the", "loss", "is", "not", "zero"] * 9)
+    assert course_words(f"{said}; a single number is needed.") == (
+        "It returned a …; a single number is needed."
+    )
 
 
 @pytest.mark.slow

@@ -255,3 +255,10 @@ def test_twice_is_the_same_and_leaves_nothing_else(tmp_path):
     assert set(before) == set(paths)
     write(reversed(given), tmp_path, layout=LAYOUT, platform="moodle")
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_a_table_of_an_earlier_run_does_not_stay(tmp_path):
+    write([one("right-1", chapter="unknown-12", student="unknown-12")], tmp_path, layout=LAYOUT)
+    assert (tmp_path / "unplaced.csv").exists()
+    write([one("right-1")], tmp_path, layout=LAYOUT)
+    assert not (tmp_path / "unplaced.csv").exists()

@@ -12,12 +12,15 @@ from nbgrader.utils import compute_checksum
 
 from flatlab.course import bundle as bundle_module
 from flatlab.course import variants
+from flatlab.course.assemble import assemble
 from flatlab.course.choice import Choice, read
 from flatlab.course.cli import main
+from flatlab.course.execute import dumps
 from flatlab.course.handout import Course, handed_out
 from flatlab.course.layout import Layout, Refused
 from flatlab.course.rebuild import Release, rebuild
 from flatlab.course.rehearse import STUDENTS, _class
+from flatlab.course.source import read_chapter
 from flatlab.course.variants import Variants, noted, numbered, with_line
 from flatlab.data import load_dataset, use_variant
 
@@ -315,3 +318,8 @@ def test_the_made_up_class_uses_variants():
     assert [one.student for one in students] == list(STUDENTS)
     for one in students:
         assert f"use_variant({bits(one.student)})".encode() in one.data
+
+
+def test_no_badge_leads_to_the_notebook_without_the_line():
+    built = dumps(assemble(read_chapter(REAL.source(FIRST)), "https://github.com/me/course"))
+    assert "Open in Colab" in built and "Open in Colab" not in with_line(built, 7)
