@@ -34,15 +34,36 @@ def gradients_restored(model: nn.Module) -> Iterator[None]:
 def call_with(model: nn.Module, tensors: Any, X: Tensor) -> Any:
     """``model(X)`` with these parameters and buffers by ``torch.func.functional_call``.
 
-    That leaves them behind in a module which is reached by two paths (pytorch issue 164759).
+    That leaves them behind in a module which is reached by two paths (pytorch issue 164759), and what
+    hooks make of them in attributes.
     """
     rooms: list[Any] = [room for m in model.modules() for room in (m._parameters, m._buffers)]
     own = [dict(room) for room in rooms]
+    for m in model.modules():  # hooks of pruning and weight norm keep what they make as attributes
+        rooms.append(vars(m))
+        own.append({name: t for name, t in vars(m).items() if torch.is_tensor(t)})
     try:
         return functional_call(model, tensors, (X,))
     finally:
         for room, before in zip(rooms, own, strict=True):
             room.update(before)
+
+
+@contextlib.contextmanager
+def no_second_forward() -> Iterator[None]:
+    """Raises ValueError where the backward pass calls modules, which have their own weights by then."""
+
+    def refuse(module: nn.Module, args: Any) -> None:
+        raise ValueError(
+            "the model computes parts again in its backward pass (torch.utils.checkpoint), which would "
+            "use its own weights, not the moved ones: switch checkpointing off for this measurement"
+        )
+
+    handle = nn.modules.module.register_module_forward_pre_hook(refuse)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -89,14 +90,17 @@ def gathering(model: nn.Module) -> Iterator[Callable[[int], None]]:
     every layer's momentum so that the running statistics stay the mean over samples so far.
     """
     layers = batch_norm_layers(model)
-    momenta, seen = [m.momentum for m in layers], 0
+    momenta, seen, size = [m.momentum for m in layers], dict.fromkeys(layers, 0), 0
 
-    def weigh(size: int) -> None:
-        nonlocal seen
-        seen += size
-        for module in layers:
-            module.momentum = size / seen
+    def weigh(samples: int) -> None:
+        nonlocal size
+        size = samples
 
+    def count(module: Any, _: tuple) -> None:  # a layer may be called several times in a pass
+        seen[module] += size
+        module.momentum = size / seen[module]
+
+    handles = [module.register_forward_pre_hook(count) for module in layers]
     with modes_restored(model):
         model.eval()
         for module in layers:
@@ -104,5 +108,7 @@ def gathering(model: nn.Module) -> Iterator[Callable[[int], None]]:
         try:
             yield weigh
         finally:
+            for handle in handles:
+                handle.remove()
             for module, momentum in zip(layers, momenta, strict=True):
                 module.momentum = momentum

@@ -10,7 +10,7 @@ state is put back as well, and a loader's own generator: iterating a `DataLoader
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from flatlab.curvature.random_states import RandomStates, generators_of
-from flatlab.isolation import call_with
+from flatlab.isolation import call_with, no_second_forward
 
 LossFunction = Callable[[Any, Any], Tensor]
 _DROPOUT = (nn.modules.dropout._DropoutNd,)
@@ -112,7 +112,8 @@ class EmpiricalLoss:
                 loss = self.forward_loss(weights, X, y)
                 total += len(X) * require_finite(loss.detach(), "the loss").cpu().double()
                 if loss.requires_grad:
-                    parts = torch.autograd.grad(loss, weights, allow_unused=True)
+                    with no_second_forward() if w is not None else nullcontext():
+                        parts = torch.autograd.grad(loss, weights, allow_unused=True)
                     gradient = gradient + len(X) * self.join(parts)
                 n += len(X)
         gradient = gradient if torch.is_tensor(gradient) else torch.zeros_like(self.join(base))

@@ -82,6 +82,7 @@ def frobenius_norm(op, probes: int = 30, generator: torch.Generator | None = Non
     return Estimate(value, error / (2 * value) if value > 0 else error)
 
 
+@torch.inference_mode(False)
 @torch.no_grad()
 def spectral_density(
     op,

@@ -138,7 +138,7 @@ class Snapshot:
 
     Version counters see in-place changes and `data_ptr` replaced storages, but neither sees a
     write through `.data`; parameters and buffers are therefore also compared with copies. What a loader
-    would read from disk is not watched.
+    reads from anywhere but a TensorDataset is not watched.
     """
 
     def __init__(self, objective: EmpiricalLoss):
@@ -156,6 +156,7 @@ class Snapshot:
 
     def _stamp(self) -> tuple:
         model, data = self.objective.model, self.objective.data
+        data = getattr(getattr(data, "dataset", None), "tensors", data)  # a TensorDataset's
         tensors = self._tensors()
         if isinstance(data, (list, tuple)):
             tensors += [t for t in tree_leaves(data) if torch.is_tensor(t)]

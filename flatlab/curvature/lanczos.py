@@ -54,6 +54,7 @@ def require_converged(pairs: Eigenpairs, name: str) -> Eigenpairs:
     return pairs
 
 
+@torch.inference_mode(False)
 @torch.no_grad()  # a plain tensor may require a gradient
 def top_eigenpairs(
     op,

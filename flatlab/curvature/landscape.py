@@ -58,6 +58,7 @@ def filter_normalized_direction(
     return torch.cat([_rescale(block, weight).reshape(-1) for block, weight in pairs])
 
 
+@torch.inference_mode(False)
 def landscape_1d(
     model: nn.Module,
     loss_fn: LossFunction,
@@ -78,6 +79,7 @@ def landscape_1d(
     return Landscape1D(alphas, losses)
 
 
+@torch.inference_mode(False)
 def landscape_2d(
     model: nn.Module,
     loss_fn: LossFunction,

@@ -51,6 +51,7 @@ class EpsilonSharpness:
     gradients: int = 0  # gradient evaluations
 
 
+@torch.inference_mode(False)
 def epsilon_sharpness(
     model: nn.Module,
     loss_fn: LossFunction,

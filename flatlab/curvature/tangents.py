@@ -110,6 +110,7 @@ class LayeredBatch:
         self.objective.refuse_direct_use(loss)
         if self.is_per_sample:
             check_samples(self.objective, X, y, prediction)
+            self._check_rows(owners, X[: max(min(self.n // 3, 8), 1)], names)
         self._check_strays([loss, *(layer.inlet for layer in self.layers)], weights)
         return loss
 
@@ -207,6 +208,10 @@ class LayeredBatch:
             raise unsupported(label, "is not called with one tensor")
         if args[0].ndim < fewest_dimensions(module):
             raise unsupported(label, "gets an input without a dimension for samples")
+        for key, slot in zip(("weight", "bias"), slots, strict=True):
+            own = getattr(module, key, None)
+            if slot is None and own is not None and own.requires_grad:  # constants are detached
+                raise unsupported(label, f"has a {key} computed from other parameters")
         if not self.is_per_sample:
             return
         if any(layer.module is module for layer in self.layers):
@@ -216,6 +221,22 @@ class LayeredBatch:
             raise unsupported(label, "shares a parameter with another layer")
         if len(args[0]) != self.n or len(output) != self.n:
             raise unsupported(label, f"gets {len(args[0])} rows for {self.n} samples")
+
+    @torch.no_grad()
+    def _check_rows(self, owners: Any, few: Tensor, names: dict[nn.Module, str]) -> None:
+        """Rows follow the samples: with fewer of them there are fewer. As many positions look the same."""
+
+        def look(module: nn.Module, args: tuple, output: Any) -> None:
+            if len(args[0]) != len(few):
+                label = f"{type(module).__name__} '{names[module]}'"
+                raise unsupported(label, f"gets {len(args[0])} rows for {len(few)} samples")
+
+        handles = [module.register_forward_hook(look, prepend=True) for module in owners]
+        try:
+            self.objective.forward(None, few)
+        finally:
+            for handle in handles:
+                handle.remove()
 
     def _check_strays(self, outputs: list[Tensor], weights: list[Tensor]) -> None:
         outputs = [x.sum() for x in outputs if x.requires_grad]

@@ -80,6 +80,11 @@ class HessianVariance(CurvatureOperator):
         with super().steady():
             yield
 
+    def gradient(self) -> Tensor:
+        """dL/dw, shape (p,)."""
+        gradient = self.objective.loss_and_gradient()[1]
+        return self.selection.join(self.objective.split(gradient), gradient)
+
     def _product(self, v: Tensor, out: Tensor | None = None) -> Tensor:
         mean = self._mean(lambda graph: graph.mean_product(v))
         require_finite(mean, "the curvature-vector product")
@@ -153,8 +158,9 @@ class MappedVariance:
         self.op, self.objective, self.X, self.y = op, op.objective, X, y
         self.weights = tuple(p.detach() for p in self.objective.parameters)
         with torch.no_grad():
-            prediction = [self.objective.forward(None, x) for x in X.split(1024)]
-            check_samples(self.objective, X, y, torch.cat(prediction))
+            prediction = torch.cat([self.objective.forward(None, x) for x in X.split(1024)])
+            require_finite(self.objective.scalar_loss(prediction, y), "the loss")
+            check_samples(self.objective, X, y, prediction)
 
     def mean_product(self, v: Tensor) -> Tensor:
         """(1/n) sum_i H_i v."""

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from flatlab.arguments import checked_positive
-from flatlab.curvature import top_eigenpairs
+from flatlab.curvature import HessianVariance, top_eigenpairs
 from flatlab.curvature.lanczos import require_converged
+from flatlab.curvature.operators import CurvatureOperator
 
 
 def sharpness_bound(learning_rate: float, momentum: float = 0.0) -> float:
@@ -89,8 +90,14 @@ def mean_square_multiplier(
     operator = StabilityOperator(*_checked_pair(hessians), learning_rate, batch_size)
     # Nearly all of M's eigenvalues are 1, and from a random start Lanczos may stop there: the
     # residual is small already. The few above 1 lie along the largest ones of H and Sigma.
-    tops = [top_eigenpairs(op, 1, tol=0.1, generator=generator).vectors for op in hessians]
-    pairs = top_eigenpairs(operator, 1, tol=tol, generator=generator, start=torch.cat(tops, dim=1))
+    # So does negative curvature; 40 products, since where there is none its top is a cluster at 0.
+    ends = ((hessians[0], None), (hessians[1], None), (_Negative(hessians[0]), 40))
+    tops = [
+        top_eigenpairs(op, 1, tol=0.1, max_iter=most, generator=generator).vectors
+        for op, most in ends
+    ]
+    start = torch.linalg.qr(torch.cat(tops, dim=1))[0]  # signs are arbitrary: a sum could cancel
+    pairs = top_eigenpairs(operator, 1, tol=tol, generator=generator, start=start)
     return float(require_converged(pairs, "lambda_max(M)").values[0])
 
 
@@ -169,6 +176,16 @@ def _checked_hessians(hessians: Tensor) -> Tensor:
     return hessians
 
 
+class _Negative:
+    """-A as an operator."""
+
+    def __init__(self, op: Any):
+        self.op, self.shape, self.dtype, self.device = op, op.shape, op.dtype, op.device
+
+    def __matmul__(self, v: Tensor) -> Tensor:
+        return -(self.op @ v)
+
+
 def _checked_pair(pair: Any) -> tuple[Any, Any]:
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise TypeError(
@@ -181,6 +198,15 @@ def _checked_pair(pair: Any) -> tuple[Any, Any]:
             f"H has shape {tuple(hessian.shape)} and Sigma {tuple(variance.shape)}: build both from "
             "the same model, data and parameters"
         )
-    if not hasattr(variance, "n_samples"):
-        raise TypeError("the second operator must be a HessianVariance, which knows its n samples")
+    wrong = isinstance(variance, CurvatureOperator) and not isinstance(variance, HessianVariance)
+    if wrong or isinstance(hessian, HessianVariance) or not hasattr(variance, "n_samples"):
+        raise TypeError(
+            "the pair must be (Hessian or GaussNewton, HessianVariance), in this order, not "
+            f"({type(hessian).__name__}, {type(variance).__name__})"
+        )
+    n = getattr(hessian, "n_samples", variance.n_samples)
+    if n != variance.n_samples:
+        raise ValueError(
+            f"H has {n} samples and Sigma {variance.n_samples}: build both from the same data"
+        )
     return hessian, variance

@@ -113,3 +113,19 @@ def test_what_cannot_be_re_estimated_is_refused(data):
         reestimate_batch_norm(model, data, batch_size=1)
     with pytest.raises(ValueError, match="convert one"):
         reestimate_batch_norm(model, (X.float(), y))
+
+
+class Twice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4)
+
+    def forward(self, x):
+        return self.norm(x) + self.norm(x + 10)
+
+
+def test_a_layer_called_twice_gets_the_mean_of_both_calls():
+    X = torch.randn(20, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    model = Twice().double()
+    reestimate_batch_norm(model, (X, X), batch_size=5)
+    torch.testing.assert_close(model.norm.running_mean, X.mean(0) + 5)

@@ -14,6 +14,7 @@ from dense_references import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from flatlab.curvature import GaussNewton, Hessian
 
@@ -348,3 +349,33 @@ def test_a_modules_tied_parameters_are_selected_with_it():
     X = torch.ones(2, 3, dtype=torch.float64)
     for entries, size in [("0", 12), ("2", 12), ("2.weight", 9), (["0", "2"], 15)]:
         assert Hessian(model, nn.MSELoss(), (X, X), parameters=entries).shape == (size, size)
+
+
+class Tied(nn.Module):
+    """An autoencoder whose decoder has the encoder's weight, transposed in each pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.enc, self.dec = nn.Linear(4, 3), nn.Linear(3, 4)
+        del self.dec.weight
+
+    def forward(self, x):
+        self.dec.weight = self.enc.weight.t()
+        return self.dec(torch.tanh(self.enc(x)))
+
+
+def test_a_weight_made_of_another_falls_back_to_autograd():
+    model = Tied().double()
+    X = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    v = torch.ones(19).double()
+    products = [Hessian(model, nn.MSELoss(), (X, X), method=m) @ v for m in ("auto", "autograd")]
+    torch.testing.assert_close(*products)
+
+
+def test_products_follow_a_loaders_tensors():
+    model, X, y = network("mlp-tanh")
+    loader = DataLoader(TensorDataset(X, y), batch_size=4)
+    op = Hessian(model, nn.CrossEntropyLoss(), loader)
+    dense(op)
+    X.mul_(2)
+    torch.testing.assert_close(dense(op), dense(Hessian(model, nn.CrossEntropyLoss(), loader)))

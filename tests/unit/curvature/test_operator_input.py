@@ -6,6 +6,8 @@ import pytest
 import torch
 from dense_references import KINDS, mlp, network
 from torch import nn
+from torch.nn.utils import prune
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from flatlab.curvature import (
@@ -15,6 +17,7 @@ from flatlab.curvature import (
     landscape_1d,
     random_direction,
     sharpness,
+    spectral_density,
 )
 
 OPERATORS = [Hessian, GaussNewton]
@@ -315,3 +318,48 @@ def test_a_loaders_own_generator_is_put_back(own_sampler):
     op, before = Hessian(model, nn.CrossEntropyLoss(), loader, memory=1), generator.get_state()
     assert torch.equal(op @ ones(op), op @ ones(op))
     assert torch.equal(generator.get_state(), before)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda *a: sharpness(*a),
+        lambda *a: epsilon_sharpness(*a, 0.1, steps=2).value,
+        lambda *a: spectral_density(Hessian(*a), 5).width,
+        lambda *a: float(landscape_1d(*a, random_direction(a[0]), [1.0]).losses[0]),
+    ],
+    ids=["sharpness", "epsilon", "density", "landscape"],
+)
+def test_measures_work_in_inference_mode(call):
+    X = torch.randn(12, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    problem = mlp(6, 20, 3), nn.MSELoss(), (X, X[:, :3].sin())  # p > 128: Lanczos
+    expected = call(*problem)
+    with torch.inference_mode():
+        assert call(*problem) == expected
+
+
+def test_a_pruned_model_stays_as_it_was():
+    model, X, y = network("mlp-tanh")
+    prune.l1_unstructured(model[0], "weight", 0.5)
+    with torch.no_grad():
+        model(X)
+    weight = model[0].weight.clone()
+    landscape_1d(model, nn.CrossEntropyLoss(), (X, y), random_direction(model), [0.0, 5.0])
+    op = Hessian(model, nn.CrossEntropyLoss(), (X, y))
+    op @ ones(op)
+    assert torch.equal(model[0].weight, weight)
+    copy.deepcopy(model)
+
+
+class Checkpointed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = mlp(5, 6, 6), mlp(6, 3)
+
+    def forward(self, x):
+        return self.b(checkpoint(self.a, x, use_reentrant=False))
+
+
+def test_checkpointing_is_refused_where_weights_are_moved():
+    with pytest.raises(ValueError, match="checkpoint"):
+        epsilon_sharpness(Checkpointed(), nn.MSELoss(), regression(), 0.1)

@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_leaves
 
 from flatlab.curvature import (
     ConvergenceError,
+    Hessian,
     HessianVariance,
     UnsupportedLayerError,
     non_uniformity,
@@ -276,3 +277,30 @@ def test_nothing_of_the_caller_changes():
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
     assert all(len(module._forward_hooks) == 0 for module in model.modules())
     assert torch.equal(torch.get_rng_state(), rng)
+
+
+class SequenceFirst(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(2, 3), nn.Linear(3, 1)
+
+    def forward(self, x):
+        return self.b(torch.tanh(self.a(x.transpose(0, 1)))).mean(0)
+
+
+def test_as_many_positions_as_samples_are_not_taken_for_samples():
+    X, y = torch.ones(6, 6, 2).double(), torch.zeros(6, 1).double()
+    sigma = HessianVariance(SequenceFirst().double(), nn.MSELoss(), (X, y))
+    with pytest.raises(UnsupportedLayerError, match="rows for"):
+        sigma @ torch.ones(13).double()
+
+
+@pytest.mark.parametrize("method", ["layers", "vmap"])
+def test_it_has_a_gradient_and_tells_nan(method):
+    model, X, y = network("mlp-tanh")
+    loss_fn = nn.CrossEntropyLoss()
+    sigma = HessianVariance(model, loss_fn, (X, y), method=method)
+    torch.testing.assert_close(sigma.gradient(), Hessian(model, loss_fn, (X, y)).gradient())
+    X[3, 0] = float("nan")
+    with pytest.raises(FloatingPointError, match="NaN"):
+        sigma @ torch.ones(sigma.shape[0], dtype=X.dtype)

@@ -256,6 +256,13 @@ def test_bad_pairs(network):
     first = HessianVariance(*network, parameters="0")
     with pytest.raises(ValueError, match="same model, data and parameters"):
         is_linearly_stable((hessian, first), 0.1, 1)
+    for pair in ((variance, hessian), (hessian, hessian)):
+        with pytest.raises(TypeError, match="in this order"):
+            is_linearly_stable(pair, 0.1, 1)
+    model, loss_fn, (X, y) = network
+    fewer = HessianVariance(model, loss_fn, (X[:6], y[:6]))
+    with pytest.raises(ValueError, match="12 samples and Sigma 6"):
+        is_linearly_stable((hessian, fewer), 0.1, 1)
     with pytest.raises(ValueError, match="only n = 12"):
         is_linearly_stable((hessian, variance), 0.1, 13)
     with pytest.raises(ValueError, match="tol"):
@@ -267,3 +274,15 @@ def test_a_tolerance_finer_than_float32_is_taken(network):
     network = copy.deepcopy(model).float(), loss_fn, (X.float(), y.float())
     pair = Hessian(*network), HessianVariance(*network)
     assert not is_linearly_stable(pair, 50.0, 2, tol=0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_negative_curvature_and_opposite_signs_are_found(seed):
+    generator = torch.Generator().manual_seed(seed)
+    saddle = Diagonal([1.0, -0.5]), Diagonal([0.5])
+    found = mean_square_multiplier(saddle, 0.5, 4, generator=generator)
+    assert found == pytest.approx(1.5625, rel=1e-3)
+    aligned = Diagonal([4.0]), Diagonal([400.0])
+    expected = (1 - 0.4) ** 2 + 0.1**2 * 996 / (4 * 999) * 400
+    found = mean_square_multiplier(aligned, 0.1, 4, generator=generator)
+    assert found == pytest.approx(expected, rel=1e-3)
