@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
@@ -82,19 +82,21 @@ def checked_optimizer(
     if not 0 <= momentum < 1:
         raise ValueError(f"momentum is {momentum}: give a number from 0 up to, not including, 1")
     trained = [p for p in model.parameters() if p.requires_grad]
-    return torch.optim.SGD(trained, lr=learning_rate, momentum=momentum, fused=can_fuse(trained))
+    return torch.optim.SGD(trained, lr=learning_rate, momentum=momentum, fused=can_fuse(model))
 
 
-def can_fuse(parameters: Sequence[Tensor]) -> bool:
-    """Whether torch's fused optimizers, which take a parameter's memory for one piece, may have them.
+def can_fuse(model: nn.Module) -> bool:
+    """Whether torch's fused optimizers may train it: they take a parameter's memory for one piece.
 
     `torch.empty_like` keeps the strides of what is one piece, in whatever order, and of nothing else.
+    They take no sparse gradients either.
     """
-    return all(
+    return not any(getattr(module, "sparse", False) for module in model.modules()) and all(
         p.device.type in ("cpu", "cuda")
         and p.is_floating_point()
         and p.stride() == torch.empty_like(p).stride()
-        for p in parameters
+        for p in model.parameters()
+        if p.requires_grad
     )
 
 

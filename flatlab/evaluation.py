@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from flatlab.isolation import modes_restored
+from flatlab.isolation import modes_restored, random_state
 
 Batch = tuple[Tensor, Tensor]
 LossFn = Callable[[Tensor, Tensor], Tensor]
@@ -28,7 +28,7 @@ class Evaluation:
 
 
 def evaluate(model: nn.Module, loss_fn: LossFn, data: Batch | Iterable[Batch]) -> Evaluation:
-    """Mean loss and accuracy in evaluation mode; every module's mode comes back as it was.
+    """Mean loss and accuracy in evaluation mode; modes and global random state come back as they were.
 
     Args:
         loss_fn: ``loss_fn(prediction, y)``, a mean over samples.
@@ -40,7 +40,7 @@ def evaluate(model: nn.Module, loss_fn: LossFn, data: Batch | Iterable[Batch]) -
             dtype; a ``loss_fn`` that does not return one number.
     """
     X, y = as_tensors(data, model)
-    with modes_restored(model):
+    with modes_restored(model), random_state(None, X.device):
         model.eval()
         return evaluate_tensors(model, loss_fn, X, y, class_labels(y))
 

@@ -34,7 +34,8 @@ class History:
     train_accuracy: np.ndarray  # (evaluations,) fraction in [0, 1]; NaN if targets are no classes
     test_loss: np.ndarray  # (evaluations,) NaN without test data
     test_accuracy: np.ndarray  # (evaluations,) likewise
-    learning_rate: np.ndarray  # (evaluations,) of the first parameter group, for the next update
+    learning_rate: np.ndarray  # (evaluations,) of the first parameter group, for the next update,
+    # unless ReduceLROnPlateau lowers it at this very evaluation
     seconds: np.ndarray  # (evaluations,) since the run began, evaluations included
     metrics: dict[str, np.ndarray]  # name -> (evaluations,)
     stopped: str  # "stop_loss", "steps", "epochs", "diverged", or the reason of a callback

@@ -54,7 +54,7 @@ def langevin_step(
 
     The SDE of Jastrzebski et al. (2017, section 2) with C = sigma^2 I. `generator=None` means a new one
     seeded 0, hence the same noise at every call: give one for several steps. Raises ValueError unless
-    eta > 0, sigma >= 0, S >= 1 and the shapes agree.
+    eta > 0, sigma >= 0, S >= 1, the shapes agree and theta holds floating-point numbers.
     """
     checked_positive("learning_rate", learning_rate)
     checked_count("batch_size", batch_size)
@@ -63,6 +63,8 @@ def langevin_step(
         raise ValueError(
             f"theta has shape {tuple(theta.shape)} and grad {tuple(grad.shape)}: they must be the same"
         )
+    if not theta.is_floating_point():
+        raise ValueError(f"theta is {theta.dtype}, which holds no noise: give theta.double()")
     generator = seeded(generator)
     draw: Any = {"generator": generator, "device": generator.device, "dtype": theta.dtype}
     noise = torch.randn(theta.shape, **draw).to(theta.device)

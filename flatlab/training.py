@@ -118,7 +118,7 @@ def fit(
         raise ValueError(f"stop_loss is {stop_loss}: give a loss of 0 or more, or None")
     metrics = checked_metrics(metrics)
     with random_state(None, X.device):  # the model may draw
-        evaluate(model, loss_fn, (X[:1], y[:1]))  # refuses a loss_fn that returns no number
+        evaluate(model, loss_fn, (X[:2], y[:2]))  # refuses a loss_fn that returns no number
         if batches.per_epoch and limit >= batches.per_epoch and (len(X) - 1) % batches.size == 0:
             check_lone_sample(model, X[:1])
     optimizer = checked_optimizer(model, optimizer, learning_rate, momentum)

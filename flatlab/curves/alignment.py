@@ -8,6 +8,7 @@ which shortens the straight line between them, until no layer gains.
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -55,7 +56,8 @@ def align(
     `generator`, on the CPU (None: one seeded 0). Neither network changes.
 
     Takes an ``nn.Sequential``, nested or not, of Linear and convolution layers without groups, with batch norm,
-    activations, pooling and one Flatten between convolutions and Linear.
+    activations, pooling and one Flatten between convolutions and Linear. Units that a frozen layer makes
+    or reads keep their places.
 
     Raises:
         TypeError: a network whose order of layers cannot be known, or a layer that mixes its units or
@@ -68,10 +70,11 @@ def align(
         if not flatten(network).isfinite().all():
             raise ValueError(f"the {name} network holds NaN or inf: did its training diverge?")
     matching = _Matching(_stages(first), _stages(second))
-    passes, improved = 0, len(matching.orders) > 0
+    free = _free(_stages(second))
+    passes, improved = 0, len(free) > 0
     while improved:
-        visited = torch.randperm(len(matching.orders), generator=generator).tolist()
-        improved = sum(matching.improve(k) for k in visited) > 0
+        visited = torch.randperm(len(free), generator=generator).tolist()
+        improved = sum(matching.improve(free[k]) for k in visited) > 0
         passes += 1
     aligned = copy.deepcopy(second)
     _permute(_stages(aligned), matching.orders)
@@ -109,6 +112,15 @@ class _Matching:
         out = b[k + 1] if k + 1 == len(self.orders) else b[k + 1][self.orders[k + 1]]
         gain = a[k].flatten(1) @ into.flatten(1).T + own_a[k] @ own_b[k].T
         return gain + a[k + 1].transpose(0, 1).flatten(1) @ out.transpose(0, 1).flatten(1).T
+
+
+def _free(stages: Sequence[_Stage]) -> list[int]:
+    """The hidden layers whose units no frozen parameter makes or reads."""
+    found = []
+    for k, (stage, after) in enumerate(itertools.pairwise(stages)):
+        layers = (stage.layer, *stage.norms, after.layer)
+        found += [k] if all(p.requires_grad for layer in layers for p in layer.parameters()) else []
+    return found
 
 
 def _weights(stages: Sequence[_Stage]) -> list[Tensor]:

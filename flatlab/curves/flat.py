@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import copy
 import itertools
+from types import BuiltinFunctionType, FunctionType
 
 import torch
 from torch import Tensor, nn
+
+from flatlab.sweeps.told import told
 
 
 class Space:
@@ -70,6 +73,20 @@ def _check_layers(first: nn.Module, other: nn.Module) -> None:
                 f"the networks differ at layer {names[0]}: {kinds[0]} and {kinds[1]}. Give networks of one "
                 "architecture: only their weights may differ"
             )
+        mine, its = _settings(one[1]), _settings(two[1])
+        apart = [k for k in mine.keys() | its.keys() if mine.get(k) != its.get(k)]
+        if apart:
+            raise ValueError(
+                f"two layers {_kind(one[1])} differ in {', '.join(sorted(apart))}, which the points between "
+                "the networks would take from the first: only their weights may differ"
+            )
+
+
+def _settings(module: nn.Module) -> dict[str, str]:
+    """Numbers, names and functions that its printed line need not show, as attention's heads."""
+    plain = (bool, int, float, str, FunctionType, BuiltinFunctionType)
+    own = {k: v for k, v in vars(module).items() if k[0] != "_" and k != "training"}
+    return {k: told(v) for k, v in own.items() if isinstance(v, plain)}
 
 
 def _kind(module: nn.Module) -> str:

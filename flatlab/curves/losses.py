@@ -27,7 +27,7 @@ from flatlab.curvature.empirical_loss import uses_batch_statistics
 from flatlab.curves.flat import Space
 from flatlab.curves.paths import Curve, checked_ts
 from flatlab.evaluation import Batch, LossFn, accuracy, as_tensors, class_labels, scalar
-from flatlab.isolation import call_with
+from flatlab.isolation import call_with, random_state
 
 _SAMPLES = 4096  # predictions made at once, over all points of a handful
 
@@ -97,7 +97,8 @@ def losses_of_combinations(
     checked_count("points_at_once", points_at_once)
     many = _Many(network, loss_fn, data, batch_norm_data)
     rows = coefficients.to(corners)
-    found = [many.losses(part @ corners) for part in rows.split(points_at_once)]
+    with random_state(None, corners.device):  # the network may draw
+        found = [many.losses(part @ corners) for part in rows.split(points_at_once)]
     return torch.cat([losses for losses, _ in found]), torch.cat([errors for _, errors in found])
 
 

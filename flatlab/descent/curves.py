@@ -40,7 +40,8 @@ class Curve:
     test_risk: Tensor  # (c, l)
     test_error: Tensor  # (c, l) share of wrong classes, NaN where the targets are no one-hot rows
     norm: Tensor  # (c, l) of the coefficients, for features scaled as ``RandomFeatures`` gives them
-    singular: tuple[bool, ...]  # (c,) whether the features were linearly dependent
+    # (c,) whether a fit without penalty, or one done again, found the features linearly dependent
+    singular: tuple[bool, ...]
     threshold: int  # the count at which features and samples are equal in number
 
     def peak(self, penalty: int = 0) -> int:
@@ -161,25 +162,31 @@ class _Growing:
         Its diagonal would not tell: it lies above the smallest singular value, by far in bad cases.
         """
         R = self.factors[1][:g, :g]
-        x, least = torch.ones_like(R[:, :1]), R.new_zeros(())
-        for _ in range(3):  # inverse iteration
-            x = torch.linalg.solve_triangular(R.T, x, upper=False)
-            x = torch.linalg.solve_triangular(R, x, upper=True)
-            least = torch.linalg.vector_norm(x).rsqrt()
-            x = x * least.square()
         limit = 10 * self.f * torch.finfo(R.dtype).eps * torch.linalg.matrix_norm(R)
-        return R if least > limit else None  # NaN is not
+        return R if _least(R) > limit else None  # NaN is not
 
     def _solved(self, matrix: Tensor, shift: float, right: Tensor) -> Tensor | None:
         matrix = matrix.clone()
         matrix.diagonal().add_(shift)
         L, failed = torch.linalg.cholesky_ex(matrix)
-        if failed:
+        limit = 10 * len(L) * torch.finfo(L.dtype).eps * torch.linalg.matrix_norm(matrix)
+        if failed or not _least(L.T).square() > limit:  # a step of refinement may miss that
             return None
         solution = torch.cholesky_solve(right, L)
         change = torch.cholesky_solve(right - matrix @ solution, L)
         moved = torch.linalg.vector_norm(change) <= _MOVED * torch.linalg.vector_norm(solution)
         return solution + change if moved else None
+
+
+def _least(R: Tensor) -> Tensor:
+    """The smallest singular value of an upper triangle, by inverse iteration."""
+    x, least = torch.ones_like(R[:, :1]), R.new_zeros(())
+    for _ in range(3):
+        x = torch.linalg.solve_triangular(R.T, x, upper=False)
+        x = torch.linalg.solve_triangular(R, x, upper=True)
+        least = torch.linalg.vector_norm(x).rsqrt()
+        x = x * least.square()
+    return least
 
 
 def _trusted(b: Tensor | None, F: Tensor, y: Tensor, shift: float) -> tuple[Tensor, bool]:

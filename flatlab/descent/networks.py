@@ -55,7 +55,7 @@ def width_curve(
     described = {"description": "widths", **settings}
     outcomes, parameters = [], []
     for width in widths:
-        parameters.append(count_parameters(build(width)(torch.Generator().manual_seed(0))))
+        parameters.append(count_parameters(Run().start(build(width))[0]))
         outcomes.append(sweep(build(width), loss_fn, data, runs, **described))
     return WidthCurve(widths, tuple(parameters), tuple(outcomes))
 
@@ -66,7 +66,7 @@ def along_training(
     """Epochs (e,) and the column's values (runs, e) of runs evaluated at the same steps: epoch-wise curves.
 
     A run that ended early has NaN from there on. Raises ValueError for no outcomes, a column that is
-    not recorded, or evaluations at other steps.
+    not recorded, or evaluations at other steps or epochs.
     """
     if not outcomes:
         raise ValueError("there are no outcomes: give those of a sweep")
@@ -78,9 +78,13 @@ def along_training(
             known = [*COLUMNS, *outcome.history.metrics]
             raise ValueError(f"there is no column {column!r}: choose from {', '.join(known)}")
         length = len(outcome.history) - (outcome.history.step[-1] not in longest.step)
-        if not np.array_equal(outcome.history.step[:length], longest.step[:length]):
+        if not all(
+            np.array_equal(getattr(outcome.history, x)[:length], getattr(longest, x)[:length])
+            for x in ("step", "epoch")
+        ):
             raise ValueError(
-                "the runs were evaluated at different steps: sweep them with one evaluate_every"
+                "the runs were evaluated at different steps or epochs: sweep them with one "
+                "evaluate_every and one batch_size"
             )
         row[:length] = columns[column][:length]
     return longest.epoch, values

@@ -97,6 +97,12 @@ class Perturbation:
             Moved.of(w, group, self._room_for(w), _is_alone(w))
             for w, group in zip(parameters, groups, strict=True)
         ]
+        places = [place for m in moved if not m.apart and (place := m.target.data_ptr())]
+        if len(set(places)) < len(places):
+            raise ValueError(
+                "two parameters share one memory, and each would be moved by both gradients: make "
+                "them one, as in second.weight = first.weight, and build the optimizer anew"
+            )
         _copy([(m.source, m.target) for m in moved if not m.apart])
         self._buffers = [(buffer, buffer.clone()) for buffer in buffers]
         # Without the gradients, whose memory the second pass needs.

@@ -15,6 +15,7 @@ def zipped(files: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> by
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, data in sorted(files.items()):
             entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.create_system = 3  # Unix, whose modes these are; Windows would write its own
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, data, method)
     return buffer.getvalue()

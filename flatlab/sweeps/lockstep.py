@@ -25,6 +25,7 @@ from flatlab.history import TrainingState
 from flatlab.isolation import call_with, random_state
 from flatlab.sweeps.runs import Run
 from flatlab.sweeps.stacked import Stacked
+from flatlab.sweeps.told import structure
 from flatlab.sweeps.updates import update_of
 from flatlab.training import is_mode_free
 
@@ -52,14 +53,25 @@ class Rules:
             state.stop("stop_when")
 
 
-def can_run(model: nn.Module) -> bool:
-    """Whether lockstep computes the same as single runs: nothing random inside, one dtype."""
+def can_run(model: nn.Module, X: Tensor) -> bool:
+    """Whether lockstep computes the same as single runs: nothing random inside, one dtype, all state in place."""
     trained = list(model.parameters())
     return (
         not any(isinstance(module, _RANDOM) for module in model.modules())
         and all(p.requires_grad for p in trained)
         and len({(p.dtype, p.device) for p in trained}) == 1
+        and _keeps_its_tensors(model, X[:2])
     )
+
+
+def _keeps_its_tensors(model: nn.Module, X: Tensor) -> bool:
+    """Whether a training pass leaves every buffer and attribute in its place: a stack would lose new ones."""
+    model = copy.deepcopy(model).train()
+    buffers, rest = dict(model.named_buffers()), structure(model)
+    with torch.no_grad(), random_state(None, X.device):
+        model(X)
+    after = dict(model.named_buffers())
+    return rest == structure(model) and all(after[k] is b for k, b in buffers.items())
 
 
 class Lockstep:

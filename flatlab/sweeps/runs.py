@@ -83,7 +83,7 @@ class Run:
         rest: Any = {
             "lr": self.learning_rate,
             "weight_decay": self.weight_decay,
-            "fused": can_fuse(trained),
+            "fused": can_fuse(model),
         }
         if self.optimizer == "adamw":
             return AdamW(trained, betas=self.betas, **rest)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from flatlab.arguments import checked_count
+from flatlab.batches import Batches
 from flatlab.evaluation import (
     Batch,
     LossFn,
@@ -21,13 +22,14 @@ from flatlab.evaluation import (
     trained_parameters,
 )
 from flatlab.history import TrainingState, checked_metrics
+from flatlab.isolation import random_state
 from flatlab.notebook import progress_of
 from flatlab.sweeps import lockstep, store
 from flatlab.sweeps.job import Job
 from flatlab.sweeps.runs import Outcome, Run
 from flatlab.sweeps.told import digest_of, structure, told
 from flatlab.sweeps.trial import copied, is_faster
-from flatlab.training import fit
+from flatlab.training import check_lone_sample, fit
 
 Build = Callable[[torch.Generator], nn.Module]
 
@@ -99,15 +101,16 @@ def sweep(
     trained_parameters(model)
     X, y = as_tensors(data, model)
     test = None if test_data is None else as_tensors(test_data, model)
-    evaluate(model, loss_fn, (X[:1], y[:1]))  # refuses a loss_fn that returns no number
+    evaluate(model, loss_fn, (X[:2], y[:2]))  # refuses a loss_fn that returns no number
     if stop_loss is not None and not stop_loss >= 0:
         raise ValueError(f"stop_loss is {stop_loss}: give a loss of 0 or more, or None")
     if any(run.label_noise for run in runs) and class_labels(y) is None:
         raise ValueError("label_noise needs targets that are classes: integers or one-hot rows")
-    if engine == "lockstep" and not lockstep.can_run(model):
+    if engine == "lockstep" and not lockstep.can_run(model, X):
         raise ValueError(
-            "this network draws at random in its layers or trains only a part of itself, which "
-            "lockstep cannot repeat run by run: leave engine at 'auto'"
+            "this network draws at random in its layers, trains only a part of itself or puts new "
+            "tensors in its buffers' or attributes' place (change them in place), which lockstep "
+            "cannot repeat run by run: leave engine at 'auto'"
         )
     job = Job(
         build, loss_fn, (X, y), test, [], steps, epochs,
@@ -115,7 +118,12 @@ def sweep(
         stop_when,
     )  # fmt: skip
     for run in runs:
-        job.rules(run)  # refuses what fits no run before any is trained
+        rules = job.rules(run)  # refuses what fits no run before any is trained
+        batches = Batches(job.size(run), run.batch_size, [])
+        whole = batches.per_epoch and rules.steps >= batches.per_epoch
+        if whole and (batches.n - 1) % batches.size == 0:
+            with random_state(None, X.device):
+                check_lone_sample(model, X[:1])
     names = [None] * len(runs) if folder is None else _names(job, runs)
     done: dict[int, Outcome] = {}
     for place, name in enumerate(names):
@@ -221,7 +229,7 @@ def _train(
             job.engine == "auto"
             and len(fine) > 1
             and alike
-            and lockstep.can_run(models[0])
+            and lockstep.can_run(models[0], data[0][0][0])
             and is_faster(
                 lambda: _stack(job, runs, networks, sets, [copied(g) for g in draws]), rules.steps
             )

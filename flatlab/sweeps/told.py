@@ -11,8 +11,9 @@ import dis
 import functools
 import hashlib
 import inspect
+import sys
 from collections.abc import Iterable, Iterator, Mapping
-from types import BuiltinMethodType, CodeType, MethodWrapperType, ModuleType
+from types import BuiltinMethodType, CellType, CodeType, MethodWrapperType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 # Known by their names: their codes belong to a version.
 _LIBRARIES = {"torch", "flatlab", "numpy", "builtins", "functools", "collections", "typing", "math"}
 _OWN = frozenset(vars(nn.Module()))  # parameters, buffers, submodules, hooks, mode
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 _PLAIN = (str, bytes, int, float, complex, type(None), torch.dtype, torch.device)
 _LOADS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 Seen = dict[int, tuple[int, object]]  # id -> place and the object, which keeps its id
@@ -86,14 +88,21 @@ def structure(model: nn.Module, seen: Seen | None = None) -> str:
         hidden = "_" if _of_library(type(module)) else None
         own = {k: v for k, v in vars(module).items() if k not in _OWN and k[0] != hidden}
         parts.append(f"{name}: {told(type(module), seen)} {told(own, seen)}")
-    return "; ".join(parts)
+        hooks = [list(vars(module)[kind].values()) for kind in _HOOKS]
+        parts += [f"hooks {told(hooks, seen)}"] if any(hooks) else []
+    frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
+    return "; ".join([*parts, f"frozen {frozen}"] if frozen else parts)
 
 
 def digest_of(*tensors: Tensor | None) -> str:
     """sha256 of the tensors' shapes, dtypes and contents."""
     digest = hashlib.sha256()
     for tensor in tensors:
-        if tensor is not None:
+        if tensor is not None and tensor.layout != torch.strided:
+            entries = tensor.detach().to_sparse_coo().coalesce()
+            parts = digest_of(entries.indices(), entries.values())
+            digest.update(f"{tensor.layout}{tuple(tensor.shape)}{parts}".encode())
+        elif tensor is not None:
             digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
             plain = tensor.detach().cpu().contiguous().flatten()
             digest.update(plain.view(torch.uint8).numpy().tobytes())
@@ -108,12 +117,32 @@ def _function(function: Any, seen: Seen) -> str:
         return name if inner is None else f"{name} {told(inner, seen)}"
     known = function.__globals__
     parts: list = [function.__defaults__, function.__kwdefaults__]
-    parts.append(inspect.getclosurevars(function).nonlocals)
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    parts.append({name: cell.cell_contents for name, cell in cells if cell != CellType()})
     if not _is_library(known.get("__name__")):  # __module__ may be another's, by functools.wraps
         for code in _codes(function.__code__):
             loads = {i.argval for i in dis.get_instructions(code) if i.opname in _LOADS}
-            parts += [_content(code), {k: known[k] for k in sorted(loads & known.keys())}]
+            taken = {k: known[k] for k in sorted(loads & known.keys())}
+            parts += [_content(code), taken, *_of_modules(code, taken)]
     return f"{name} {told(parts, seen)}"
+
+
+def _of_modules(code: CodeType, taken: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the code may read of modules of the caller's own, as in `helpers.loss`."""
+    modules, found = [m for m in taken.values() if _is_own_module(m)], []
+    for module in modules:  # grows
+        found.append({k: vars(module)[k] for k in code.co_names if k in vars(module)})
+        inner = [m for m in found[-1].values() if _is_own_module(m)]
+        modules += [m for m in inner if m not in modules]
+    return found
+
+
+def _is_own_module(value: object) -> bool:
+    """Neither Python's own nor an installed one: those are known by their names."""
+    if not isinstance(value, ModuleType):
+        return False
+    file, installed = getattr(value, "__file__", None), (sys.prefix, sys.base_prefix)
+    return file is not None and not (file.startswith(installed) or _is_library(value.__name__))
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

@@ -30,10 +30,13 @@ def batch_gradients(
     """
     parameters = trained_parameters(model)
     X, y = as_tensors(data, model)
-    checked_count("batch_size", batch_size, len(X) // 2)
-    count = len(X) // batch_size if count is None else count
-    if checked_count("count", count, len(X) // batch_size) < 2:
-        raise ValueError("count is 1: the noise needs at least two minibatches")
+    most = len(X) // checked_count("batch_size", batch_size)
+    count = most if count is None else checked_count("count", count)
+    if not 2 <= count <= most:
+        raise ValueError(
+            f"count is {count}: the noise needs at least two minibatches, and {len(X)} samples hold "
+            f"{most} of batch_size {batch_size}"
+        )
     rows = torch.empty(count, sum(p.numel() for p in parameters)).to(parameters[0])
     cuda = [X.device] if X.is_cuda else []
     with torch.enable_grad(), torch.random.fork_rng(devices=cuda):

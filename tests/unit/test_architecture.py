@@ -23,7 +23,7 @@ GROUND_FLOOR = {
 BESIDE = {"checks", "student", "course", "__main__", "__init__"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 MOST_LINES = 300
-MOST_CODE_TOGETHER = 7750  # lines of topics and ground floor; docstrings and comments are free
+MOST_CODE_TOGETHER = 7950  # lines of topics and ground floor; docstrings and comments are free
 
 
 def room(path: Path) -> str:

@@ -1,6 +1,8 @@
 """The checks' framework: what passes, what fails and how, and what it must not disturb."""
 
+import functools
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -97,6 +99,25 @@ def test_answers_that_cannot_be_compared_say_why(exercise, answer, fragment):
 def test_complex_numbers_without_an_imaginary_part_are_real(exercise, answer, capsys):
     exercise(answer)
     assert "✓ double" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", [np.complex64, np.complex128, np.clongdouble])
+def test_complex_answers_are_read_as_float64(kind):
+    assert array(kind(1.5), ()).dtype == np.float64
+
+
+def test_an_object_that_can_be_called_is_an_answer(exercise, capsys):
+    @dataclass
+    class Times:
+        factor: float = 2.0
+
+        def __call__(self, x):
+            return self.factor * x
+
+    twice = Times()  # compared by its fields, so it has no hash
+    exercise(twice)
+    assert ready(twice)
+    assert not ready(None) and not ready(functools.partial(twice))
 
 
 def test_something_else_than_a_function_is_told(exercise):

@@ -207,3 +207,8 @@ def test_cycles():
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_step_in_whole_numbers_is_refused():
+    with pytest.raises(ValueError, match=r"theta is torch.int64"):
+        langevin_step(torch.zeros(3, dtype=torch.long), torch.zeros(3), 0.1, 1, 1.0)

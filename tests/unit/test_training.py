@@ -475,7 +475,7 @@ def test_bad_arguments_change_nothing(classes, data, arguments, error, message):
 @pytest.mark.parametrize(
     ("loss_fn", "got"),
     [
-        (nn.CrossEntropyLoss(reduction="none"), r"shape \(1,\)"),
+        (nn.CrossEntropyLoss(reduction="none"), r"shape \(2,\)"),
         (lambda prediction, y: prediction.mean(0), r"shape \(3,\)"),
         (lambda prediction, y: 0.5, "0.5"),
         (lambda prediction, y: None, "None"),
@@ -578,3 +578,23 @@ def test_cuda_takes_the_same_minibatches_as_the_cpu(classes):
         for device in ("cpu", "cuda")
     ]  # fmt: skip
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_one_sample_alone_would_break_is_trained():
+    X = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
+    y, rest = (X[:, 0] > 0).float(), {"learning_rate": 0.1, "batch_size": 8, "steps": 6}
+    for loss in (nn.functional.binary_cross_entropy_with_logits, nn.functional.mse_loss):
+        history = fit(nn.Linear(4, 1), lambda p, t, loss=loss: loss(p.squeeze(), t), (X, y), **rest)
+        assert history.stopped == "steps"
+    norm = nn.BatchNorm1d(8, track_running_stats=False)
+    model = nn.Sequential(nn.Linear(4, 8), norm, nn.ReLU(), nn.Linear(8, 2))
+    assert fit(model, nn.CrossEntropyLoss(), (X, y.long()), **rest).stopped == "steps"
+
+
+def test_sparse_gradients_are_taken():
+    model = nn.Sequential(nn.Embedding(5, 3, sparse=True))
+    before = model[0].weight.detach().clone()
+    data = torch.arange(20) % 5, torch.arange(20) % 3
+    history = fit(model, nn.CrossEntropyLoss(), data, learning_rate=0.1, steps=3)
+    assert history.stopped == "steps" and not torch.equal(model[0].weight, before)

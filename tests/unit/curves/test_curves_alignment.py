@@ -246,3 +246,19 @@ def test_networks_that_do_not_match_are_refused():
     broken[1].bias.data[0] = torch.nan
     with pytest.raises(ValueError, match="the second network holds NaN or inf"):
         align(wide(1), broken)
+
+
+def test_units_of_a_frozen_layer_stay_so_that_the_networks_can_be_joined():
+    def network(seed):
+        model = mlp((4, 6, 5, 3), generator=seeded(seed))
+        with torch.no_grad():
+            model[1].weight.copy_(0.05 * torch.randn(6, 4, generator=seeded(9)))
+            model[1].bias.zero_()
+        model[1].requires_grad_(False)
+        return model
+
+    first, second = network(1), network(2)
+    found = align(first, second)
+    PolygonalChain(first, found.network)
+    assert found.permutations[0].tolist() == list(range(6))
+    assert found.permutations[1].tolist() != list(range(5))

@@ -270,3 +270,17 @@ def test_bad_arguments_of_planes_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+class Drawing(nn.Linear):
+    """Draws in evaluation mode too."""
+
+    def forward(self, X):
+        return super().forward(nn.functional.dropout(X, 0.5))
+
+
+def test_a_network_that_draws_leaves_the_callers_random_state():
+    X, y = torch.ones(6, 4), torch.arange(6) % 3
+    curve, state = PolygonalChain(Drawing(4, 3), Drawing(4, 3), bends=0), torch.get_rng_state()
+    losses_along(curve, LOSS, (X, y), [0, 1], points_at_once=1)
+    assert torch.equal(state, torch.get_rng_state())

@@ -293,3 +293,22 @@ def test_other_bad_curves_are_refused(regression):
     line = PolygonalChain(linear([1.0, 0.0]), linear([0.0, 1.0]), bends=0)
     with pytest.raises(ValueError, match="nothing to train"):
         fit(line, nn.MSELoss(), regression, learning_rate=0.1, steps=1, progress=False)
+
+
+class Acting(nn.Sequential):
+    def __init__(self, act):
+        super().__init__(nn.Linear(2, 2))
+        self.act = act
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "name"),
+    [
+        (nn.MultiheadAttention(4, 1), nn.MultiheadAttention(4, 2), "num_heads"),
+        (Acting(torch.relu), Acting(torch.tanh), "act"),
+        (Acting(lambda x: x), Acting(lambda x: 2 * x), "act"),
+    ],
+)
+def test_settings_that_are_not_printed_are_compared(one, two, name):
+    with pytest.raises(ValueError, match=f"differ in .*{name}"):
+        PolygonalChain(one, two)

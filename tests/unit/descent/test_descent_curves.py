@@ -176,3 +176,14 @@ TEST = (X_TEST, Y_TEST)
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("first", range(7))
+def test_features_that_stand_twice_are_told_where_samples_are_more(first):
+    for twin in range(first + 1, 8):
+        directions, phases = DRAWN.directions.clone(), DRAWN.phases.clone()
+        directions[:, twin], phases[twin] = directions[:, first], phases[first]
+        drawn, y = RandomFeatures(directions, phases), X[:, :1].sin()
+        curve = sample_curve(drawn, 10, (X, y), (X_TEST, X_TEST[:, :1]), [24])
+        assert curve.singular == (True,)
+        assert curve.norm.item() == pytest.approx(minimum_norm_fit(drawn(X, 10), y).norm, rel=1e-6)

@@ -131,3 +131,22 @@ def test_epoch_wise_curves_lie_over_the_same_epochs():
     other = sweep(build(9), mse_loss, DATA, runs[:1], steps=7, evaluate_every=2, progress=False)
     with pytest.raises(ValueError, match="evaluated at different steps"):
         along_training([*outcomes, *other])
+
+
+def test_a_width_curve_of_networks_that_draw_globally_keeps_the_seed():
+    def plain(width):
+        return lambda g: torch.nn.Sequential(
+            torch.nn.Linear(X.shape[1], width), torch.nn.Linear(width, 3)
+        )
+
+    before = torch.get_rng_state()
+    width_curve([2, 3], plain, mse_loss, DATA, [Run(batch_size=10)], steps=3, progress=False)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_runs_of_other_epochs_at_the_same_steps_are_refused():
+    runs = [Run(batch_size=10), Run(batch_size=5)]
+    rest = {"steps": 12, "evaluate_every": 6, "test_data": DATA, "progress": False}
+    outcomes = sweep(build(4), mse_loss, DATA, runs, **rest)
+    with pytest.raises(ValueError, match=r"different steps or epochs.*one batch_size"):
+        along_training(outcomes)

@@ -89,3 +89,15 @@ def test_the_ascent_in_float16_has_its_products_in_float32(sizes):
     torch.testing.assert_close(step.double(), w.double() / 2**0.5, rtol=2e-3, atol=0)
     (mixed,) = dual_norm_ascent([g.float()], 1.0, 2, [w])
     assert mixed.dtype == torch.float32
+
+
+@pytest.mark.parametrize("p", [2, 3])
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_two_parameters_of_the_optimizer_in_one_memory_are_refused(p, adaptive):
+    one, two = (nn.Parameter(torch.ones(2)) for _ in range(2))
+    two.data = one.data
+    optimizer = SAM([one, two], torch.optim.SGD, p=p, adaptive=adaptive)
+    one.grad, two.grad = torch.tensor([3.0, 1.0]), torch.tensor([0.5, -2.0])
+    with pytest.raises(ValueError, match="share one memory"):
+        optimizer.first_step()
+    assert one.tolist() == [1, 1]

@@ -393,3 +393,9 @@ def test_a_notebook_that_is_being_checked_writes_nothing(course, monkeypatch):
     assert student.submit("00", say=said.append) is True
     assert "nothing is written" in said[0]
     assert files(course) == before
+
+
+def test_the_same_files_are_the_same_zip_on_windows(monkeypatch):
+    here = zipped({"a": b"1"})
+    monkeypatch.setattr("sys.platform", "win32")
+    assert zipped({"a": b"1"}) == here

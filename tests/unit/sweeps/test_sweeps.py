@@ -155,7 +155,7 @@ def test_networks_that_draw_are_trained_one_by_one():
     def with_dropout(generator):
         return nn.Sequential(build(generator), nn.Dropout(0.5))
 
-    assert not can_run(with_dropout(torch.Generator()))
+    assert not can_run(with_dropout(torch.Generator()), X)
     outcomes = sweep(with_dropout, cross_entropy, (X, Y), RUNS[:2], steps=5, progress=False)
     assert [len(outcome.history) for outcome in outcomes] == [2, 2]
     with pytest.raises(ValueError, match="leave engine at 'auto'"):

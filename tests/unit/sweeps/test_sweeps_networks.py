@@ -6,6 +6,7 @@ from test_sweeps_equal import X, Y, assert_same, plain, single
 from torch import nn
 from torch.nn.functional import cross_entropy, dropout
 
+from flatlab.models import mlp
 from flatlab.sweeps import Run, grid, sweep
 
 REST = {"steps": 6, "evaluate_every": 3}
@@ -147,3 +148,67 @@ def test_bfloat16_comes_back_from_a_folder(tmp_path):
     for name, value in made.state.items():
         assert read.state[name].dtype == torch.bfloat16
         assert torch.equal(read.state[name], value)
+
+
+def test_hooks_of_each_run_stay_its_own():
+    def build(generator):
+        model = plain(generator)
+        scale = torch.rand(X.shape[1], generator=generator, dtype=torch.float64)
+        model.register_forward_pre_hook(lambda module, given: (given[0] * scale,))
+        return model
+
+    for outcome in sweep(build, cross_entropy, (X, Y), RUNS, progress=False, **REST):
+        assert_same(outcome, *single(build, cross_entropy, (X, Y), outcome.run, **REST))
+
+
+class Centered(nn.Module):
+    """A running mean that each pass replaces, as textbooks write it."""
+
+    def __init__(self, generator, buffer):
+        super().__init__()
+        self.out = linear(generator, X.shape[1], 3)
+        mean = torch.zeros(X.shape[1], dtype=torch.float64)
+        self.register_buffer("mean", mean) if buffer else setattr(self, "mean", mean)
+
+    def forward(self, x):
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * x.mean(0)
+        return self.out(x - self.mean)
+
+
+@pytest.mark.parametrize("buffer", [True, False])
+def test_state_that_a_pass_replaces_is_kept(buffer):
+    def build(generator):
+        return Centered(generator, buffer)
+
+    for outcome in sweep(build, cross_entropy, (X, Y), RUNS, progress=False, **REST):
+        assert_same(outcome, *single(build, cross_entropy, (X, Y), outcome.run, **REST))
+    with pytest.raises(ValueError, match="in place"):
+        sweep(build, cross_entropy, (X, Y), RUNS, engine="lockstep", progress=False, **REST)
+
+
+@pytest.mark.parametrize("engine", ["auto", "lockstep", "sequential"])
+def test_a_lone_last_sample_is_refused_before_any_run(engine):
+    def normalized(generator):
+        return mlp((X.shape[1], 8, 3), batch_norm=True, generator=generator).double()
+
+    seen, runs = [], grid(batch_size=[10, 23], seed=[0, 1])
+    assert len(X) % 23 == 1
+    rest = {"epochs": 2, "metrics": {"m": lambda model: seen.append(1) or 0.0}, "progress": False}
+    with pytest.raises(ValueError, match="holds one sample alone"):
+        sweep(normalized, cross_entropy, (X, Y), runs, engine=engine, **rest)
+    assert not seen
+
+
+class Drawing(Dropping):
+    """Draws in evaluation mode too."""
+
+    def forward(self, x):
+        return self.body(dropout(x, 0.5))
+
+
+@pytest.mark.parametrize("engine", ["auto", "sequential"])
+def test_a_network_that_draws_leaves_the_callers_random_state(engine):
+    state = torch.get_rng_state()
+    sweep(Drawing, cross_entropy, (X, Y), RUNS, engine=engine, progress=False, **REST)
+    assert torch.equal(state, torch.get_rng_state())

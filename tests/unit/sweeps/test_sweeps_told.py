@@ -1,6 +1,7 @@
 """A folder gives back runs of the same sweep, and of no other."""
 
 import functools
+import importlib
 import os
 import subprocess
 import sys
@@ -249,3 +250,53 @@ def test_what_is_told_holds_no_addresses_and_ends():
     nets = [models.mlp((2, 3, 1), generator=generator) for _ in range(2)]
     assert structure(nets[0]) == structure(nets[1])
     assert told(nets[0]) != told(nets[1])
+
+
+def frozen(k):
+    def build(generator):
+        model = models.mlp((5, 3, 3), generator=generator)
+        model[1].requires_grad_(k == 1)
+        return model
+
+    return build
+
+
+def hooked(k):
+    def build(generator):
+        model = models.mlp((5, 3, 3), generator=generator)
+        model[1].register_forward_hook(lambda module, given, found: k * found)
+        return model
+
+    return build
+
+
+@pytest.mark.parametrize("kind", [frozen, hooked])
+def test_frozen_layers_and_hooks_are_told(tmp_path, kind):
+    assert_kept_apart(tmp_path, lambda k: {"build": kind(k)}, 1, 2)
+
+
+@pytest.mark.parametrize("layout", ["to_sparse_coo", "to_sparse_csr"])
+def test_sparse_tensors_are_told(layout):
+    one, other = (getattr(k * torch.eye(3), layout)() for k in (1, 2))
+    assert told(one) == told(one.clone()) != told(other)
+
+
+def test_a_name_that_is_not_yet_bound_is_no_obstacle():
+    def function():
+        return later
+
+    assert told(function)
+    later = 1
+
+
+def test_a_module_of_the_callers_own_is_told_by_what_is_used_of_it(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    tellings = []
+    for k in (2, 3, 2):
+        (tmp_path / "helpers_of_told.py").write_text(f"def loss(p, y):\n    return {k} * p\n")
+        sys.modules.pop("helpers_of_told", None)
+        importlib.invalidate_caches()
+        text = "import helpers_of_told\nf = lambda p, y: helpers_of_told.loss(p, y)"
+        tellings.append(told(run(text, {"__name__": "cell"})))
+    assert tellings[0] == tellings[2] != tellings[1]

@@ -93,3 +93,11 @@ def test_blocks_divide_the_rows_and_hold_no_dead_coordinate():
 def test_noise_that_is_dead_everywhere_is_refused():
     with pytest.raises(ValueError, match="0 of 5 coordinates"):
         in_blocks(torch.zeros(4, 5))
+
+
+def test_minibatches_that_the_samples_do_not_hold_are_counted(problem):
+    model, X, y = problem
+    with pytest.raises(ValueError, match="11 samples hold 1 of batch_size 6"):
+        batch_gradients(model, half_square, (X, y), 6)
+    with pytest.raises(ValueError, match="count is 6.*11 samples hold 3 of batch_size 3"):
+        batch_gradients(model, half_square, (X, y), 3, count=6)
