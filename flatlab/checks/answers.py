@@ -38,7 +38,7 @@ def array(value: Any, shape: tuple[int, ...], what: str = "It") -> np.ndarray:
     if np.iscomplexobj(result):
         if result.imag.any():
             raise WrongAnswer(f"{what} returned complex numbers; real ones are needed.")
-        result = result.real
+        result = result.real.astype(np.float64)
     if result.shape != shape:
         if shape == () and result.size == 1:
             return result.reshape(())

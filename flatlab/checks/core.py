@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from flatlab.checks.guard import TopicGuard
 from flatlab.notebook import is_grading, message_lines, wrapped
 
 Record = dict[str, Any]  # name -> ndarray, number, string, or list of ndarrays
-_passed: WeakKeyDictionary[Callable, bool] = WeakKeyDictionary()
+_passed: dict[int, Callable] = {}  # by identity; kept alive, so that no number comes twice
 
 
 class CheckFailed(AssertionError):
@@ -144,10 +143,10 @@ class Exercise:
 
     def __call__(self, student: Callable) -> None:
         """Run the visible checks; print a pass, raise ``CheckFailed`` on the first failure."""
-        _passed.pop(student, None) if callable(student) else None
+        _passed.pop(id(student), None)
         if not self._examine(student, self.visible, seed=0, label=""):
             return
-        _passed[student] = True
+        _passed[id(student)] = student
         count = len(self.visible)
         print(f"✓ {self.name}: {count} check{'s' if count > 1 else ''} passed")
         if self.remaining:
@@ -183,7 +182,7 @@ def ready(*functions: Callable) -> bool:
     An experiment begins with ``if ready(hvp):``, so that a notebook with unfinished exercises
     runs to its end and no experiment shows numbers from a function that is known to be wrong.
     """
-    missing = [f.__name__ for f in functions if not _passed.get(f)]
+    missing = [getattr(f, "__name__", type(f).__name__) for f in functions if id(f) not in _passed]
     if missing:
         names = " and ".join(f"`{name}`" for name in missing)
         what = "it, run its check" if len(missing) == 1 else "them, run their checks"

@@ -85,7 +85,7 @@ def nbval(notebook: Path) -> subprocess.CompletedProcess:
     environment = {**os.environ, "FLATLAB_SCALE": "laptop", "FLATLAB_PROGRESS": "off"}
     environment.pop("NBGRADER_EXECUTION", None)
     environment = {k: v for k, v in environment.items() if not k.startswith("PYTEST_")}
-    options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "600"]
+    options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "1800"]
     plain = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-c", os.devnull]
     return subprocess.run(
         [sys.executable, "-m", "pytest", *plain, *options, str(notebook)],

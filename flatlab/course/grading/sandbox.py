@@ -195,7 +195,8 @@ def _lies_in(path: Path, folders: tuple[Path, ...]) -> bool:
 
 def _by_depth(mounts: Mounts) -> list[tuple[Path, bool]]:
     """What is shown and hidden, outer folders first; what shows already is left out."""
-    hidden = [path for path in mounts.hidden if _lies_in(path, mounts.shown)]
+    seen = (*mounts.shown, *map(Path, _SYSTEM))
+    hidden = [path for path in mounts.hidden if _lies_in(path, seen)]
     order = sorted([(p, True) for p in mounts.shown] + [(p, False) for p in hidden])
     order.sort(key=lambda pair: len(pair[0].parts))
     kept: list[tuple[Path, bool]] = []

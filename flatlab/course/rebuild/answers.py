@@ -40,10 +40,21 @@ def find(slot: Slot, pieces: list[Piece], release: Release, early: bool) -> Answ
         placed = bool(near)
         owned += near
     full = [i for i in owned if not release.is_stub(slot, pieces[i].whole) or pieces[i].cut]
-    full = [i for i in full if not _is_part(pieces[i], [pieces[j] for j in owned if j != i])]
+    full = [
+        i
+        for i in full
+        if _is_whole(slot, pieces[i])
+        or not _is_part(pieces[i], [pieces[j] for j in owned if j != i])
+    ]
     if not full:
         return empty(slot, [pieces[i] for i in owned], early)
     return _exercise(slot, full, pieces, release, placed)
+
+
+def _is_whole(slot: Slot, piece: Piece) -> bool:
+    """Is ``piece`` an answer in its place, with a result on every way: no half of a copy?"""
+    placed = not how_found([piece], False) and _covers(slot, piece)
+    return placed and code.parses(piece.whole) and code.returns(piece.whole, slot.targets)
 
 
 def _is_part(piece: Piece, others: list[Piece]) -> bool:

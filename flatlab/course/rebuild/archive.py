@@ -36,7 +36,7 @@ class Limits:
 
     entry: int = 64 * 2**20
     total: int = 4 * 2**30
-    inner: int = 256 * 2**20  # of ``total``, what one archive inside it may take: one student's
+    inner: int = 512 * 2**20  # of ``total``, what one archive inside it may take: one student's
     entries: int = 20_000  # of each archive
     ratio: int = 300  # unpacked over packed, for entries above a megabyte
     depth: int = 2  # an archive of students' archives
@@ -131,6 +131,8 @@ def _read(archive, info: zipfile.ZipInfo, limits: Limits, spent: _Spent, name: s
     """The entry's bytes, counted while they are unpacked: the header's size may lie."""
     if info.flag_bits & 1:
         raise ArchiveRefused(f"{name} is encrypted: ask for it without a password.")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ArchiveRefused(f"{name} is not packed by deflate: ask for an ordinary zip.")
     packed = max(info.compress_size, 1)
     parts, size = [], 0
     try:

@@ -21,18 +21,19 @@ ENDS = re.compile(r"(?m)^[ \t]*(return|raise)\b")  # of a function
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "get_ipython", "display", "In", "Out", "_"}
 
 
-def _plain(text: str) -> str:
+def without_magics(text: str) -> str:
+    """``text`` with IPython's own lines as Python that does nothing."""
     return _SHELL.sub(r"\1\2= None", _MAGIC.sub(r"\1pass", text))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)  # a tree takes hundreds of times its text
 def _python(text: str) -> tuple[str, ast.Module] | None:
     """The Python in ``text`` with its tree; None where it is none."""
     if len(text) > MOST_CHARACTERS:
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for made in (str, _plain):
+        for made in (str, without_magics):
             try:
                 attempt = made(text)
                 return attempt, ast.parse(attempt)
@@ -52,9 +53,9 @@ def foreign(text: str) -> bool:
 
 
 def begins(text: str) -> bool:
-    """Does ``text`` start as Python that binds a name, wherever it ends?"""
+    """Does ``text`` start as Python that binds a name, but for its last 100 lines at most?"""
     lines = text.split("\n")
-    heads = ("\n".join(lines[:end]) for end in range(len(lines), 0, -1))
+    heads = ("\n".join(lines[:end]) for end in range(len(lines), max(len(lines) - 100, 0), -1))
     return any(parses(head) and binds(head) for head in heads)
 
 

@@ -19,12 +19,14 @@ _LONGEST = 180  # bytes of a student's name; file systems take 255 for one with 
 _IGNORED = (".ipynb_checkpoints", "__MACOSX", "__pycache__")
 
 # Moodle's assign (with and without folders): Full Name_4711_assignsubmission_file_[/]FILE
-_MOODLE = re.compile(r"^(?P<name>[^/]+?)_(?P<number>\d+)_assignsubmission_file_?/?(?P<file>.*)$")
+_MOODLE = re.compile(
+    r"^(?P<name>[^/]{1,255}?)_(?P<number>\d{1,20})_assignsubmission_file_?/?(?P<file>.*)$"
+)
 # Canvas's content_zipper.rb: doejane[_LATE]_USER_ATTACHMENT_FILE; anon_x9 for an anonymous user.
 # A date in the name of a class's archive is no user.
 _CANVAS = re.compile(
-    r"^(?:(?P<name>[^/]+?)_)??(?P<late>LATE_)?(?!20\d\d_\d\d_\d\d(?:\.zip)?$)"
-    r"(?P<user>\d+|anon_\w+?)_(?P<number>\d+)_"
+    r"^(?:(?P<name>[^/A-Z]{1,255}?)_)??(?P<late>LATE_)?(?!20\d\d_\d\d_\d\d(?:\.zip)?$)"
+    r"(?P<user>\d{1,20}|anon_\w{1,20}?)_(?P<number>\d{1,20})_"
     r"(?P<file>[^/]+)$"
 )
 
@@ -180,6 +182,9 @@ def _is_archive(path: Path) -> bool:
 
 def _archive(path: Path, told: str, limits: Limits | None) -> Iterator[tuple]:
     """The notebooks of one student's archive in a folder; its refusal, where it is refused."""
+    limits = limits or Limits()
+    if "/" in told or _MOODLE.match(told) or _CANVAS.match(told):  # one student's
+        limits = replace(limits, total=min(limits.total, limits.inner))
     try:
         yield from [(f"{told}/{name}", data) for name, data in notebooks(str(path), limits)]
     except ArchiveRefused as refused:
@@ -223,7 +228,7 @@ def _told_apart(found: list[Handed]) -> list[Handed]:
     """
     numbers = defaultdict(set)
     for handed in found:
-        if handed.platform == "moodle":
+        if handed.platform == "moodle" and handed.chapter:
             numbers[handed.student, handed.chapter].add(handed.number)
     shared = {student for (student, _), several in numbers.items() if len(several) > 1}
     return [

@@ -11,6 +11,7 @@ from flatlab.course.rebuild.pieces import Piece, cut_at_definitions
 from flatlab.course.rebuild.release import Release
 
 _FARTHEST = 8  # pieces looked at together
+_MOST_PAIRS = 4000  # of halves that stand apart and cells
 _MOST_EDGES = 5  # pieces that may each be joined by a line break or in mid-line
 
 
@@ -124,7 +125,7 @@ def _extend_whole(
     plain, tight = f"{text}\n{other.text}", f"{text}{other.text}"
     fewer = cuts.oddness(tight, known) < cuts.oddness(plain, known)
     fewer = fewer or cuts.in_a_word(text, other.text, identifiers)
-    inside = code.needs(other.text) & code.variables(text)
+    inside = code.needs(other.text) & code.variables(text) - known  # not what a cell defines
     halves = other.slot is piece.slot is not None or inside or cuts.ends_oddly(text, known)
     if halves and fewer and code.parses(tight):
         return _grown(piece, tight, [other]), 1
@@ -193,9 +194,12 @@ def _join_strays(found: list[Piece], release: Release, known: frozenset) -> list
     """Halves that stand apart: each goes where it fits best, the surest first.
 
     How well: as many names of the half as are variables of the function that it may continue; the
-    same id is worth more. A half that fits two places equally well stays where it is.
+    same id is worth more. A half that fits two places equally well stays where it is; of a flood
+    all do, since each round tries every pair.
     """
     result = list(found)
+    if sum(_is_stray(piece, release) for piece in found) * len(found) > _MOST_PAIRS:
+        return result
     while True:
         fits = []
         for place, stray in enumerate(result):

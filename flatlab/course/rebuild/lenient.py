@@ -16,7 +16,7 @@ from typing import Any
 CUT = "flatlab_cut"  # set on a cell whose text is not all there
 _TEXT_KEYS = ("source", "input")
 _DEEPEST = 64
-_TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*(?P<end>"?)|[{}\[\]]|[:,]|[^\s"{}\[\]:,]+')
+_TOKEN = re.compile(r'"[^"\\\n]*(?:\\.[^"\\\n]*)*(?P<end>"?)|[{}\[\]]|[:,]|[^\s"{}\[\]:,]+')
 _CUT_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?$")
 _ESCAPES = re.compile(r'\\\\|\\(?!["\\/bfnrt]|u[0-9a-fA-F]{4})')  # a backslash, written or meant
 _LITERALS = {"true": True, "false": False, "null": None}
@@ -82,7 +82,7 @@ def _string(stack: list[_Open], text: str, whole: bool) -> None:
         return
     _attach(stack, text)
     if not whole:
-        for entry in reversed(stack):
+        for entry in reversed(stack[-_DEEPEST:]):
             if _is_cell(entry.value) and entry.key in _TEXT_KEYS:
                 entry.value[CUT] = True
                 break
@@ -90,7 +90,7 @@ def _string(stack: list[_Open], text: str, whole: bool) -> None:
 
 def _close(stack: list[_Open], kind: type) -> None:
     """Close the innermost ``kind`` and all that was left open in it; nothing without one."""
-    for depth in range(len(stack) - 1, -1, -1):
+    for depth in range(len(stack) - 1, max(len(stack) - _DEEPEST, 0) - 1, -1):
         if isinstance(stack[depth].value, kind):
             del stack[depth:]
             return

@@ -65,7 +65,7 @@ def _with_others(
 ) -> list[Piece]:
     """``found`` with the pieces ``written`` of ``slot`` told apart: its cell, and own cells."""
     asked = {i: code.defines(found[i].whole, slot.targets) for i in written}
-    homes = [i for i in written if asked[i] - (every - written[i])]
+    homes = [i for i in written if asked[i] - (every - written[i])] or list(written)
     home = max(
         homes, key=lambda i: ("marker" in found[i].how, "id" in found[i].how, len(written[i]), i)
     )

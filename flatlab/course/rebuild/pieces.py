@@ -230,7 +230,8 @@ def cut_at_definitions(piece: Piece, release: Release) -> list[Piece]:
     """A piece whose slot is not an exercise it defines: one piece for each exercise it defines."""
     if piece.exact or (piece.slot and piece.slot.kind == "open"):
         return [piece]
-    text = code.repaired(piece.text)
+    marked = "marker" in piece.how and code.parses(piece.text)  # a heading's # is on the marker
+    text = piece.text if marked else code.repaired(piece.text)
     starts = code.first_definitions(text, release.targets)
     starts = [(line, name) for line, name in starts if not _extends(text, name)]
     owners = {name: slot for slot in release.answers for name in slot.targets}

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
@@ -17,7 +18,9 @@ from flatlab.course.rebuild.decode import MOST_BYTES, decode, settle
 from flatlab.course.rebuild.words import Note
 
 MOST_CELLS = 5000
+MOST_TEXT = 4_000_000  # characters in all: each is read many times
 _MOST_ALIGNED = 1000
+_PICTURES = ("image/png", "image/jpeg", "image/gif")
 _KINDS = ("code", "markdown", "raw")
 _SCRIPT = re.compile(r"(?m)^(def |class |import |from |# (exercise|%%))")
 
@@ -31,6 +34,7 @@ class Cell:
     text: str
     grade_id: str = ""
     cut: bool = False  # its text is not all there
+    images: tuple[tuple[str, str, str], ...] = ()  # attached: name, media type, base64
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,10 @@ def read(data: bytes) -> Read:
         Note(note.code, str(len(cells))) if note.code in ("truncated", "broken") else note
         for note in notes
     ]
-    if not cells:
+    if sum(len(cell.text) for cell in cells) > MOST_TEXT:
+        cells = ()
+        notes.append(Note("unreadable", f"its cells hold more than {MOST_TEXT:,} characters"))
+    elif not cells:
         notes.append(Note("unreadable", "it holds no notebook"))
     return Read(cells, tuple(notes), early)
 
@@ -171,5 +178,14 @@ def _cell(number: int, item: dict) -> Cell:
     identity = nbgrader.get("grade_id") if isinstance(nbgrader, dict) else ""
     cut = bool(item.get(lenient.CUT))
     return Cell(
-        number, kind, settle(_source(item)), identity if isinstance(identity, str) else "", cut
+        *(number, kind, settle(_source(item)), identity if isinstance(identity, str) else ""),
+        *(cut, tuple(_images(item.get("attachments")))),
     )
+
+
+def _images(attached: Any) -> Iterator[tuple[str, str, str]]:
+    """(name, media type, base64) of the pictures pasted into a text cell."""
+    for name, bundle in attached.items() if isinstance(attached, dict) else ():
+        for kind, data in bundle.items() if isinstance(bundle, dict) else ():
+            if kind in _PICTURES and isinstance(data, str):
+                yield name, kind, data

@@ -108,8 +108,8 @@ class Release:
         slot = self._markers.get(key) if key else None
         if slot is None or slot.name or first:
             return slot
-        following = [line.rstrip() for line in lines[at + 1 :] if line.strip()][:1]
-        return slot if following == _solid(slot.body)[:1] else None
+        after = (lines[i].rstrip() for i in range(at + 1, len(lines)) if lines[i].strip())
+        return slot if [next(after, "")] == _solid(slot.body)[:1] else None
 
     def block_at(self, lines: list[str], at: int) -> tuple[Slot, int] | None:
         """The release's cell that stands unchanged from line ``at`` on, and its length."""

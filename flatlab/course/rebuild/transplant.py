@@ -78,7 +78,8 @@ def rebuild(data: bytes | Path, release: NotebookNode | Path | Release) -> Rebui
     gone = any(line["name"] == "missing" for line in report)
     if strays or sewn or gone:
         manual += _unfinished(answers, own, parts, bool(strays))
-    notebook = _assemble(release, answers, parts, own)
+    images = {cell.number: cell.images for cell in found.cells if cell.images}
+    notebook = _assemble(release, answers, parts, own, images)
     manual += unplaced(parts, answers, notebook, manual, release)
     return Rebuilt(notebook, report, manual, variant)
 
@@ -94,21 +95,34 @@ def _read(data: bytes) -> Read:
 
 
 def _assemble(
-    release: Release, answers: list[Answer], parts: list[Piece], own: list[Own]
+    release: Release, answers: list[Answer], parts: list[Piece], own: list[Own], images: dict
 ) -> NotebookNode:
     notebook = copy.deepcopy(release.notebook)
     for answer in answers:
         notebook.cells[answer.slot.index].source = answer.source
+        if answer.slot.kind == "open":
+            used = {number for i in answer.places for number in (parts[i].cell, *parts[i].joined)}
+            _attach(notebook.cells[answer.slot.index], used, images)
     for piece in parts:
         if piece.slot and piece.slot.kind == "predict" and _is_prediction(piece.text):
             notebook.cells[piece.slot.index].source = f"{piece.slot.marker}\n{piece.text}"
     cells = []
     for index in range(-1, len(notebook.cells)):
         cells += [notebook.cells[index]] if index >= 0 else []
-        cells += [_own_cell(item, number) for number, item in enumerate(own) if item.after == index]
+        for number, item in enumerate(own):
+            if item.after == index:
+                cells.append(_own_cell(item, number))
+                _attach(cells[-1], {item.cell}, images)
     notebook.cells = cells
     nbformat.validate(notebook)
     return notebook
+
+
+def _attach(cell: NotebookNode, numbers: set[int], images: dict) -> None:
+    """Put the pictures of the submitted cells ``numbers`` into the text cell ``cell``."""
+    for name, kind, data in (image for n in sorted(numbers) for image in images.get(n, ())):
+        if cell.cell_type == "markdown":
+            cell.setdefault("attachments", NotebookNode())[name] = NotebookNode({kind: data})
 
 
 def _own_cell(item: Own, number: int) -> NotebookNode:
@@ -123,7 +137,7 @@ def _is_prediction(text: str) -> bool:
     """One call of ``predict`` with constants alone."""
     body = code.statements(text)
     call = body[0][1].value if len(body) == 1 and isinstance(body[0][1], ast.Expr) else None
-    if not isinstance(call, ast.Call) or ast.unparse(call.func) != "predict":
+    if not isinstance(call, ast.Call) or getattr(call.func, "id", "") != "predict":
         return False
     values = [*call.args, *(keyword.value for keyword in call.keywords)]
     return all(

@@ -10,8 +10,11 @@ import ast
 import symtable
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from nbformat import NotebookNode
+
+from flatlab.course.rebuild import code
 
 LOCKED = ("setup", "settings")
 
@@ -74,9 +77,13 @@ def with_needed(
 ) -> list[tuple[str, str]]:
     """``always`` and those of ``others`` that bind a name which the chosen cells use."""
     chosen, left = list(always), list(others)
+    early, before = set(), set(bound)
+    for _, text in always:
+        early |= _read_first(text) - before
+        before |= stored(text)
     while True:
         have = set(bound).union(*(stored(text) for _, text in chosen))
-        want = set().union(*(loaded(text) for _, text in chosen)) - have
+        want = set().union(*(loaded(text) for _, text in chosen)) - have | early
         more = [item for item in left if stored(item[1]) & want]
         if not more:
             return chosen
@@ -84,7 +91,21 @@ def with_needed(
         left = [item for item in left if item not in more]
 
 
-def stored(text: str) -> set[str]:
+def _read_first(text: str) -> set[str]:
+    """The global names that a cell's statements read before the cell binds them."""
+    found: set[str] = set()
+    have: set[str] = set()
+    for statement in _body(text):
+        names = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
+        added = isinstance(statement, ast.AugAssign)
+        found |= {n.id for n in names if added or isinstance(n.ctx, ast.Load)} - have
+        have |= {n.id for n in names if isinstance(n.ctx, ast.Store)}
+        have |= {getattr(statement, "name", "")}
+    return found & loaded(text)
+
+
+@lru_cache(maxsize=1024)
+def stored(text: str) -> frozenset[str]:
     """The names that a cell binds at its top level, ``if`` and loops included."""
     names: set[str] = set()
     pending: list[ast.AST] = list(_body(text))
@@ -101,16 +122,17 @@ def stored(text: str) -> set[str]:
             pending += [node.iter, *node.ifs]
         elif not isinstance(node, ast.Lambda):
             pending += ast.iter_child_nodes(node)
-    return names
+    return frozenset(names)
 
 
-def loaded(text: str) -> set[str]:
+@lru_cache(maxsize=1024)
+def loaded(text: str) -> frozenset[str]:
     """The global names that a cell reads, in its functions too."""
     names: set[str] = set()
     try:
         pending = [symtable.symtable(plain(text), "cell", "exec")]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return names
+        return frozenset()
     while pending:
         table = pending.pop()
         top = table.get_type() == "module"
@@ -120,19 +142,14 @@ def loaded(text: str) -> set[str]:
             if s.is_referenced() and (top or s.is_global())
         }
         pending += table.get_children()
-    return names
+    return frozenset(names)
 
 
 def plain(text: str) -> str:
     """``text`` with IPython's own lines (``%``, ``!``, ``?``) as ``pass``; Python stays as it is."""
     if _tree(text) is not None:
         return text  # a line of Python may begin with % too
-    lines = []
-    for line in text.split("\n"):
-        bare = line.strip()
-        magic = bare.startswith(("%", "!", "?")) or bare.endswith("?")
-        lines.append(line[: len(line) - len(line.lstrip())] + "pass" if magic else line)
-    return "\n".join(lines)
+    return code.without_magics(text)
 
 
 def _tree(text: str) -> ast.Module | None:

@@ -38,12 +38,12 @@ def jobs(notebook: NotebookNode, plan: Plan) -> list[Job]:
     Raises ``NotRebuilt`` where no check cell is there, ``ValueError`` for too much code.
     """
     chapter = plan.chapter
+    if sum(len(cell.source) for cell in notebook.cells) > MOST_CODE:
+        raise ValueError(f"The notebook holds more than {MOST_CODE:,} characters.")
     before = cells.before_checks(notebook, chapter.release)
     exercises = [graded for graded in chapter.graded if graded.name in before]
     if not exercises:
         raise cells.NotRebuilt(f"It holds no check cell of {chapter.name}: rebuild it first.")
-    if sum(len(cell.source) for cell in notebook.cells) > MOST_CODE:
-        raise ValueError(f"The notebook holds more than {MOST_CODE:,} characters.")
     found = []
     for hidden in (False, True):
         for graded in exercises:

@@ -29,6 +29,7 @@ from pathlib import Path
 GRACE = 3.0  # seconds between asking a cell to stop and killing its process
 START = 60.0  # seconds until a process has begun its first cell
 MOST_STARTS = 6  # of one job: each cell that kills its process costs one
+AGAIN = 5.0  # seconds of a cell that was stopped before: what it defines first is needed
 MOST_LINE = 4 * 2**20 + 100
 DUMPABLE, SUBREAPER, NO_NEW_PRIVILEGES = 4, 36, 38  # prctl(2)
 
@@ -50,9 +51,10 @@ def main(job: Path, work: Path, given: int, out: int) -> None:
     _prepare(common["prepare"])
     way.tell("ready\n")  # before any code of the submission has run
     bad: set[int] = set()
+    slow: set[int] = set()
     lost: set[int] = set()
     for index, about in enumerate(common["jobs"]):
-        running = Running(index, about, secrets, common, way, bad)
+        running = Running(index, about, secrets, common, way, bad, slow)
         if about["after"] in lost or not running.supervise():
             lost.add(index)
             running.skip()
@@ -143,10 +145,12 @@ class Running:
         common: dict,
         way: Way,
         bad: set[int],
+        slow: set[int],
     ) -> None:
         self.index, self.cells, self.checks = index, about["cells"], about["checks"]
         self.secrets, self.common, self.way = secrets, common, way
-        self.bad = bad  # cells that killed a process or were stopped: no job runs them again
+        self.bad = bad  # cells that killed a process: no job runs them again
+        self.slow = slow  # cells that were stopped: later jobs run them for AGAIN seconds
         self.recorded: set[int] = set()
         self.reaped = False
 
@@ -212,7 +216,9 @@ class Running:
 
         job = json.loads(bytes(self.secrets[self.index]))
         texts, topics, seconds = (self.common[name] for name in ("cells", "topics", "seconds"))
-        cells = [(number, texts[number]) for number in self.cells if number not in self.bad]
+        most = {number: min(seconds, AGAIN) for number in self.slow}
+        left = [number for number in self.cells if number not in self.bad]
+        cells = [(number, texts[number], most.get(number, seconds)) for number in left]
         _flatlab_child.run(job, cells, topics, seconds, say)
 
     def _watch(self, child: int, reading: int) -> tuple[str, int, str]:
@@ -233,7 +239,7 @@ class Running:
                 if word == "record":
                     self._tell(at, rest) if kind == "check" else None
                 elif word == "late":
-                    self.bad |= {at} if kind == "cell" else set()
+                    self.slow |= {at} if kind == "cell" else set()
                 elif word in ("cell", "check", "done") and rest[:6].isdecimal():
                     steps += 1
                     if steps > len(self.cells) + self.checks + 1:  # no endless story

@@ -316,3 +316,57 @@ def test_no_text_takes_an_expression_forever(text, handed, release):
     at(handed, "gradient_step").source = f"{MARKER}\n{text}"
     again(handed, release)
     assert time.process_time() - begin < 10
+
+
+@pytest.mark.parametrize(
+    "scratch",
+    ["(gradient_step(w, g, 0.1) - w).abs().max() < 1", "[gradient_step(w, g, 0.1), w]", "(w, g)"],
+)
+def test_an_expression_below_an_answer_is_no_part_of_it(scratch, handed, release):
+    i = place(handed, "gradient_step")
+    handed.cells.insert(i, new_code_cell("w = torch.ones(2)\ng = 2 * w"))
+    handed.cells.insert(i + 2, new_code_cell(scratch))
+    rebuilt = again(handed, release)
+    assert at(rebuilt.notebook, "gradient_step").source == f"{MARKER}\n{ANSWER}"
+    assert told(rebuilt, "gradient_step")["outcome"] == "intact"
+
+
+@pytest.mark.parametrize("line", ["# import tensorflow as tf", "# @torch.no_grad()"])
+def test_what_is_commented_out_stays_so(line, handed, release):
+    at(handed, "gradient_step").source = f"{MARKER}\n{line}\n{ANSWER}"
+    assert again(handed, release).notebook == handed
+
+
+def test_a_longer_copy_behind_the_check_does_not_count(handed, release):
+    handed.cells.append(new_code_cell(f"{ANSWER}\n\ngradient_step = None"))
+    rebuilt = again(handed, release)
+    assert at(rebuilt.notebook, "gradient_step").source == f"{MARKER}\n{ANSWER}"
+    assert told(rebuilt, "gradient_step")["outcome"] == "intact"
+
+
+def test_pasted_pictures_stay(handed, release):
+    cell = at(handed, "open-why")
+    cell.source += "\n\n![p.png](attachment:p.png)"
+    cell["attachments"] = {"p.png": {"image/png": "iVBORw0KGgo="}}
+    assert at(again(handed, release).notebook, "open-why") == cell
+
+
+def test_a_flood_of_halves_ends(handed, release):
+    begin = time.process_time()
+    halves = [new_code_cell(f"    c{i} = b{i} + 1\n    return c{i}") for i in range(150)]
+    homes = [new_code_cell(f"def f{i}(a{i}):\n    b{i} = a{i}") for i in range(150)]
+    handed.cells = [*halves, *homes, *handed.cells]
+    again(handed, release)
+    assert time.process_time() - begin < 60
+
+
+def test_more_text_than_anybody_writes_is_not_read(handed, release):
+    handed.cells += [new_code_cell("x = 1\n" * 100_000) for _ in range(8)]
+    (line,) = [entry for entry in again(handed, release).report if entry["name"] == "unreadable"]
+    assert "4,000,000 characters" in line["instructor"]
+
+
+def test_a_deep_prediction_does_not_stop_it(handed, release):
+    cell = next(c for c in handed.cells if c.source.startswith("# predict"))
+    cell.source = cell.source.split("\n")[0] + "\na" + ".b" * 900 + "()"
+    assert len(again(handed, release).notebook.cells) == len(release.slots)

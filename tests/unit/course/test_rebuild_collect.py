@@ -1,8 +1,10 @@
 """Folders and zips as learning platforms deliver them: who, which chapter, what is refused."""
 
 import io
+import json
 import os
 import stat
+import time
 import unicodedata
 import zipfile
 from pathlib import Path
@@ -321,3 +323,56 @@ def test_nothing_is_written(tmp_path, data, chapters, monkeypatch):
     monkeypatch.setattr(zipfile.ZipFile, "extractall", None)
     collect(path, chapters)
     assert sorted(p.name for p in Path(tmp_path).rglob("*")) == ["class.zip"]
+
+
+def test_a_class_archive_named_like_a_course_is_no_student(tmp_path, data, chapters):
+    files = {f"{n} Lee_{n}_assignsubmission_file_/a.ipynb": data for n in (1, 2, 3)}
+    (tmp_path / "CS_231_2026_W-Exercise 1-4711.zip").write_bytes(zipped(files))
+    assert [handed.platform for handed in collect(tmp_path, chapters)] == ["moodle"] * 3
+
+
+def test_files_of_no_chapter_rename_nobody(tmp_path, data, chapters):
+    for name, number, files in (
+        ("a.zip", 11, {"x": data, "y": b"{}"}),
+        ("b.zip", 52, {"x": b"{}"}),
+    ):
+        folder = f"Ada Lee_{number}_assignsubmission_file_"
+        files = {f"{folder}/{each}.ipynb": content for each, content in files.items()}
+        (tmp_path / name).write_bytes(zipped(files))
+    assert {handed.student for handed in collect(tmp_path, chapters)} == {"Ada-Lee"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[" * 200_000 + "}" * 200_000, "[" * 100_000 + '"a\n' * 100_000),
+        json.dumps({"cells": [{"cell_type": "code", "source": "# setup\n" * 100_000}]}),
+    ],
+    ids=["brackets", "strings", "markers"],
+)
+def test_no_file_takes_hours_to_collect(text, tmp_path, chapters):
+    begin = time.process_time()
+    (tmp_path / "a.ipynb").write_text(text)
+    collect(tmp_path, chapters)
+    assert time.process_time() - begin < 30
+
+
+def test_numbers_without_end_stop_nobody(tmp_path, data, chapters):
+    files = {f"7_{'9' * 5000}{k}_a.ipynb": data for k in (1, 2)} | {f"{'7' * 300}_1_a.ipynb": data}
+    (tmp_path / "ada.zip").write_bytes(zipped(files))
+    assert all(len(handed.student.encode()) <= 200 for handed in collect(tmp_path, chapters))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_methods_that_unpack_all_at_once_are_refused(method):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr("a.ipynb", b"{}")
+    assert "deflate" in refusal(buffer.getvalue())
+
+
+def test_a_students_archive_in_a_folder_has_a_share(tmp_path, chapters):
+    (tmp_path / "ann").mkdir()
+    files = {f"{i}.ipynb": os.urandom(1000) for i in range(10)}
+    (tmp_path / "ann" / "w.zip").write_bytes(zipped(files))
+    assert sum(bool(h.data) for h in collect(tmp_path, chapters, Limits(inner=5000))) == 5

@@ -108,3 +108,9 @@ def test_it_is_found_in_another_exercises_merged_cell(handed, release):
     handed.cells[at - 1].source += f"\n\n{OTHER}"
     space = run(again(handed, release).notebook)
     assert space["uphill"](1) == 2 and space["gradient_step"](5, 2, 0.5) == 4
+
+
+def test_two_cells_that_no_compiler_takes(handed, release):
+    handed.cells[place(handed)].source = f"{MARKER}\nnonlocal q\n{STEP}"
+    handed.cells.append(new_code_cell(f"nonlocal q\n{OTHER}"))
+    assert again(handed, release).report

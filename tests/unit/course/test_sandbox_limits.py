@@ -63,6 +63,16 @@ def test_what_is_hidden_is_covered_and_what_lies_in_it_shows():
     ]
 
 
+def test_a_course_among_the_systems_folders_is_covered():
+    order = sandbox._by_depth(mounts("/env", "/usr/src/app/.venv", hidden="/usr/src/app"))
+    shown = [
+        (Path("/env"), True),
+        (Path("/usr/src/app"), False),
+        (Path("/usr/src/app/.venv"), True),
+    ]
+    assert order == shown
+
+
 def test_what_shows_already_is_not_mounted_again():
     assert sandbox._by_depth(mounts("/env", "/env/lib", "/usr/lib/python3")) == [
         (Path("/env"), True)

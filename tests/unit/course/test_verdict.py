@@ -229,6 +229,24 @@ def test_cells_that_end_the_process_or_hang_are_left_out_once(source, handed):
     assert result["exercises"]["gradient_step"]["earned"] == 2.0
 
 
+def test_a_line_of_matplotlib_costs_nothing(source, handed):
+    answer = f"%matplotlib inline\n{RIGHT}"
+    result = decide(handed(answer, "%matplotlib inline"), source, limited(), seed=1)
+    assert result["exercises"]["gradient_step"]["earned"] == 2.0
+
+
+def test_an_answer_with_a_slow_trial_below_it_keeps_its_points(source, handed):
+    answer = f"{RIGHT}\n\n\nwhile True: pass"
+    result = decide(handed(answer), source, limited(), seed=1, seconds=2.0)
+    assert result["exercises"]["gradient_step"]["earned"] == 2.0
+
+
+def test_too_much_code_is_refused_before_it_is_read(source, handed, monkeypatch):
+    monkeypatch.setattr("flatlab.course.verdict.cells.loaded", lambda text: pytest.fail("read"))
+    with pytest.raises(ValueError, match="more than 2,000,000"):
+        decide(handed(RIGHT, "x = 1\n" * 400_000), source, lambda job: [], 3)
+
+
 def test_nothing_is_left_behind(source, handed, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)

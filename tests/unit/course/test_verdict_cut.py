@@ -192,12 +192,22 @@ def test_own_cells_always_run_and_the_releases_only_where_they_are_needed():
     "rest",
     [
         *("g?", "y = (f(1)\n     % 7)", 'print("""f is\n%s""" % f(1))', "if f:\n    !ls"),
-        "x = [g for g in (1, 2)]",
+        *(
+            "x = [g for g in (1, 2)]",
+            "files = !ls",
+            "%time 1\ndef h():\n    x = 1\n# is this right?\n    return x",
+        ),
     ],
 )
 def test_a_helper_is_found_whatever_else_the_cell_holds(rest):
     always = [("0", f"def f(x):\n    return g(x)\n\n{rest}")]
     assert len(cells.with_needed(always, [("1", "def g(x):\n    return x")])) == 2
+
+
+def test_a_name_that_a_cell_changes_is_made_first():
+    always = [("0", "scale = 2 * scale"), ("1", "w = 1"), ("2", "print(w)")]
+    chosen = cells.with_needed(always, [("3", "scale = 1"), ("4", "w = 2")])
+    assert [place for place, _ in chosen] == ["0", "1", "2", "3"]
 
 
 @pytest.mark.parametrize("text", ["def f(:", "%matplotlib inline\nx = 1", "!ls", "x = '\0'", ""])
