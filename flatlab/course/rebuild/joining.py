@@ -125,7 +125,8 @@ def _extend_whole(
     plain, tight = f"{text}\n{other.text}", f"{text}{other.text}"
     fewer = cuts.oddness(tight, known) < cuts.oddness(plain, known)
     fewer = fewer or cuts.in_a_word(text, other.text, identifiers)
-    inside = code.needs(other.text) & code.variables(text) - known  # not what a cell defines
+    needs = code.needs(other.text)
+    inside = needs & code.variables(text) and not needs & targets  # what reads those tries them
     halves = other.slot is piece.slot is not None or inside or cuts.ends_oddly(text, known)
     if halves and fewer and code.parses(tight):
         return _grown(piece, tight, [other]), 1
