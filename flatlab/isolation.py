@@ -1,7 +1,7 @@
 """What gives back all that a computation must borrow from the caller."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -66,6 +66,41 @@ def no_second_forward() -> Iterator[None]:
         handle.remove()
 
 
+class RandomStates:
+    """The states of the CPU, of ``device`` and of ``generators``, as they are when this is made."""
+
+    def __init__(self, device: torch.device, generators: Iterable[torch.Generator] = ()):
+        self.device, self.on_device = device, None
+        self.on_cpu = torch.get_rng_state()
+        self.generators = [(generator, generator.get_state()) for generator in generators]
+        if device.type != "cpu":
+            self.on_device = torch.get_device_module(device).get_rng_state(*self._where())
+
+    def put_back(self) -> None:
+        torch.set_rng_state(self.on_cpu)
+        for generator, state in self.generators:
+            generator.set_state(state)
+        if self.on_device is not None:
+            module = torch.get_device_module(self.device)
+            module.set_rng_state(self.on_device, *self._where())
+
+    def changed_since(self, before: "RandomStates") -> bool:
+        pairs: list[tuple[Tensor | None, Tensor | None]]
+        pairs = [(before.on_cpu, self.on_cpu), (before.on_device, self.on_device)]
+        return any(a is not None and not torch.equal(a, b) for a, b in pairs)
+
+    def _where(self) -> tuple[torch.device, ...]:
+        return () if self.device.type == "mps" else (self.device,)
+
+
+def generators_of(data: Any) -> list[torch.Generator]:
+    """What a loader draws its order from, if that is not the global state."""
+    batches = getattr(data, "batch_sampler", None)
+    holders = (data, getattr(data, "sampler", None), batches, getattr(batches, "sampler", None))
+    found = [getattr(holder, "generator", None) for holder in holders]
+    return list({id(g): g for g in found if isinstance(g, torch.Generator)}.values())
+
+
 @contextlib.contextmanager
 def random_state(generator: torch.Generator | None, device: torch.device) -> Iterator[None]:
     """Seed the global state, from which dropout draws, by ``generator``; restore it after.
@@ -73,17 +108,14 @@ def random_state(generator: torch.Generator | None, device: torch.device) -> Ite
     None leaves the state as it is until it is restored.
     """
     seed = None if generator is None else int(torch.randint(2**62, (), generator=generator))
-    cuda = [device] if device.type == "cuda" else []
-    mps_state = torch.mps.get_rng_state() if device.type == "mps" else None
-    with torch.random.fork_rng(devices=cuda):
+    before = RandomStates(device)
+    try:
         if seed is not None:
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every device
-            if cuda:
+            if device.type == "cuda":
                 torch.cuda.default_generators[device.index or 0].manual_seed(seed)
-            if mps_state is not None:
+            if device.type == "mps":
                 torch.mps.manual_seed(seed)
-        try:
-            yield
-        finally:
-            if mps_state is not None:
-                torch.mps.set_rng_state(mps_state)
+        yield
+    finally:
+        before.put_back()

@@ -117,10 +117,8 @@ def fit(
     if stop_loss is not None and not stop_loss >= 0:
         raise ValueError(f"stop_loss is {stop_loss}: give a loss of 0 or more, or None")
     metrics = checked_metrics(metrics)
-    with random_state(None, X.device):  # the model may draw
-        evaluate(model, loss_fn, (X[:2], y[:2]))  # refuses a loss_fn that returns no number
-        if batches.per_epoch and limit >= batches.per_epoch and (len(X) - 1) % batches.size == 0:
-            check_lone_sample(model, X[:1])
+    evaluate(model, loss_fn, (X[:2], y[:2]))  # refuses a loss_fn that returns no number
+    check_lone_sample(model, X[:1], batches, limit)
     optimizer = checked_optimizer(model, optimizer, learning_rate, momentum)
     scheduler = checked_scheduler(scheduler, optimizer)
 
@@ -146,12 +144,18 @@ def fit(
 
 
 @torch.no_grad()
-def check_lone_sample(model: nn.Module, sample: Tensor) -> None:
-    """Raise ValueError where batch norm cannot take a batch of one sample; the model stays as it is."""
+def check_lone_sample(model: nn.Module, sample: Tensor, batches: Batches, steps: int) -> None:
+    """Raise ValueError where so many steps meet a batch of one sample that batch norm cannot take.
+
+    The model stays as it is, and so does the global random state.
+    """
+    whole = batches.per_epoch and steps >= batches.per_epoch
+    if not whole or (batches.n - 1) % batches.size:
+        return
     if not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
         return
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with modes_restored(model):
+    with modes_restored(model), random_state(None, sample.device):
         model.train()
         try:
             call_with(model, buffers, sample)

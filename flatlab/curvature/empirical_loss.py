@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from flatlab.curvature.random_states import RandomStates, generators_of
-from flatlab.isolation import call_with, no_second_forward
+from flatlab.isolation import RandomStates, call_with, generators_of, no_second_forward
 
 LossFunction = Callable[[Any, Any], Tensor]
 _DROPOUT = (nn.modules.dropout._DropoutNd,)

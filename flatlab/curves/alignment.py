@@ -69,8 +69,8 @@ def align(
     for name, network in (("first", first), ("second", second)):
         if not flatten(network).isfinite().all():
             raise ValueError(f"the {name} network holds NaN or inf: did its training diverge?")
-    matching = _Matching(_stages(first), _stages(second))
-    free = _free(_stages(second))
+    stages = _stages(second)
+    matching, free = _Matching(_stages(first), stages), _free(stages)
     passes, improved = 0, len(free) > 0
     while improved:
         visited = torch.randperm(len(free), generator=generator).tolist()

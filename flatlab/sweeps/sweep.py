@@ -22,7 +22,6 @@ from flatlab.evaluation import (
     trained_parameters,
 )
 from flatlab.history import TrainingState, checked_metrics
-from flatlab.isolation import random_state
 from flatlab.notebook import progress_of
 from flatlab.sweeps import lockstep, store
 from flatlab.sweeps.job import Job
@@ -120,10 +119,7 @@ def sweep(
     for run in runs:
         rules = job.rules(run)  # refuses what fits no run before any is trained
         batches = Batches(job.size(run), run.batch_size, [])
-        whole = batches.per_epoch and rules.steps >= batches.per_epoch
-        if whole and (batches.n - 1) % batches.size == 0:
-            with random_state(None, X.device):
-                check_lone_sample(model, X[:1])
+        check_lone_sample(model, X[:1], batches, rules.steps)
     names = [None] * len(runs) if folder is None else _names(job, runs)
     done: dict[int, Outcome] = {}
     for place, name in enumerate(names):

@@ -21,7 +21,7 @@ from flatlab.course.batch.desk import make_desk, releases
 from flatlab.course.batch.journal import Busy, Journal, write
 from flatlab.course.batch.many import Way, grade_all
 from flatlab.course.batch.merge import Merged, by_hand, merge
-from flatlab.course.grading import LINUX, GradingRefused, Limits, available
+from flatlab.course.grading import GradingRefused, Limits, available
 from flatlab.course.handout import Course, handed_out
 from flatlab.course.layout import Layout, Refused
 from flatlab.course.rebuild import ArchiveRefused, Handed, collect
@@ -65,7 +65,7 @@ def run(options: Options, echo: Echo) -> list[str]:
 
 def _run(options: Options, course: Course, echo: Echo) -> None:
     out, layout = options.out, course.layout
-    if (options.sandbox or not LINUX) and (reason := available()):
+    if options.sandbox and (reason := available()):
         raise GradingRefused(reason)
     if options.way.backend == "dask" and find_spec("distributed") is None:
         raise Refused(['Dask is not installed: pip install "flatlab[cluster]".'])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import copy
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,7 +89,7 @@ def _read(data: bytes) -> Read:
         return read(data)
     try:
         return read(archive.only_notebook(data))
-    except (archive.ArchiveRefused, zipfile.BadZipFile) as error:
+    except archive.ArchiveRefused as error:
         return Read((), (words.Note("unreadable", str(error)),))
 
 

@@ -147,9 +147,8 @@ def loaded(text: str) -> frozenset[str]:
 
 def plain(text: str) -> str:
     """``text`` with IPython's own lines (``%``, ``!``, ``?``) as ``pass``; Python stays as it is."""
-    if _tree(text) is not None:
-        return text  # a line of Python may begin with % too
-    return code.without_magics(text)
+    # A line of Python may begin with % too.
+    return text if _tree(text) is not None else code.without_magics(text)
 
 
 def _tree(text: str) -> ast.Module | None:
@@ -160,5 +159,5 @@ def _tree(text: str) -> ast.Module | None:
 
 
 def _body(text: str) -> list[ast.stmt]:
-    tree = _tree(plain(text))
+    tree = _tree(text) or _tree(code.without_magics(text))
     return tree.body if tree else []  # it runs and fails, as in the notebook
