@@ -1,29 +1,27 @@
-"""Each chapter is graded once a run, and the run ends with a table of what was caught."""
+"""Each part of a chapter's class is graded once a run; the run ends with a table of what was caught."""
 
 import json
 import os
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from every_case import LAYOUT, handed_in
 from filelock import FileLock
 from harness import Graded, grade
-
-from flatlab.course.layout import Layout
 
 
 @pytest.fixture(scope="session")
 def graded(tmp_path_factory):
-    """A function from chapter to ``Graded``; pytest-xdist's workers share what one has graded."""
+    """A function from chapter and part to ``Graded``; pytest-xdist's workers share what one has graded."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
-    def get(chapter: str) -> Graded:
-        stored = shared / f"{chapter}.json"
+    def get(chapter: str, which: str) -> Graded:
+        stored = shared / f"{chapter}-{which}.json"
         with FileLock(f"{stored}.lock"):
             if not stored.is_file():
-                layout = Layout.find(Path(__file__).parent)
-                result = grade(layout, chapter, tmp_path_factory.mktemp(chapter))
+                folder = tmp_path_factory.mktemp(chapter)
+                result = grade(LAYOUT, chapter, folder, handed_in(chapter, which))
                 stored.write_text(json.dumps(result.as_dict()))
         return Graded(**json.loads(stored.read_text()))
 

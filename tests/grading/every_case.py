@@ -1,9 +1,13 @@
-"""Every built chapter, its exercises and its cases, to parametrize tests by."""
+"""Every built chapter, its exercises and its cases, to parametrize tests by.
+
+The checks judge every case in each run (tests/unit/checks). Here, where a kernel or a sandbox runs each
+submission, a few students hand in each time, and the others in `make test-all`.
+"""
 
 from pathlib import Path
 
 import pytest
-from harness import cases, exercises
+from harness import cases, exercises, submissions
 
 from flatlab.course.layout import Layout
 
@@ -11,9 +15,36 @@ LAYOUT = Layout.find(Path(__file__).parent)
 CHAPTERS = [name for name in LAYOUT.chapters() if LAYOUT.release(name).is_file()]
 CASES = [case for chapter in CHAPTERS for case in cases(LAYOUT, chapter)]
 EXERCISES = [(chapter, e.name) for chapter in CHAPTERS for e in exercises(LAYOUT, chapter)]
+EACH_TIME = ("solution", "untouched", "right-1", "wrong-1", "wrong-2")
+
+
+def part(student: str) -> str:
+    """The part of a class in which this student is."""
+    return "each-time" if student in EACH_TIME else "others"
+
+
+def handed_in(chapter: str, which: str) -> dict[str, str]:
+    """Notebook texts by student, of one part of the chapter's class."""
+    everybody = submissions(LAYOUT, chapter)
+    return {student: text for student, text in everybody.items() if part(student) == which}
 
 
 def of(kind: str) -> pytest.MarkDecorator:
     """Parametrize by all cases of this kind."""
     chosen = [case for case in CASES if case.kind == kind]
-    return pytest.mark.parametrize("case", chosen, ids=lambda case: case.label)
+    marked = [pytest.param(c, marks=_marks(part(c.student)), id=c.label) for c in chosen]
+    return pytest.mark.parametrize("case", marked)
+
+
+def _marks(which: str) -> tuple:
+    return () if which == "each-time" else (pytest.mark.extended,)
+
+
+every_part = pytest.mark.parametrize(
+    ("chapter", "which"),
+    [
+        pytest.param(chapter, which, marks=_marks(which), id=f"{chapter}-{which}")
+        for chapter in CHAPTERS
+        for which in ("each-time", "others")
+    ],
+)

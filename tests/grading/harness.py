@@ -3,10 +3,10 @@
 Student ``wrong-k`` hands in the k-th misconception of every exercise, ``right-k`` the k-th
 alternative; ``solution`` and ``untouched`` are what they say. So a chapter needs as many
 submissions as its richest exercise has cases, not one for each case. Where an exercise has no
-k-th case its stub stays: experiments wait for it then. The wrong ones hand in without experiments and
-widgets, which nothing grades and which take half of the time; all others run theirs. Two nbgrader
-processes share the students, each with a course and gradebook of its own, because autograding is
-serial and the gradebook takes one writer.
+k-th case its stub stays: experiments wait for it then. The release and the alternatives run their
+experiments and widgets. The others hand in without: nothing grades them, they take most of the time,
+and tests/notebooks run the solution's. Two nbgrader processes share a large class, each with a course
+and gradebook of its own, because autograding is serial and the gradebook takes one writer.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from flatlab.course.layout import Layout
 from flatlab.course.rehearse import transplant
 from flatlab.course.source import Cell, read_cases, read_chapter
 
-PROCESSES = 2
+ENOUGH = 8  # for one nbgrader process: each takes seconds before it grades
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -92,9 +92,13 @@ def submissions(layout: Layout, chapter: str) -> dict[str, str]:
         answers.setdefault(case.student, {})[case.exercise] = case.text
     bare = _without_experiments(release)
     return {
-        student: dumps(transplant(bare if student.startswith("wrong-") else release, given))
+        student: dumps(transplant(release if _experiments(student) else bare, given))
         for student, given in answers.items()
     }
+
+
+def _experiments(student: str) -> bool:
+    return student == "untouched" or student.startswith("right-")
 
 
 def _without_experiments(release: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -106,12 +110,14 @@ def _without_experiments(release: nbformat.NotebookNode) -> nbformat.NotebookNod
     return notebook
 
 
-def grade(layout: Layout, chapter: str, folder: Path) -> Graded:
-    """Autograde all made-up students of a chapter in courses below ``folder``."""
+def grade(
+    layout: Layout, chapter: str, folder: Path, handed_in: dict[str, str] | None = None
+) -> Graded:
+    """Autograde ``handed_in``, by default all made-up students, in courses below ``folder``."""
     start = time.monotonic()
-    handed_in = submissions(layout, chapter)
+    handed_in = handed_in or submissions(layout, chapter)
     students = list(handed_in)
-    roots = [folder / f"course-{i}" for i in range(min(PROCESSES, len(students)))]
+    roots = [folder / f"course-{i}" for i in range(1 if len(students) <= ENOUGH else 2)]
     running = []
     for i, root in enumerate(roots):
         mine = {student: handed_in[student] for student in students[i :: len(roots)]}

@@ -49,8 +49,9 @@ def test_scores_and_messages(graded):
 def test_errors_outside_checks_are_seen(graded):
     stray = graded[1].stray
     assert set(stray) == set(graded[1].scores)
-    assert "experiment-walk" in stray["solution"] and not stray["untouched"]
-    assert "ZeroDivisionError" in stray["solution"]["experiment-walk"]
+    assert "experiment-walk" in stray["right-1"] and not stray["untouched"]
+    assert "ZeroDivisionError" in stray["right-1"]["experiment-walk"]
+    assert not stray["solution"] and not stray["wrong-5"]  # they hand in no experiments
 
 
 def test_plain_nbgrader_gives_the_release_that_flatlab_build_gives(graded):

@@ -1,4 +1,4 @@
-"""A class of attackers with honest neighbors: handed in, graded and reported as one batch."""
+"""Two classes of attackers with honest neighbors: each handed in, graded and reported as one batch."""
 
 from __future__ import annotations
 
@@ -41,7 +41,39 @@ LIMITS = Limits(
 )
 SEED = 7
 OPTIONS = ("tries", "listed", "chapter", "exercise")  # of a cell in CASES
-EVERY = 18  # attacks between two honest neighbors
+EVERY = 12  # attacks between two honest neighbors
+# Of `make test-all`: each of them has a relative in the class of `make test`.
+LATER = [
+    "checks-own-answer",
+    "emptied-check",
+    "patched-code",
+    "patched-compare",
+    "patched-failure",
+    "patched-numpy",
+    "silent-tracebacks",
+    "input-transformer",
+    "patched-run-cell",
+    "tracing",
+    "exit",
+    "late-thread",
+    "disk-flood",
+    "endless",
+    "links",
+    "array-subclass",
+    "number-subclass",
+    "huge-answer",
+    "frame-walk",
+    "memory-scan",
+    "written-results",
+    "startup-file",
+    "forged-lines",
+    "neighbors",
+    "environment",
+    "settings-beside",
+    "zip-link",
+    "nested-zips",
+    "huge-notebook",
+]
 SECRET = "environment-canary-5520"
 NEIGHBOR = "neighbor-canary-8842"
 
@@ -61,6 +93,11 @@ class Attack:
     chapter: str = NAME
     exercise: str = "gradient_step"
 
+    @property
+    def part(self) -> str:
+        """The class in which it is."""
+        return "later" if self.name in LATER else "each-time"
+
 
 def attacks() -> list[Attack]:
     """All of them, in a fixed order."""
@@ -77,6 +114,7 @@ def attacks() -> list[Attack]:
 class Outcome:
     """What became of the class."""
 
+    part: str
     records: dict[str, dict]
     feedback: dict[str, str]
     alone: dict  # the honest submission's record, graded by itself
@@ -111,9 +149,9 @@ def listener():
             thread.join()
 
 
-def hand_in(layout: Layout, folder: Path, port: int) -> None:
+def hand_in(layout: Layout, folder: Path, port: int, part: str) -> None:
     """Everybody's files below ``folder``, the honest ones between the others."""
-    target = [attack for attack in attacks() if attack.chapter == NAME]
+    target = [attack for attack in attacks() if (attack.chapter, attack.part) == (NAME, part)]
     for number, attack in enumerate(target):
         if number % EVERY == 0:
             _place(folder, f"honest-{number // EVERY}").write_text(_honest(layout))
@@ -127,11 +165,11 @@ def hand_in(layout: Layout, folder: Path, port: int) -> None:
         path.write_text(dumps(submission(layout, text if own else f"{wrong}\n\n\n{text}")))
 
 
-def hand_in_chapters(layout: Layout, folder: Path) -> None:
+def hand_in_chapters(layout: Layout, folder: Path, part: str) -> None:
     """The attacks on the course's own chapters."""
     folder.mkdir()
     for attack in attacks():
-        if attack.chapter != NAME:
+        if attack.chapter != NAME and attack.part == part:
             release = nbformat.read(layout.release(attack.chapter), as_version=4)
             made = transplant(release, {attack.exercise: attack.text})
             _place(folder, attack.name, attack.chapter).write_text(dumps(made))
@@ -147,8 +185,8 @@ def _place(folder: Path, student: str, chapter: str = NAME) -> Path:
     return path
 
 
-def grade_class(root: Path) -> Outcome:
-    """Grade the class below ``root``, two at a time, and one honest submission by itself before it."""
+def grade_class(root: Path, part: str) -> Outcome:
+    """Grade this class below ``root``, two at a time, and one honest submission by itself before it."""
     layout = make_course(root / "course")
     known = releases(layout, [NAME])
     settings = {"layout": layout, "limits": LIMITS, "seed": SEED}
@@ -158,13 +196,13 @@ def grade_class(root: Path) -> Outcome:
     os.environ["FLATLAB_TEST_SECRET"] = SECRET
     try:
         with listener() as (port, came), Journal(root / "lone").held() as journal:
-            hand_in(layout, folder, port)
+            hand_in(layout, folder, port, part)
             (alone,) = grade_all(collect(lone, known), journal, **settings)
             with Journal(out).held() as journal:
                 two = Way(jobs=2)
                 records = grade_all(collect(folder, known), journal, way=two, **settings)
             own = Layout.find(Path(__file__).parent)
-            hand_in_chapters(own, root / "own")
+            hand_in_chapters(own, root / "own", part)
             with Journal(root / "own-out").held() as journal:
                 handed = collect(root / "own", releases(own, own.chapters()))
                 settings["layout"] = own
@@ -183,7 +221,7 @@ def grade_class(root: Path) -> Outcome:
     after = _files(layout.root)
     changed = [name for name in {*before, *after} if before.get(name) != after.get(name)]
     by_student = {record["student"]: record for record in records}
-    return Outcome(by_student, feedback, alone, came, layout, changed)
+    return Outcome(part, by_student, feedback, alone, came, layout, changed)
 
 
 def _files(folder: Path) -> dict[str, bytes]:

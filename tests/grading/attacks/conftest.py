@@ -1,4 +1,6 @@
-"""All attacks are one class, graded once; the run ends with a table."""
+"""Each class of attacks is graded once; the run ends with a table."""
+
+import functools
 
 import pytest
 from attack_class import Outcome, grade_class
@@ -7,11 +9,17 @@ from flatlab.course.grading import available
 
 
 @pytest.fixture(scope="session")
-def outcome(tmp_path_factory) -> Outcome:
-    """What became of the class."""
+def become(tmp_path_factory):
+    """A function from part to what became of its class."""
     if reason := available():
         pytest.skip(f"no sandbox here: {reason}")
-    return grade_class(tmp_path_factory.mktemp("attacks"))
+    return functools.cache(lambda part: grade_class(tmp_path_factory.mktemp("attacks"), part))
+
+
+@pytest.fixture(params=["each-time", pytest.param("later", marks=pytest.mark.extended)])
+def outcome(request, become) -> Outcome:
+    """What became of a class."""
+    return become(request.param)
 
 
 def pytest_terminal_summary(terminalreporter):

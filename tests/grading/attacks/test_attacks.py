@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from attack_class import LIMITS, NEIGHBOR, SECRET, Attack, Outcome, attacks
+from attack_class import LATER, LIMITS, NEIGHBOR, SECRET, Attack, Outcome, attacks
 from target_chapter import CANARIES, HONEST, NAME
 
 from flatlab.course.verdict import trusted
@@ -17,8 +17,17 @@ pytestmark = [pytest.mark.grading, pytest.mark.slow, pytest.mark.beside]
 
 ATTACKS = [attack for attack in attacks() if not attack.listed]
 LISTED = [attack for attack in attacks() if attack.listed]
+# What is asked of one class alone.
+of_each_time = pytest.mark.parametrize("outcome", ["each-time"], indirect=True)
 SPOKEN = ("Traceback", "attack-ran", "<script>alert", "root:x:0", "/work-inside", "/job/")
 TIMES = ("seconds", "digest", "student", "path")  # what two runs of one notebook differ in
+
+
+def each(chosen: list[Attack]) -> pytest.MarkDecorator:
+    """Parametrize by these attacks, each with the outcome of its class."""
+    marks = {"each-time": (), "later": (pytest.mark.extended,)}
+    params = [pytest.param(a, a.part, marks=marks[a.part], id=a.name) for a in chosen]
+    return pytest.mark.parametrize(("attack", "outcome"), params, indirect=["outcome"])
 
 
 def same(record: dict) -> dict:
@@ -61,7 +70,7 @@ def note(attack: Attack, outcome: Outcome, record_property) -> tuple[dict, float
     return record, gained, found
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+@each(ATTACKS)
 def test_an_attack_gains_nothing_and_learns_nothing(attack: Attack, outcome, record_property):
     record, gained, found = note(attack, outcome, record_property)
     assert gained == 0
@@ -71,7 +80,7 @@ def test_an_attack_gains_nothing_and_learns_nothing(attack: Attack, outcome, rec
     assert found == []
 
 
-@pytest.mark.parametrize("attack", LISTED, ids=lambda attack: attack.name)
+@each(LISTED)
 def test_what_is_not_held_off_is_listed_and_flagged(attack: Attack, outcome, record_property):
     record, gained, found = note(attack, outcome, record_property)
     assert gained > 0, "it is held off now: take it off the list"
@@ -81,7 +90,7 @@ def test_what_is_not_held_off_is_listed_and_flagged(attack: Attack, outcome, rec
     assert [flag for flag in record["flags"] if flag["reason"] == "code"]
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+@each(ATTACKS)
 def test_visible_messages_were_written_before_hidden_checks_came(attack: Attack, outcome):
     """Not even the record's own texts, of which feedback shows less, tell of hidden checks."""
     exercises = outcome.records[attack.name]["exercises"].values()
@@ -90,7 +99,7 @@ def test_visible_messages_were_written_before_hidden_checks_came(attack: Attack,
     assert [canary for canary in (*CANARIES, NEIGHBOR, SECRET) if canary in shown] == []
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+@each(ATTACKS)
 def test_where_the_two_scores_differ_a_person_is_told(attack: Attack, outcome):
     record = outcome.records[attack.name]
     for name, entry in record["scores"].items():
@@ -101,8 +110,11 @@ def test_where_the_two_scores_differ_a_person_is_told(attack: Attack, outcome):
 
 
 def test_there_are_enough_attacks_and_each_has_a_record(outcome):
-    assert len(ATTACKS) >= 30 and len({attack.name for attack in ATTACKS}) == len(ATTACKS)
-    assert {attack.name for attack in ATTACKS} <= set(outcome.records)
+    names = [attack.name for attack in ATTACKS]
+    mine = {attack.name for attack in [*ATTACKS, *LISTED] if attack.part == outcome.part}
+    assert len(set(names)) == len(names) >= 60 and set(LATER) <= set(names)
+    assert {name for name in outcome.records if not name.startswith("honest-")} == mine
+    assert len(mine) >= (30 if outcome.part == "each-time" else 25)
 
 
 def test_the_honest_neighbors_are_as_if_alone(outcome):
@@ -121,6 +133,7 @@ def test_the_course_is_unchanged_and_nothing_was_made_outside(outcome):
     assert [path for path in left if Path(path).exists()] == []
 
 
+@of_each_time
 def test_the_canaries_are_where_attacks_looked_for_them(outcome):
     """The hidden tests lie in nbgrader's sandbox: the attack that reads them proves the search."""
     told = json.dumps(outcome.records["gradebook"]["notebook"])
@@ -131,6 +144,6 @@ def test_the_canaries_are_where_attacks_looked_for_them(outcome):
 
 def test_an_attack_succeeds_inside_and_is_caught_outside(outcome):
     """Not all attacks are harmless: nbgrader's own score is forged by some, and only that."""
-    scores = [target(attack, outcome) for attack in ATTACKS]
+    scores = [target(attack, outcome) for attack in ATTACKS if attack.part == outcome.part]
     assert sum(entry["nbgrader"] == 4.0 for entry in scores) >= 5
     assert [e for e in scores if e["decided"] == 4.0 and e["nbgrader"] == 4.0] == []

@@ -16,8 +16,8 @@ pytestmark = [pytest.mark.grading, pytest.mark.beside]
 LAYOUT = Layout.find(Path(__file__).parent)
 BUILT = {name: path for name in LAYOUT.chapters() if (path := LAYOUT.release(name)).is_file()}
 RELEASES = {name: Release(path) for name, path in BUILT.items()}
-SEEDS = 4
-EXAMPLES = 150  # compositions of a chapter, of two and of three each
+SEEDS = [range(1), pytest.param(range(1, 4), marks=pytest.mark.extended)]
+EXAMPLES = [40, pytest.param(110, marks=pytest.mark.extended)]  # compositions of a chapter
 
 
 @pytest.fixture(scope="module", params=BUILT)
@@ -27,12 +27,13 @@ def chapter(request):
     return request.param, {name: (sheet, meanings(sheet)) for name, sheet in sheets.items()}
 
 
+@pytest.mark.parametrize("seeds", SEEDS, ids=["once", "again"])
 @pytest.mark.parametrize("name", OPERATORS)
-def test_damage_is_undone(name, chapter, record_property):
+def test_damage_is_undone(name, seeds, chapter, record_property):
     place, truth = chapter
     counts, wrong = [0] * len(COLUMNS), []
     for student, (sheet, meant) in truth.items():
-        for seed in range(SEEDS):
+        for seed in seeds:
             found, numbers = judge(composed([name], sheet, seed), meant, place, RELEASES)
             counts = [a + b for a, b in zip(counts, numbers, strict=True)]
             wrong += [f"{student}, seed {seed}: {text}" for text in found]
@@ -40,13 +41,14 @@ def test_damage_is_undone(name, chapter, record_property):
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize("examples", EXAMPLES)
 @pytest.mark.parametrize("many", [2, 3], ids=["two", "three"])
-def test_damages_together_are_undone(many, chapter, record_property):
+def test_damages_together_are_undone(many, examples, chapter, record_property):
     """Drawn by ``random``: hypothesis mixes in constants of whatever modules earlier tests loaded."""
     place, truth = chapter
     counts, wrong = [0] * len(COLUMNS), []
-    draw = random.Random(f"{place}, {many}")
-    for _ in range(EXAMPLES):
+    draw = random.Random(f"{place}, {many}, {examples}")
+    for _ in range(examples):
         last = draw.choice([sorted(TO_CELLS), sorted(TO_FILES)])
         names = [*draw.choices(sorted(TO_CELLS), k=many - 1), draw.choice(last)]
         student, seed = draw.choice(sorted(truth)), draw.randrange(2**16)

@@ -38,6 +38,13 @@ def chains() -> list[list[str]]:
     return [[*(three or []), *([file] if file else [])] for three, file in pairs]
 
 
+EVERY = 3  # one chain in so many each time, the others in `make test-all`
+CHAINS = [
+    pytest.param(names, marks=pytest.mark.extended if number % EVERY else (), id="+".join(names))
+    for number, names in enumerate(chains())
+]
+
+
 def damaged(names: list[str], sheet):
     """``sheet`` after ``names``, by the first seed that leaves its exercise where it can be found."""
     for seed in range(200):
@@ -62,7 +69,7 @@ def test_undamaged_submissions_have_the_points_that_they_earn(tiny):
     assert points(sheets["mixed"].bytes(), release, kit) == 0  # a misconception
 
 
-@pytest.mark.parametrize("names", chains(), ids="+".join)
+@pytest.mark.parametrize("names", CHAINS)
 def test_a_damaged_submission_has_the_points_of_the_undamaged_one(names, tiny):
     release, kit, sheets = tiny
     sheet = damaged(names, sheets["helpers"])
