@@ -8,7 +8,7 @@ What takes longest begins first.
 import pytest
 
 LONGEST_FIRST = (
-    *("test_attacks.py", "test_batch_killed.py", "test_chapters.py", "test_cases.py"),
+    *("test_chapters.py", "test_attacks.py", "test_batch_killed.py", "test_cases.py"),
     "test_damage_graded.py",
 )
 

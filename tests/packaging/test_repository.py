@@ -126,20 +126,25 @@ def test_ci_run_is_a_program_and_the_workflow_runs_it(repository):
     assert os.access(script, os.X_OK)
     assert script.read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")
     assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
-    workflow = yaml.safe_load(
-        (repository / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
-    )
-    job = workflow["jobs"]["test"]
-    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
-    assert job["strategy"]["matrix"]["python-version"] == ["3.10", "3.12"]
+    commands, jobs = {}, {}
+    for path in sorted((repository / ".github" / "workflows").glob("*.yml")):
+        for name, job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].items():
+            jobs[name] = job
+            commands[name] = [step["run"] for step in job["steps"] if "run" in step]
+    assert commands == {"test": [".ci/run"], "test-all": [".ci/run test-all"]}
+    assert jobs["test"]["strategy"]["matrix"]["python-version"] == ["3.10", "3.12"]
 
 
-def test_ci_run_calls_make_test_and_finds_the_data_beside_the_checkout(repository, tmp_path):
+@pytest.mark.parametrize("target", [[], ["test-all"]])
+def test_ci_run_calls_make_and_finds_the_data_beside_the_checkout(repository, tmp_path, target):
     checkout, data = tmp_path / "checkout", tmp_path / "shared" / "data"
     (checkout / ".ci").mkdir(parents=True)
     data.mkdir(parents=True)
     shutil.copy(repository / ".ci" / "run", checkout / ".ci")
-    (checkout / "Makefile").write_text("test:\n\t@echo data=$$FLATLAB_DATA; cat\n")
+    rule = "".join(
+        f"{name}:\n\t@echo $@ data=$$FLATLAB_DATA; cat\n" for name in ("test", "test-all")
+    )
+    (checkout / "Makefile").write_text(rule)
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("bwrap", "chromium"):
@@ -148,11 +153,12 @@ def test_ci_run_calls_make_test_and_finds_the_data_beside_the_checkout(repositor
     environment = {k: v for k, v in os.environ.items() if "MAKE" not in k and k != "FLATLAB_DATA"}
     environment["PATH"] = f"{programs}:{environment['PATH']}"
     done = subprocess.run(
-        [checkout / ".ci" / "run"], capture_output=True, text=True, env=environment,
+        [checkout / ".ci" / "run", *target], capture_output=True, text=True, env=environment,
         timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip().splitlines()[-1].endswith(f"data={data.resolve()}")
+    wanted = f"{target[0] if target else 'test'} data={data.resolve()}"
+    assert done.stdout.strip().splitlines()[-1] == wanted
 
 
 @pytest.mark.parametrize("works", [True, False])
