@@ -15,7 +15,7 @@ LAYOUT = Layout.find(Path(__file__).parent)
 CHAPTERS = [name for name in LAYOUT.chapters() if LAYOUT.release(name).is_file()]
 CASES = [case for chapter in CHAPTERS for case in cases(LAYOUT, chapter)]
 EXERCISES = [(chapter, e.name) for chapter in CHAPTERS for e in exercises(LAYOUT, chapter)]
-EACH_TIME = ("solution", "untouched", "right-1", "wrong-1", "wrong-2")
+EACH_TIME = ("solution", "untouched", "wrong-1", "wrong-2")
 
 
 def part(student: str) -> str:

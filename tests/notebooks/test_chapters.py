@@ -16,6 +16,15 @@ from flatlab.course.layout import Layout
 
 LAYOUT = Layout.find(Path(__file__).parent)
 every_chapter = pytest.mark.parametrize("chapter", LAYOUT.chapters())
+# Ten minutes of one core each, more than all the others together: left to `make test-all`.
+LONG = ("01-sharp-and-flat", "02-which-minima-are-stable")
+executed_again = pytest.mark.parametrize(
+    "chapter",
+    [
+        pytest.param(name, marks=pytest.mark.extended if name in LONG else ())
+        for name in LAYOUT.chapters()
+    ],
+)
 
 
 def test_there_are_chapters():
@@ -100,7 +109,7 @@ def nbval(notebook: Path) -> subprocess.CompletedProcess:
 @pytest.mark.slow
 @pytest.mark.beside
 @pytest.mark.notebooks
-@every_chapter
+@executed_again
 def test_stored_results_come_out_again(chapter):
     result = nbval(LAYOUT.solution(chapter))
     assert result.returncode == 0, result.stdout[-6000:]
