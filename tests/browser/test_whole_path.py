@@ -13,7 +13,7 @@ from flatlab.course.layout import Layout
 LAYOUT = Layout.find(Path(__file__).parent)
 EVERY_TIME = (
     ("JupyterLab", "00-start-here"),
-    ("JupyterLab", "08-double-descent"),
+    ("JupyterLab", "06-mode-connectivity"),
     ("Notebook", "00-start-here"),
 )
 

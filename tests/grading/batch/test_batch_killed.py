@@ -17,7 +17,7 @@ from flatlab.course.batch import Journal
 from flatlab.course.batch.journal import write
 
 pytestmark = [pytest.mark.grading, pytest.mark.slow, pytest.mark.beside]
-EVERY_TIME, KILLS = 3, 20  # in `make test`, in `make test-all`
+EVERY_TIME, KILLS = 1, 20  # in `make test`, in `make test-all`
 SEED = 20
 EARLIEST, LATEST = 0.1, 0.8  # of an undisturbed run's time: when a run is killed
 
