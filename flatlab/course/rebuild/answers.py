@@ -47,8 +47,19 @@ def find(slot: Slot, pieces: list[Piece], release: Release, early: bool) -> Answ
         or not _is_part(pieces[i], [pieces[j] for j in owned if j != i])
     ]
     if not full:
+        mixed = [i for i in owned if pieces[i].joined and _of_another(slot, pieces[i], release)]
+        if mixed:
+            reason = "Its first lines stand before another exercise's empty cell"
+            texts = [pieces[i].whole for i in mixed]
+            return tell(slot, slot.source, [], "damaged", ("joined",), texts, reason=reason)
         return empty(slot, [pieces[i] for i in owned], early)
     return _exercise(slot, full, pieces, release, placed)
+
+
+def _of_another(slot: Slot, piece: Piece, release: Release) -> bool:
+    """Does ``piece`` hold a line that only another exercise's empty cell has?"""
+    others = {line for one in release.answers if one is not slot for line in _solid(one.source)}
+    return not others.isdisjoint(set(_solid(piece.whole)) - set(_solid(slot.source)))
 
 
 def _is_whole(slot: Slot, piece: Piece) -> bool:

@@ -42,6 +42,15 @@ def test_damage_is_undone(name, seeds, chapter, record_property):
     assert not wrong, "\n".join(wrong)
 
 
+def test_an_answer_before_anothers_stub_is_named():
+    """Found by other draws: it came back as the blank stub, and nobody was told."""
+    place = "08-double-descent"
+    names = ["split_in_three", "reorder_answers_last", "duplicate_at_the_end"]
+    sheet = students(LAYOUT, place)["mixed"]
+    found, _ = judge(composed(names, sheet, 54249), meanings(sheet), place, RELEASES)
+    assert found == []
+
+
 @pytest.mark.parametrize("examples", EXAMPLES, ids=["first", "further"])
 @pytest.mark.parametrize("many", [2, 3], ids=["two", "three"])
 def test_damages_together_are_undone(many, examples, chapter, record_property):
