@@ -15,12 +15,13 @@ LAYOUT = Layout.find(Path(__file__).parent)
 CHAPTERS = [name for name in LAYOUT.chapters() if LAYOUT.release(name).is_file()]
 CASES = [case for chapter in CHAPTERS for case in cases(LAYOUT, chapter)]
 EXERCISES = [(chapter, e.name) for chapter in CHAPTERS for e in exercises(LAYOUT, chapter)]
-EACH_TIME = ("solution", "untouched", "wrong-1", "wrong-2")
+PARTS = ("each-time", "others")  # of a class: in `make test`, in `make test-all`
+EVERY_TIME = ("solution", "untouched", "wrong-1", "wrong-2")
 
 
 def part(student: str) -> str:
     """The part of a class in which this student is."""
-    return "each-time" if student in EACH_TIME else "others"
+    return "each-time" if student in EVERY_TIME else "others"
 
 
 def handed_in(chapter: str, which: str) -> dict[str, str]:
@@ -32,19 +33,20 @@ def handed_in(chapter: str, which: str) -> dict[str, str]:
 def of(kind: str) -> pytest.MarkDecorator:
     """Parametrize by all cases of this kind."""
     chosen = [case for case in CASES if case.kind == kind]
-    marked = [pytest.param(c, marks=_marks(part(c.student)), id=c.label) for c in chosen]
+    marked = [pytest.param(c, marks=marks(part(c.student)), id=c.label) for c in chosen]
     return pytest.mark.parametrize("case", marked)
 
 
-def _marks(which: str) -> tuple:
+def marks(which: str) -> tuple:
+    """The marks of a test of this part."""
     return () if which == "each-time" else (pytest.mark.extended,)
 
 
 every_part = pytest.mark.parametrize(
     ("chapter", "which"),
     [
-        pytest.param(chapter, which, marks=_marks(which), id=f"{chapter}-{which}")
+        pytest.param(chapter, which, marks=marks(which), id=f"{chapter}-{which}")
         for chapter in CHAPTERS
-        for which in ("each-time", "others")
+        for which in PARTS
     ],
 )

@@ -43,9 +43,8 @@ def test_release_as_handed_out_has_no_marks(chapter, exercise, graded):
 
 @every_part
 def test_experiments_run_on_whatever_the_checks_accept(chapter, which, graded):
-    stray = graded(
-        chapter, which
-    ).stray  # a wrong function may pass the visible checks and then fail
+    stray = graded(chapter, which).stray
+    # A wrong function may pass the visible checks and then fail.
     honest = {student: cells for student, cells in stray.items() if student[:6] != "wrong-"}
     assert {student: cells for student, cells in honest.items() if cells} == {}
 

@@ -126,11 +126,12 @@ def test_ci_run_is_a_program_and_the_workflow_runs_it(repository):
     assert os.access(script, os.X_OK)
     assert script.read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")
     assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
-    commands, jobs = {}, {}
+    jobs = {}
     for path in sorted((repository / ".github" / "workflows").glob("*.yml")):
-        for name, job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].items():
-            jobs[name] = job
-            commands[name] = [step["run"] for step in job["steps"] if "run" in step]
+        jobs |= yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
+    commands = {
+        name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()
+    }
     assert commands == {"test": [".ci/run"], "test-all": [".ci/run test-all"]}
     assert jobs["test"]["strategy"]["matrix"]["python-version"] == ["3.10", "3.12"]
 

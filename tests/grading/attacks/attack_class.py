@@ -43,7 +43,7 @@ SEED = 7
 OPTIONS = ("tries", "listed", "chapter", "exercise")  # of a cell in CASES
 EVERY = 12  # attacks between two honest neighbors
 # Of `make test-all`: each of them has a relative in the class of `make test`.
-LATER = [
+OTHERS = [
     "checks-own-answer",
     "emptied-check",
     "patched-code",
@@ -96,7 +96,7 @@ class Attack:
     @property
     def part(self) -> str:
         """The class in which it is."""
-        return "later" if self.name in LATER else "each-time"
+        return "others" if self.name in OTHERS else "each-time"
 
 
 def attacks() -> list[Attack]:

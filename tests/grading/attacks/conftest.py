@@ -4,6 +4,7 @@ import functools
 
 import pytest
 from attack_class import Outcome, grade_class
+from every_case import PARTS, marks
 
 from flatlab.course.grading import available
 
@@ -16,7 +17,7 @@ def become(tmp_path_factory):
     return functools.cache(lambda part: grade_class(tmp_path_factory.mktemp("attacks"), part))
 
 
-@pytest.fixture(params=["each-time", pytest.param("later", marks=pytest.mark.extended)])
+@pytest.fixture(params=[pytest.param(which, marks=marks(which)) for which in PARTS])
 def outcome(request, become) -> Outcome:
     """What became of a class."""
     return become(request.param)

@@ -8,7 +8,8 @@ import json
 from pathlib import Path
 
 import pytest
-from attack_class import LATER, LIMITS, NEIGHBOR, SECRET, Attack, Outcome, attacks
+from attack_class import LIMITS, NEIGHBOR, OTHERS, SECRET, Attack, Outcome, attacks
+from every_case import marks
 from target_chapter import CANARIES, HONEST, NAME
 
 from flatlab.course.verdict import trusted
@@ -25,8 +26,7 @@ TIMES = ("seconds", "digest", "student", "path")  # what two runs of one noteboo
 
 def each(chosen: list[Attack]) -> pytest.MarkDecorator:
     """Parametrize by these attacks, each with the outcome of its class."""
-    marks = {"each-time": (), "later": (pytest.mark.extended,)}
-    params = [pytest.param(a, a.part, marks=marks[a.part], id=a.name) for a in chosen]
+    params = [pytest.param(a, a.part, marks=marks(a.part), id=a.name) for a in chosen]
     return pytest.mark.parametrize(("attack", "outcome"), params, indirect=["outcome"])
 
 
@@ -112,7 +112,7 @@ def test_where_the_two_scores_differ_a_person_is_told(attack: Attack, outcome):
 def test_there_are_enough_attacks_and_each_has_a_record(outcome):
     names = [attack.name for attack in ATTACKS]
     mine = {attack.name for attack in [*ATTACKS, *LISTED] if attack.part == outcome.part}
-    assert len(set(names)) == len(names) >= 60 and set(LATER) <= set(names)
+    assert len(set(names)) == len(names) >= 60 and set(OTHERS) <= set(names)
     assert {name for name in outcome.records if not name.startswith("honest-")} == mine
     assert len(mine) >= (30 if outcome.part == "each-time" else 25)
 

@@ -17,8 +17,8 @@ LAYOUT = Layout.find(Path(__file__).parent)
 BUILT = {name: path for name in LAYOUT.chapters() if (path := LAYOUT.release(name)).is_file()}
 RELEASES = {name: Release(path) for name, path in BUILT.items()}
 SEEDS = [range(1), pytest.param(range(1, 4), marks=pytest.mark.extended)]
-EACH_TIME, ALL = 40, 150  # compositions of a chapter, of two and of three each
-EXAMPLES = [range(EACH_TIME), pytest.param(range(EACH_TIME, ALL), marks=pytest.mark.extended)]
+EVERY_TIME, ALL = 40, 150  # compositions of a chapter, of two and of three each
+EXAMPLES = [range(EVERY_TIME), pytest.param(range(EVERY_TIME, ALL), marks=pytest.mark.extended)]
 
 
 @pytest.fixture(scope="module", params=BUILT)
