@@ -18,6 +18,9 @@ _CODE_WORDS = "def|class|if|for|while|with|try|return|raise|import|from|assert|e
 _PROSE = re.compile(
     rf"(?!\s*(?:{_CODE_WORDS})\b)[^\n=]*(?<![A-Za-z])[A-Za-z]+,? [A-Za-z]+,? [A-Za-z]+"
 )
+_SENTENCE = re.compile(  # five words in a row, whatever stands before them: "With 2/a = 4 ..."
+    rf"(?!\s|(?:{_CODE_WORDS})\b)[^\n\"'#]*(?<![A-Za-z])(?:[A-Za-z]+[,.;:]? ){{4}}[A-Za-z]+"
+)
 
 
 @dataclass(frozen=True)
@@ -143,12 +146,17 @@ def _is_wrong_id(piece: Piece, slot: Slot, release: Release) -> bool:
     if slot.kind == "exercise":
         lines = piece.text.split("\n")
         prose = sum(bool(_PROSE.match(line)) for line in lines) > len(lines) / 2
-        begins = piece.kind == "markdown" and bool(_PROSE.match(lines[0]))
+        begins = piece.kind == "markdown" and _begins_in_words(lines[0])
         return not python and (prose or begins)
     indented = piece.text[:1].isspace() and not _PROSE.match(piece.text)
     if code.defines(piece.text, release.targets):
         return True
     return piece.kind == "code" and (bool(code.binds(piece.text)) or indented)
+
+
+def _begins_in_words(line: str) -> bool:
+    """Is ``line`` prose, be it with an equation in it?"""
+    return bool(_PROSE.match(line) or (_SENTENCE.match(line) and not code.parses(line)))
 
 
 def _with_id(found: list[Piece], slot: Slot | None, release: Release) -> list[Piece]:

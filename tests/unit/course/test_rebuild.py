@@ -225,6 +225,18 @@ def test_words_in_a_cell_below_the_empty_one_are_found(handed, release):
     assert told(rebuilt, "why")["outcome"] == "recovered"
 
 
+@pytest.mark.parametrize("words", [WORDS, "Since 2/a = 4: each step is more than twice too long."])
+def test_exchanged_ids_do_not_count_where_no_marker_is_left(words, handed, release):
+    code, text = at(handed, "gradient_step"), at(handed, "open-why")
+    code.source, text.source = ANSWER, words
+    one, other = code.metadata["nbgrader"], text.metadata["nbgrader"]
+    one["grade_id"], other["grade_id"] = other["grade_id"], one["grade_id"]
+    rebuilt = again(handed, release)
+    assert ANSWER in at(rebuilt.notebook, "gradient_step").source
+    assert words in at(rebuilt.notebook, "open-why").source
+    assert not rebuilt.manual
+
+
 def test_a_prediction_is_kept_and_code_in_its_place_is_not(handed, release):
     i = next(i for i, c in enumerate(handed.cells) if c.source.startswith("# predict"))
     handed.cells[i].source = handed.cells[i].source.replace("...", '"up"')

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flatlab.course.rebuild import code, cuts, joining
+from flatlab.course.rebuild import code, cuts, joining, pieces
 from flatlab.course.rebuild.helpers import Own, _whole_of
 
 LONG = "import math\n\n\ndef my_half(x):\n    y = x / 2\n    return y"
@@ -37,6 +37,20 @@ def test_a_word_of_the_course_that_was_cut():
     assert not cuts.in_a_word("return w / torch.trapezoid", "id(w, grid)", words)
     assert not cuts.in_a_word("return torch.", "id(w)", words)
     assert not cuts.in_a_word("trapez", "id(w)", words)
+
+
+@pytest.mark.parametrize(
+    ("line", "prose"),
+    [
+        ("Since 2/a = 4: each step is more than twice too long.", True),
+        ("Because uphill is the other way.", True),
+        ("w = a if b else c", False),  # five words, and Python
+        ('note = f("each step is more than twice', False),  # cut off
+        ("x = w - rate * (gradient", False),
+    ],
+)
+def test_a_line_that_begins_in_words(line, prose):
+    assert pieces._begins_in_words(line) is prose
 
 
 def test_a_comment_does_not_swallow_the_lines_behind_it():
