@@ -18,8 +18,8 @@ Written by `python docs/browser.py` from what the browser tests drove last; do n
 
 A real JupyterLab (`make lab`'s own recipe) or Notebook 7 (`jupyter notebook`) on a free loopback port, driven in headless
 Chromium by Playwright as a student drives it, at quick scale. Any error in the browser's console fails a test. Pictures of
-what was driven are kept under `artifacts/browser`, in continuous integration too: there of chapters 00, 01, 05 and 08, of
-all after `make test-all`.
+what was driven are kept under `artifacts/browser`, in continuous integration too: after `make test` of chapters 00, 01 and
+06, after `make test-all` of all.
 
 ```
 pytest -m "browser and not extended"    # in `make test`
