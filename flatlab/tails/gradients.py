@@ -40,12 +40,12 @@ def batch_gradients(
     rows = torch.empty(count, sum(p.numel() for p in parameters)).to(parameters[0])
     cuda = [X.device] if X.is_cuda else []
     with torch.enable_grad(), torch.random.fork_rng(devices=cuda):
-        for k, row in enumerate(rows):
+        for k in range(count):
             part = slice(k * batch_size, (k + 1) * batch_size)
             buffers = {name: b.clone() for name, b in model.named_buffers()}
             loss = scalar(loss_fn(call_with(model, buffers, X[part]), y[part]))
             grads = torch.autograd.grad(loss, parameters, materialize_grads=True)
-            row.copy_(torch.cat([g.flatten() for g in grads]))
+            rows[k] = torch.cat([g.flatten() for g in grads])
     return rows
 
 
