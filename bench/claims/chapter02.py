@@ -17,11 +17,9 @@ SETTING = (
 )
 SLIDES = "How SGD Selects the Global Minima (Skyhawks)"
 AUTHORS = "authors' runs (Wu, Ma and E, 2018)"
-LOWER = (
-    "All five seeds end lower. The rule of stopping does not explain λ_max: trained on to a loss of 2e-5, "
-    "seed 0 has λ_max 3.47 and s 12.3 (`02-minima.csv`)."
-)
-SGD_NOTES = {(0.5, 100): LOWER}
+SGD_NOTES = {
+    (0.5, 100): "All five seeds end lower. The rule of stopping does not explain λ_max: trained on to a loss of 2e-5, seed 0 has λ_max 3.47 and s 12.3 (`02-minima.csv`).",
+}  # fmt: skip
 
 
 def at(learning_rate: float, batch_size: int) -> Runs:
