@@ -57,8 +57,7 @@ test: $(VENV)/.dev lint
 	    --durations=20 $(PYTEST_ARGS)
 
 test-all: test $(VENV)/.site
-	$(BESIDE) -m "extended and beside" $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -m "extended and not beside" --durations=20 $(PYTEST_ARGS)
+	$(BESIDE) -m extended $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(JOBS) -m "not ($(SLOW) or extended)" $(PYTEST_ARGS)

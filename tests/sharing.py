@@ -9,7 +9,7 @@ import pytest
 
 LONGEST_FIRST = (
     *("test_chapters.py", "test_attacks.py", "test_batch_killed.py", "test_cases.py"),
-    "test_damage_graded.py",
+    *("test_damage_graded.py", "test_outside.py", "test_site.py"),
 )
 
 

@@ -228,6 +228,7 @@ def answer(path: Path, layout: Layout, chapter: str) -> None:
 
 
 @pytest.mark.extended
+@pytest.mark.beside
 def test_a_student_unpacks_it_and_works(unpacked, layout, tmp_path):
     """In an environment that has the packages that START.md installs, and no checkout."""
     python = environment(tmp_path / "env")

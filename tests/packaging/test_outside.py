@@ -16,6 +16,7 @@ def versions(repository, monkeypatch):
 
 
 @pytest.mark.extended
+@pytest.mark.beside
 def test_the_unit_tests_pass_outside_the_checkout(versions, tmp_path):
     """From the source distribution, which the wheel is built of; docs/versions.md has rows of both."""
     made = versions.built(tmp_path / "made")["sdist"]

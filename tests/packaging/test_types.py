@@ -41,6 +41,7 @@ def test_the_stub_names_what_the_package_gives(repository):
 
 
 @pytest.mark.extended
+@pytest.mark.beside
 def test_a_program_that_uses_flatlab_is_checked(repository, tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM)
     done = subprocess.run(

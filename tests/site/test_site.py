@@ -12,7 +12,7 @@ import pytest
 from chromium import chromium
 from leaks import secret_and_visible
 
-pytestmark = pytest.mark.extended
+pytestmark = [pytest.mark.extended, pytest.mark.beside]
 TEXTS = {".js", ".txt", ".ipynb", ".json", ".md", ".py", ".inv"}
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
 

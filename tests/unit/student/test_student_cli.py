@@ -222,6 +222,7 @@ def test_check_runs_the_notebook_and_leaves_the_file(course, monkeypatch):
 
 
 @pytest.mark.extended
+@pytest.mark.beside
 def test_a_cell_without_end_and_a_dead_kernel_are_told(course, monkeypatch):
     monkeypatch.setattr(checking, "TIMEOUT", 20)
     path = course / "notebooks" / "00-start-here" / "00-start-here.ipynb"
@@ -238,6 +239,7 @@ def test_a_cell_without_end_and_a_dead_kernel_are_told(course, monkeypatch):
 
 
 @pytest.mark.extended
+@pytest.mark.beside
 @pytest.mark.parametrize("body", [RIGHT, WRONG, None])
 def test_check_agrees_with_validate(course, body):
     """nbgrader's own Validate on the same notebook."""
