@@ -6,6 +6,7 @@ import ast
 import importlib
 import re
 from collections import Counter
+from textwrap import indent
 
 from flatlab.course.assemble import grade_id
 from flatlab.course.source import Cell, Percent, Regions, regions
@@ -130,7 +131,16 @@ def _check(cell: Cell, hidden: Regions, chapter: Percent) -> list[str]:
         written = hidden_aims(hidden.text, name)
     except SyntaxError as error:
         return [*wrong, f"the hidden tests are no Python: {error.msg}."]
+    if not _can_be_indented(hidden.text):
+        wrong.append(
+            "the hidden tests hold a string of several lines, which the build would indent."
+        )
     return wrong + _promises(name, written, chapter)
+
+
+def _can_be_indented(code: str) -> bool:
+    inside = ast.parse(f"if True:\n{indent(code, ' ')}").body[0].body
+    return [*map(ast.dump, inside)] == [*map(ast.dump, ast.parse(code).body)]
 
 
 def hidden_aims(code: str, name: str) -> list[str]:

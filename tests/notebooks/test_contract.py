@@ -38,6 +38,11 @@ GRADED = [
     ('    """w after one step of gradient descent; same shape as w."""\n', "", "no docstring"),
     ("def gradient_step(", "def step(", "it does not define gradient_step"),
     ("w + downhill", "w +", "is no Python"),
+    (
+        "check.gradient_step.grade(",
+        'T = """a\nb"""\ncheck.gradient_step.grade(',
+        "of several lines",
+    ),
     ('.hidden("a tensor with several axes")', '.hidden("surprise")', "not promised in"),
     ('.hidden("a tensor with several axes")', '.hidden("surprise")', "but not written here"),
     ("# The gradient points uphill, where the loss grows.\n", "", "no model answer"),

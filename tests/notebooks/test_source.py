@@ -1,5 +1,7 @@
 """Percent source -> cells, and cells -> notebook."""
 
+from unittest.mock import MagicMock
+
 import pytest
 from tiny_chapter import NAME, SOURCE
 
@@ -104,6 +106,15 @@ def test_nbgrader_metadata_and_markers():
     assert first["open-why"] == "<!-- open: why · 4 points -->"
     assert first["experiment-walk"] == "# experiment: walk"
     assert first["setup"] == "# setup"
+
+
+def test_hidden_tests_take_no_name_of_the_students():
+    """A helper may be called as something that they import or define."""
+    (source,) = (cell.source for cell in built().cells if cell.id == "check-gradient_step")
+    check, names = MagicMock(), {"Hidden1": "the student's"}
+    exec(source, {"check": check, "gradient_step": "an answer"}, names)  # noqa: S102
+    assert names["Hidden1"] == "the student's"
+    check.gradient_step.grade.assert_called_once_with("an answer")
 
 
 def test_tags():
