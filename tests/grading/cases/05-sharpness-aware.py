@@ -105,6 +105,27 @@ def dual_norm_ascent(grads, rho, p):
     return tuple(piece.view_as(g) for piece, g in zip(pieces, grads))
 
 
+# %% alternative="dual_norm_ascent" name="a-helper-named-as-one-of-the-hidden-tests"
+def flat(tensors):
+    return torch.cat([tensor.reshape(-1) for tensor in tensors])
+
+
+def dual_norm_ascent(grads, rho, p):
+    g = flat(grads)
+    size = g.abs() / g.abs().max().clamp(min=torch.finfo(g.dtype).tiny)
+    if p == 1:
+        share = (size == 1).to(g.dtype)
+        share = share / share.sum().clamp(min=1)
+    elif p == math.inf:
+        share = torch.ones_like(g)
+    else:
+        q = p / (p - 1)
+        length = (size**q).sum() ** (1 / p)
+        share = size ** (q - 1) / length.clamp(min=torch.finfo(g.dtype).tiny)
+    steps = (rho * g.sign() * share).split([one.numel() for one in grads])
+    return [step.reshape(one.shape) for step, one in zip(steps, grads)]
+
+
 # %% alternative="dual_norm_ascent" name="float64-logarithms-in-a-loop"
 def dual_norm_ascent(grads, rho, p):
     top = max(g.abs().max().item() for g in grads)
