@@ -15,6 +15,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+UNKNOWN = "unknown-"  # the student of what nobody could be named for
+
 
 class Busy(RuntimeError):
     """Another run has this folder."""
@@ -52,6 +54,11 @@ class Journal:
     def path(self, student: str, chapter: str) -> Path:
         """Where the record of ``student`` for ``chapter`` is."""
         return self.records / student / f"{chapter}.json"
+
+    def students(self, chapter: str) -> list[str]:
+        """Whose submissions for ``chapter`` are here; files that nobody could be named for aside."""
+        names = sorted(path.parent.name for path in self.records.glob(f"*/{chapter}.json"))
+        return [name for name in names if not name.startswith(UNKNOWN)]
 
     def read(self, student: str, chapter: str) -> dict | None:
         """The record, or None where there is none that can be read."""

@@ -20,7 +20,7 @@ from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from flatlab.course.batch.desk import Desk, make_desk
-from flatlab.course.batch.journal import Journal
+from flatlab.course.batch.journal import UNKNOWN, Journal
 from flatlab.course.batch.one import base, grade_at, ungraded
 from flatlab.course.grading import LINUX, GradingRefused, Limits, available
 from flatlab.course.layout import Layout
@@ -110,7 +110,7 @@ def _runs(item: Handed) -> bool:
 def _named(item: Handed) -> Handed:
     """``item`` with a student, and a chapter that is a file's name, whatever its path says."""
     mark = hashlib.sha256(item.path.encode("utf-8", "replace") + item.data).hexdigest()[:8]
-    return replace(item, student=item.student or f"unknown-{mark}")
+    return replace(item, student=item.student or f"{UNKNOWN}{mark}")
 
 
 def _kept(

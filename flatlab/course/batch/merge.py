@@ -194,21 +194,34 @@ def _new_submission(book: Gradebook, chapter: str, student: str) -> SubmittedAss
     return submission
 
 
-def by_hand(address: str, chapters: Iterable[str]) -> dict[tuple[str, str], dict[str, float]]:
-    """(student, chapter) -> grade id -> the points that a person gave, extra credit included."""
-    given: dict[tuple[str, str], dict[str, float]] = {}
+def by_hand(
+    address: str, chapters: Iterable[str]
+) -> dict[tuple[str, str], dict[str, float | None]]:
+    """(student, chapter) -> grade id -> the points that a person gave, extra credit included.
+
+    None: given for an earlier attempt, and not looked at since.
+    """
+    given: dict[tuple[str, str], dict[str, float | None]] = {}
     with opened(address) as book:
         for chapter in chapters:
             for notebook in book.notebook_submissions(chapter, chapter):
                 points = {
-                    grade.cell.name: float(grade.score)
+                    grade.cell.name: None if _waits(grade) else float(grade.score)
                     for grade in notebook.grades
-                    if (grade.manual_score is not None or grade.extra_credit)
-                    and not (grade.needs_manual_grade and grade.auto_score is None)
+                    if grade.manual_score is not None
+                    or (
+                        grade.extra_credit
+                        and not (grade.needs_manual_grade and grade.auto_score is None)
+                    )
                 }
                 if points:
                     given[notebook.student.id, chapter] = points
     return given
+
+
+def _waits(grade: Grade) -> bool:
+    """formgrader takes the mark away when a person has graded; another attempt sets it again."""
+    return grade.manual_score is not None and grade.needs_manual_grade
 
 
 def told_to_student(record: Mapping, cell: str) -> str | None:

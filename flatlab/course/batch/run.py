@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timezone
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 
-from nbgrader.utils import parse_utc
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from tqdm import tqdm
 
 from flatlab.course import reports
 from flatlab.course.batch.desk import make_desk, releases
-from flatlab.course.batch.journal import Busy, Journal, write
+from flatlab.course.batch.journal import Busy, Journal
+from flatlab.course.batch.late import timed
 from flatlab.course.batch.many import Way, grade_all
 from flatlab.course.batch.merge import Merged, by_hand, merge
+from flatlab.course.batch.namesakes import recognized
+from flatlab.course.batch.opened import Opened
 from flatlab.course.grading import GradingRefused, Limits, available
 from flatlab.course.handout import Course, handed_out
 from flatlab.course.layout import Layout, Refused
@@ -73,7 +74,8 @@ def _run(options: Options, course: Course, echo: Echo) -> None:
     echo(f"sandbox: {isolated}; limits: {_told(options.limits)}")
     if course.text:
         echo(course.text)
-    handed = [_timed(item, options, course) for item in _collect(options, layout, echo)]
+    collected = recognized(_collect(options, layout, echo), Journal(out))
+    handed = [timed(item, options.submitted, course) for item in collected]
     chapters = sorted({item.chapter for item in handed if item.chapter})
     desks = {
         chapter: replace(make_desk(layout, chapter), due=course.due(chapter))
@@ -84,14 +86,16 @@ def _run(options: Options, course: Course, echo: Echo) -> None:
         merge([], address, desks)  # what is wrong with the gradebook is said before the work
         records = _grade(handed, journal, layout, options, echo)
         records = [noted(record, course.variants) for record in records]
-        anew = {(r["student"], r["chapter"]) for r in records if _is_anew(out, r)}
+        opened = [Opened.of(record, desks, out) for record in records]
+        anew = {(one.student, one.chapter) for one in opened if one.is_anew()}
         merged = merge([r for r in records if r["chapter"] in desks], address, desks, anew)
-        for record in records:  # only now: a run that is killed before tells again what is anew
-            _keep_notebook(out, record)
+        for one in opened:  # only now: a run that is killed before tells again what is anew
+            one.keep()
         counts = f"{merged.new} new, {merged.changed} changed, {merged.same} as they were"
         told = make_url(address).render_as_string(hide_password=True)
         echo(f"gradebook: {counts}: {told}")
         hand = by_hand(address, desks)
+        _say_left_out(records, chapters, journal, options, echo)
         _report(records, hand, layout, options, echo)
         _say_looks(records, hand, merged, echo)
 
@@ -176,18 +180,22 @@ def _taken_for(chapter: str, handed: Sequence[Handed]) -> list[Handed]:
     )
 
 
-def _timed(item: Handed, options: Options, course: Course) -> Handed:
-    """``item`` marked late where nbgrader's timestamp.txt beside it says so."""
-    due, parts, known = course.due(item.chapter), Path(item.path).parts, course.layout.chapters()
-    depth = next((at for at, part in enumerate(parts) if at and part in known), 0)
-    stamp = options.submitted.joinpath(*parts[: depth + 1], "timestamp.txt")  # below: the student's
-    if due is None or item.platform != "nbgrader" or not stamp.is_file():
-        return item
-    try:
-        at = parse_utc(stamp.read_text(encoding="utf-8").strip()).replace(tzinfo=timezone.utc)
-    except ValueError as error:
-        raise Refused([f"{stamp} holds no date and time: {error}."]) from error
-    return replace(item, late=at > due)
+def _say_left_out(
+    records: Iterable[Mapping],
+    chapters: Iterable[str],
+    journal: Journal,
+    options: Options,
+    echo: Echo,
+) -> None:
+    """Tables and pages are of what is graded now; the gradebook is of all runs."""
+    now = {(record["student"], record["chapter"]) for record in records}
+    for chapter in chapters:
+        left = [name for name in journal.students(chapter) if (name, chapter) not in now]
+        if left:
+            count = _count(len(left), "submission")
+            echo(
+                f"{chapter}: {count} of earlier runs not in {options.submitted}: not in the tables"
+            )
 
 
 def _count(number: int, what: str) -> str:
@@ -201,38 +209,12 @@ def _told(limits: Limits) -> str:
     )
 
 
-def _executed(out: Path, record: Mapping) -> Path:
-    chapter = record["chapter"]
-    return out / "autograded" / record["student"] / chapter / f"{chapter}.ipynb"
-
-
-def _is_anew(out: Path, record: Mapping) -> bool:
-    """Does an earlier attempt's executed notebook lie there, with other answers?"""
-    path = _executed(out, record)
-    return path.is_file() and _sources(path.read_text(encoding="utf-8")) != _sources(
-        record["notebook"] or "{}"
-    )
-
-
-def _sources(notebook: str) -> list[str]:
-    return ["".join(cell["source"]) for cell in json.loads(notebook).get("cells", ())]
-
-
-def _keep_notebook(out: Path, record: Mapping) -> None:
-    """The executed notebook where nbgrader's formgrader looks for it; none of an earlier attempt."""
-    path, text = _executed(out, record), record["notebook"]
-    if not text:
-        path.unlink(missing_ok=True)
-    elif not (path.is_file() and path.read_text(encoding="utf-8") == text):
-        write(path, text)
-
-
 def _say_looks(records: Iterable[Mapping], hand: Mapping, merged: Merged, echo: Echo) -> None:
     """A line for each submission that a person has to look at and has not graded."""
     lines = [
         f"{r['student']}, {r['chapter']}: {why}"
         for r in records
-        if (why := look(r, hand.get((r["student"], r["chapter"]), ())))
+        if (why := look(r, hand.get((r["student"], r["chapter"]), {})))
     ]
     lines += merged.left
     echo(f"a person has to look at {_count(len(lines), 'submission')}" + (":" if lines else ""))
@@ -242,12 +224,15 @@ def _say_looks(records: Iterable[Mapping], hand: Mapping, merged: Merged, echo: 
         echo(f"  … and {len(lines) - MOST_LINES} more: the class pages name them all")
 
 
-def look(record: Mapping, settled: Container[str] = ()) -> str:
+def look(record: Mapping, hand: Mapping[str, float | None] = MappingProxyType({})) -> str:
     """Why a person has to look at ``record``, open questions aside; empty where nobody has to.
 
-    ``settled``: the grade ids that a person has given points for.
+    ``hand``: grade id -> the points that a person has given, as ``by_hand`` tells them.
     """
-    why = []
+    settled = {name for name, points in hand.items() if points is not None}
+    if record["scores"] and settled >= set(record["scores"]):
+        return ""
+    why = [f"{name}: points of an earlier attempt" for name in hand if name not in settled]
     if record["status"] == "manual":
         why.append("not graded")
     for name, entry in record["scores"].items():

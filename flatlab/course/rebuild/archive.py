@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 SIGNATURE = b"PK\3\4"
+# Some browsers and mail programs add an ending to a file that they take for text.
+NOTEBOOK = (".ipynb", ".ipynb.txt", ".ipynb.json")
 _SKIPPED = ("__MACOSX", ".ipynb_checkpoints", "__pycache__")
 _CHUNK = 2**20
 # What zipfile and the decompressors behind it raise for bytes that are no archive's
@@ -49,21 +51,31 @@ class _Spent:
     bytes: int = 0
 
 
+class NoNotebook(ArchiveRefused):
+    """A file of another kind; not read."""
+
+
 def notebooks(
     file: bytes | str, limits: Limits | None = None
 ) -> Iterator[tuple[str, bytes | ArchiveRefused]]:
     """(path, bytes) of each notebook in a zip archive, given as bytes or by its file's name.
 
     In the place of a notebook, or an archive inside the archive, that had to be refused comes the
-    refusal, so that one student's bomb does not stop a class. Raises ``ArchiveRefused`` where the
-    outer one cannot be read, has too many entries, a link or a path outside its folder.
+    refusal, so that one student's bomb does not stop a class; of a file of another kind
+    ``NoNotebook``. Raises ``ArchiveRefused`` where the outer one cannot be read, has too many
+    entries, a link or a path outside its folder.
     """
     yield from _walk(file, limits or Limits(), _Spent(), "", 1)
 
 
+def is_notebook(name: str) -> bool:
+    """Going by its name."""
+    return name.lower().endswith(NOTEBOOK)
+
+
 def only_notebook(data: bytes, limits: Limits | None = None) -> bytes:
     """The one notebook of a zip archive; raises ``ArchiveRefused`` where there is none or more."""
-    found = list(notebooks(data, limits))
+    found = [one for one in notebooks(data, limits) if not isinstance(one[1], NoNotebook)]
     refused = [content for _, content in found if isinstance(content, ArchiveRefused)]
     if refused:
         raise refused[0]
@@ -87,8 +99,11 @@ def _walk(file, limits: Limits, spent: _Spent, above: str, depth: int) -> Iterat
             _refuse_path(info, where)
         for info in infos:
             path = PurePosixPath(info.filename.replace("\\", "/"))
-            name, kind = f"{above}/{path}" if above else str(path), path.suffix.lower()
-            if info.is_dir() or kind not in (".ipynb", ".zip") or _skipped(path):
+            name = f"{above}/{path}" if above else str(path)
+            if info.is_dir() or _skipped(path):
+                continue
+            if not (is_notebook(path.name) or path.suffix.lower() == ".zip"):
+                yield name, NoNotebook(f"{name} is no notebook.")
                 continue
             try:
                 yield from _found(archive, info, limits, spent, name, depth)
@@ -99,14 +114,15 @@ def _walk(file, limits: Limits, spent: _Spent, above: str, depth: int) -> Iterat
 def _found(archive, info, limits: Limits, spent: _Spent, name: str, depth: int) -> list[tuple]:
     """One entry's notebooks: itself, or those of the archive that it is."""
     data = _read(archive, info, limits, spent, name)
-    if info.filename.lower().endswith(".ipynb") and not data.startswith(SIGNATURE):
+    if is_notebook(info.filename) and not data.startswith(SIGNATURE):
         return [(name, data)]
     if depth >= limits.depth:
         raise ArchiveRefused(f"{name} is an archive too deep inside another one.")
     own = _Spent()
     within = replace(limits, total=min(limits.total - spent.bytes, limits.inner))
     try:
-        return list(_walk(data, within, own, name, depth + 1))
+        found = list(_walk(data, within, own, name, depth + 1))
+        return found or [(name, NoNotebook(f"{name} is empty."))]
     finally:
         spent.bytes += own.bytes
 

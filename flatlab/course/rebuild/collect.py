@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from flatlab.course.rebuild import code
-from flatlab.course.rebuild.archive import SIGNATURE, ArchiveRefused, Limits, notebooks
+from flatlab.course.rebuild.archive import (
+    SIGNATURE,
+    ArchiveRefused,
+    Limits,
+    NoNotebook,
+    is_notebook,
+    notebooks,
+)
 from flatlab.course.rebuild.reading import Cell, read
 from flatlab.course.rebuild.release import Release, marker_key
 
@@ -20,7 +27,8 @@ _IGNORED = (".ipynb_checkpoints", "__MACOSX", "__pycache__")
 
 # Moodle's assign (with and without folders): Full Name_4711_assignsubmission_file_[/]FILE
 _MOODLE = re.compile(
-    r"^(?P<name>[^/]{1,255}?)_(?P<number>\d{1,20})_assignsubmission_file_?/?(?P<file>.*)$"
+    r"^(?P<name>[^/]{1,255}?)_(?P<number>\d{1,20})_assignsubmission_(?:file|onlinetext)_?/?"
+    r"(?P<file>.*)$"
 )
 # Canvas's content_zipper.rb: doejane[_LATE]_USER_ATTACHMENT_FILE; anon_x9 for an anonymous user.
 # A date in the name of a class's archive is no user.
@@ -59,21 +67,46 @@ def collect(
 
     ``releases``: chapter -> its release; a notebook's content says which chapter it is, its name
     where the content does not. Of several by one student for one chapter the last attempt counts.
+    Who has handed in, on a platform, but no notebook is there with a ``problem``.
     Raises ``ArchiveRefused`` for an archive with a zip slip, links, or more than ``limits``;
     ``FileNotFoundError`` where there is nothing.
     """
     source = Path(source)
     if not source.exists():
         raise FileNotFoundError(f"{source} is not there: give a notebook, a folder or a zip.")
-    found = []
+    found, others = [], []
     for path, content in _files(source, limits):
         handed = sender(path, releases)
+        if isinstance(content, NoNotebook):
+            others.append(handed)
+            continue
         if isinstance(content, ArchiveRefused):
             found.append(replace(handed, problem=str(content)))
             continue
         handed = replace(handed, data=content)
         found.append(_with_chapter(handed, releases))
-    return latest(_told_apart(found))
+    return latest(_told_apart(found)) + _without_notebook(others, found)
+
+
+def _without_notebook(others: list[Handed], found: list[Handed]) -> list[Handed]:
+    """One for each who is known by a platform's names and whose files are all of another kind."""
+    there = {_whose(handed) for handed in found}
+    files: dict[tuple[str, str], list[Handed]] = defaultdict(list)
+    for handed in others:
+        if handed.platform and _whose(handed) not in there:
+            files[_whose(handed)].append(handed)
+    return [
+        replace(
+            several[0],
+            problem=f"No notebook: {', '.join(PurePosixPath(one.path).name for one in several[:5])}.",
+        )
+        for several in files.values()
+    ]
+
+
+def _whose(handed: Handed) -> tuple[str, str]:
+    """Moodle's participant; Canvas's number is an attachment's."""
+    return handed.student, handed.number if handed.platform == "moodle" else ""
 
 
 def sender(path: str, chapters: Mapping[str, Release]) -> Handed:
@@ -160,9 +193,11 @@ def _files(source: Path, limits: Limits | None) -> Iterator[tuple[str, bytes | A
             told = path.relative_to(source).as_posix()
             if any(part in _IGNORED or part.startswith(".") for part in Path(told).parts):
                 continue
-            if path.suffix.lower() not in (".ipynb", ".zip") or path.is_dir():
+            if path.is_dir():
                 continue
-            if path.is_symlink() or not path.resolve().is_relative_to(source.resolve()):
+            if not (is_notebook(path.name) or path.suffix.lower() == ".zip"):
+                yield told, NoNotebook(f"{told} is no notebook.")
+            elif path.is_symlink() or not path.resolve().is_relative_to(source.resolve()):
                 yield told, ArchiveRefused(f"{told} is a symbolic link: refused.")
             elif _is_archive(path):
                 yield from _archive(path, told, limits)
@@ -186,7 +221,8 @@ def _archive(path: Path, told: str, limits: Limits | None) -> Iterator[tuple]:
     if "/" in told or _MOODLE.match(told) or _CANVAS.match(told):  # one student's
         limits = replace(limits, total=min(limits.total, limits.inner))
     try:
-        yield from [(f"{told}/{name}", data) for name, data in notebooks(str(path), limits)]
+        found = [(f"{told}/{name}", data) for name, data in notebooks(str(path), limits)]
+        yield from found or [(told, NoNotebook(f"{told} is empty."))]
     except ArchiveRefused as refused:
         yield told, refused
 

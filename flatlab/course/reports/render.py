@@ -46,7 +46,7 @@ def feedback(row: Row) -> str:
     waiting = sum(a.question.points for a in row.answers if a.state == "by hand")
     rebuilt = row.record.get("rebuilt", ())
     told = rebuilt if row.is_graded else [e for e in rebuilt if e["subject"] == "file"]
-    notes = [entry["student"] for entry in told if entry["student"]]
+    notes = [note for note in (row.which_file, *(e["student"] for e in told)) if note]
     return (
         _pages()
         .get_template("feedback.html")

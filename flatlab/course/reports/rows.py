@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from flatlab.course.reports.questions import Question, Questions
 
@@ -28,6 +29,7 @@ class Answer:
     decided: float | None
     needs_look: bool
     by_person: bool  # a person gave the score
+    waits: bool  # a person gave points for an earlier attempt
     failed: tuple[Mapping, ...]  # the verdict's failed checks
 
     @property
@@ -63,9 +65,21 @@ class Row:
         return name or f"unknown: {self.record.get('path', '')}"
 
     @property
+    def which_file(self) -> str:
+        """A sentence on which of several files counts; empty where there was one."""
+        earlier = self.record.get("earlier") or ()
+        name = PurePosixPath(self.record.get("path", "")).name
+        return f"Of {len(earlier) + 1} files this one counts: {name}." if earlier else ""
+
+    @property
     def is_graded(self) -> bool:
-        """False where nothing could be run: then it has no points, and not 0."""
-        return self.record["status"] == "graded"
+        """False where nothing could be run or graded by hand: then it has no points, and not 0."""
+        return self.record["status"] == "graded" or self.is_by_person
+
+    @property
+    def is_by_person(self) -> bool:
+        """Has a person given points for every question?"""
+        return bool(self.answers) and all(answer.by_person for answer in self.answers)
 
     @property
     def total(self) -> float | None:
@@ -94,17 +108,21 @@ class Row:
         return tuple(a.question.name for a in self.answers if a.state == "by hand")
 
 
-def row(record: Mapping, questions: Questions, given: Mapping[str, float] | None = None) -> Row:
-    """The row of ``record``; ``given``: grade id -> points that a person gave since."""
+def row(
+    record: Mapping, questions: Questions, given: Mapping[str, float | None] | None = None
+) -> Row:
+    """The row of ``record``; ``given``: grade id -> points by a person, None for another attempt's."""
     given = given or {}
     scores, exercises = record.get("scores") or {}, record.get("exercises") or {}
     answers = []
     for question in questions.all:
         found = scores.get(question.grade_id) or {}
-        by_person = question.grade_id in given
+        by_person = given.get(question.grade_id) is not None
+        waits = question.grade_id in given and not by_person
         score = given[question.grade_id] if by_person else found.get("score")
         look = bool(found.get("needs_look")) and not (by_person or question.by_hand)
         numbers = found.get("nbgrader"), found.get("decided")
         failed = (exercises.get(question.name) or {}).get("failed") or ()
-        answers.append(Answer(question, score, *numbers, look, by_person, tuple(failed)))
+        person = by_person, waits
+        answers.append(Answer(question, score, *numbers, look or waits, *person, tuple(failed)))
     return Row(record, questions, tuple(answers))

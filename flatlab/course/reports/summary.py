@@ -101,6 +101,8 @@ def looks(rows: Sequence[Row]) -> list[Look]:
     """
     found = []
     for row in rows:
+        if row.is_by_person:
+            continue
         name, answers = row.shown_name, {a.question.name: a for a in row.answers}
         told = set()
         for flag in row.record.get("flags", ()):
@@ -120,7 +122,8 @@ def looks(rows: Sequence[Row]) -> list[Look]:
         for answer in row.answers if row.is_graded else ():
             unscored = answer.needs_look or answer.state == "unscored"
             if unscored and answer.question.name not in told:
-                found.append(_look(name, answer.question.name, "no settled score", "", answer))
+                why = "points of an earlier attempt" if answer.waits else "no settled score"
+                found.append(_look(name, answer.question.name, why, "", answer))
     return found
 
 

@@ -24,14 +24,14 @@ def write(
     *,
     layout: Layout | None = None,
     platform: str = "",
-    by_hand: Mapping[tuple[str, str], Mapping[str, float]] | None = None,
+    by_hand: Mapping[tuple[str, str], Mapping[str, float | None]] | None = None,
 ) -> list[Path]:
     """Write what ``records`` tell below ``folder`` and return the paths written.
 
     ``records``: what ``flatlab.course.batch`` makes. ``layout``: the course (default: the checkout
     around the current folder), for the chapters' releases. ``platform``: "moodle" or "canvas" adds
     a table that it imports. ``by_hand``: (student, chapter) -> grade id -> points that a person
-    gave since, which replace the machine's.
+    gave since, which replace the machine's; None for points that an earlier attempt had.
 
     - ``CHAPTER.csv``: a row a submission, a column a question; empty where there is no score
     - ``CHAPTER.html``: the class, for the instructor

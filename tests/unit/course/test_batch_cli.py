@@ -1,7 +1,10 @@
 """``flatlab grade``: what it refuses, says and returns; the grading itself is replaced."""
 
 import json
+import zipfile
+from dataclasses import replace
 
+import nbformat
 import pytest
 from batch_books import CHAPTER, desk
 from click.testing import CliRunner
@@ -10,6 +13,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from flatlab.course import grading
 from flatlab.course.batch import Journal, many, run
 from flatlab.course.batch.one import ungraded
+from flatlab.course.batch.opened import Opened
 from flatlab.course.cli import main
 from flatlab.course.execute import dumps
 from flatlab.course.layout import Layout
@@ -155,23 +159,82 @@ def test_a_line_says_why_a_person_has_to_look():
     entry = {"needs_look": True, "nbgrader": 4.0, "decided": 0.0}
     record = {"status": "graded", "scores": {"check-f": entry}, "manual": []}
     assert run.look(record) == "check-f (nbgrader 4, decided 0)"
-    assert run.look(record, {"check-f"}) == ""
+    assert run.look(record, {"check-f": 2.0}) == ""
+    told = "check-f: points of an earlier attempt; check-f (nbgrader 4, decided 0)"
+    assert run.look(record, {"check-f": None}) == told
     record["scores"]["check-f"] = {**entry, "needs_look": False}
     assert run.look(record) == ""
     record["manual"] = [{"where": "exercise f", "text": "Two answers,\n  one graded."}]
     assert run.look(record) == "exercise f: Two answers, one graded."
-    assert run.look(record, {"check-f"}) == ""  # a person has graded it since
+    assert run.look(record, {"check-f": 0.0}) == ""  # a person has graded it since
+    record |= {"status": "manual", "scores": {"check-f": entry, "open-why": entry}}
+    assert run.look(record, {"check-f": 1.0}) == "not graded"
+    assert run.look(record, {"check-f": 1.0, "open-why": 1.0}) == ""  # without a machine
 
 
 def test_another_attempt_is_known_by_what_the_first_left(course):
     root, _ = course
-    record = {"student": "ada", "chapter": CHAPTER, "notebook": notebook("x = 1")}
-    assert not run._is_anew(root, record)
-    run._keep_notebook(root, record)
-    assert not run._is_anew(root, record)
-    assert run._is_anew(root, record | {"notebook": notebook("x = 2")})
-    run._keep_notebook(root, record | {"notebook": None})  # one that could not be run
-    assert not list((root / "autograded").rglob("*.ipynb"))
+    desks = {CHAPTER: desk(root)}
+    desks[CHAPTER] = replace(desks[CHAPTER], release=notebook())
+
+    def opened(text, chapter=CHAPTER):
+        return Opened.of({"student": "ada", "chapter": chapter, "notebook": text}, desks, root)
+
+    first = opened(notebook("x = 1"))
+    assert not first.is_anew()
+    first.keep()
+    assert not first.is_anew() and opened(notebook("x = 2")).is_anew()
+    unread = opened(None)  # one that could not be run
+    assert unread.is_anew()
+    unread.keep()  # formgrader shows the release, to give points on
+    assert unread.path.read_text() == notebook() and not unread.is_anew()
+    opened(None, "unknown-1").keep()
+    assert [path.parent.name for path in root.rglob("autograded/**/*.ipynb")] == [CHAPTER]
+
+
+def test_the_releases_own_texts_make_no_other_attempt(course):
+    """The instructor moves a date or changes the points of another question."""
+    book, said = nbformat.reads(notebook("x = 1"), as_version=4), []
+    locked = {"nbgrader": {"grade_id": "check-f", "solution": False, "locked": True}}
+    for due in ("Monday", "Tuesday"):
+        book.cells[1:] = [
+            nbformat.v4.new_markdown_cell(f"Due {due}", id="a"),
+            nbformat.v4.new_code_cell(f"# check: f · {len(due)} points", id="b", metadata=locked),
+        ]
+        record = {"student": "ada", "chapter": CHAPTER, "notebook": dumps(book)}
+        said.append(Opened.of(record, {}, course[0]).is_anew())
+        Opened.of(record, {}, course[0]).keep()
+    assert said == [False, False]
+    book.cells.append(nbformat.v4.new_code_cell("helper = 1", id="c"))
+    assert Opened.of(record | {"notebook": dumps(book)}, {}, course[0]).is_anew()
+
+
+def moodle(path, *participants):
+    """A class's archive: (full name, number, what f returns)."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, number, value in participants:
+            text = notebook(f"# exercise: f\ndef f():\n    return {value!r}")
+            archive.writestr(f"{name}_{number}_assignsubmission_file_/{CHAPTER}.ipynb", text)
+
+
+def test_two_of_one_name_stay_two_from_run_to_run(course):
+    """Whoever was there first keeps the name; nobody gets the other's points."""
+    root, told = course
+    first, second = ("Li Wei", 108, 1), ("Li Wei", 120, 2)
+    for name, people in (("a", [first]), ("b", [first, second]), ("c", [second]), ("d", [first])):
+        moodle(root / f"{name}.zip", *people)
+        done = grade(f"{name}.zip", "-j", "1")
+        assert done.exit_code == 0, done.output
+    assert [student for student, *_ in told] == ["Li-Wei", "Li-Wei-120"]  # each graded once
+    journal = Journal(root / "graded")
+    numbers = {name: journal.read(name, CHAPTER)["number"] for name in journal.students(CHAPTER)}
+    assert numbers == {"Li-Wei": "108", "Li-Wei-120": "120"}
+    assert f"{CHAPTER}: 1 submission of earlier runs not in d.zip: not in the tables" in done.output
+    moodle(root / "e.zip", first, second, ("Li Wei", 131, 3))
+    grade("e.zip", "-j", "1", "--out", "new")
+    assert set(Journal(root / "new").students(CHAPTER)) == {f"Li-Wei-{n}" for n in (108, 120, 131)}
+    grade("c.zip", "-j", "1", "--out", "new")
+    assert len(Journal(root / "new").students(CHAPTER)) == 3
 
 
 @pytest.mark.parametrize("words", [["submitted"], ["submitted", "--no-sandbox"]])

@@ -119,7 +119,19 @@ def test_points_for_an_earlier_attempt_are_to_be_looked_at_again(address, desks)
     assert by_hand(address, [CHAPTER])["ada", CHAPTER] == {"open-why": 3.5}
     merge(CLASS, address, desks, {("ada", CHAPTER)})
     assert grades(address)["ada", "open-why"] == (None, 3.5, True)
-    assert by_hand(address, [CHAPTER]) == {}
+    assert by_hand(address, [CHAPTER]) == {("ada", CHAPTER): {"open-why": None}}
+
+
+def test_points_for_an_answer_that_is_gone_wait_too(address, desks):
+    merge(CLASS, address, desks)
+    with Gradebook(address) as book:
+        grade = book.find_grade("open-why", CHAPTER, CHAPTER, "ada")
+        grade.manual_score, grade.needs_manual_grade = 3.5, False
+        book.db.commit()
+    emptied = [record("ada", why=0.0), *CLASS[1:]]
+    merge(emptied, address, desks, {("ada", CHAPTER)})
+    assert grades(address)["ada", "open-why"] == (0.0, 3.5, True)
+    assert by_hand(address, [CHAPTER]) == {("ada", CHAPTER): {"open-why": None}}
 
 
 def test_extra_credit_alone_grades_no_open_question(address, desks):

@@ -135,6 +135,7 @@ def test_a_moodle_zip(tmp_path, data, chapters):
         "Cy Oh_4_assignsubmission_file_/.ipynb_checkpoints/a-checkpoint.ipynb": data,
         "__MACOSX/Cy Oh_4_assignsubmission_file_/._a.ipynb": b"\0",
         "Di Fo_5_assignsubmission_file_/broken.ipynb": b"not a notebook",
+        "Ed Go_6_assignsubmission_file_/work.ipynb.txt": data,
     }
     path.write_bytes(zipped(files))
     found = collect(path, chapters)
@@ -144,8 +145,45 @@ def test_a_moodle_zip(tmp_path, data, chapters):
         ("Ann-Lee-2", "2", NAME, False),
         ("Bo-Ek", "3", NAME, False),
         ("Di-Fo", "5", "", True),
+        ("Ed-Go", "6", NAME, False),
     ]
-    assert all(h.data == data for h in found[:3])
+    assert all(h.data == data for h in (*found[:3], found[4]))
+
+
+def test_nobody_whose_files_are_of_another_kind_vanishes(tmp_path, data, chapters):
+    files = {
+        "Ada B_1_assignsubmission_file_/work.pdf": b"%PDF",
+        "Bo C_2_assignsubmission_file_/hw.zip": zipped({"a.docx": b"-", "b.rar": b"-"}),
+        "Cy D_3_assignsubmission_onlinetext/onlinetext.html": b"<p>",
+        "Di E_4_assignsubmission_file_/nothing.zip": zipped({}),
+        "Ed F_5_assignsubmission_file_/notes.txt": b"-",
+        "Ed F_5_assignsubmission_file_/work.ipynb": data,
+        "Ed F_6_assignsubmission_file_/other.pdf": b"%PDF",  # of the same name
+        "instructions.pdf": b"%PDF",  # nobody's
+    }
+    for place in ("folder/class.zip", "class.zip"):
+        path = tmp_path / place
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(zipped(files))
+        found = collect(tmp_path if "/" in place else path, chapters)
+        assert [(h.student, h.number, h.chapter, h.problem) for h in found] == [
+            ("Ed-F", "5", NAME, ""),
+            ("Ada-B", "1", "", "No notebook: work.pdf."),
+            ("Bo-C", "2", "", "No notebook: a.docx, b.rar."),
+            ("Cy-D", "3", "", "No notebook: onlinetext.html."),
+            ("Di-E", "4", "", "No notebook: nothing.zip."),
+            ("Ed-F", "6", "", "No notebook: other.pdf."),
+        ]
+
+
+def test_a_canvas_student_who_adds_another_file_has_handed_in(tmp_path, data, chapters):
+    files = {"leeann_7_21_work.ipynb": data, "leeann_7_22_notes.pdf": b"-", "ohbo_8_23_x.pdf": b"-"}
+    (tmp_path / "submissions.zip").write_bytes(zipped(files))
+    found = collect(tmp_path / "submissions.zip", chapters)
+    assert [(h.student, h.problem) for h in found] == [
+        ("7", ""),
+        ("8", "No notebook: ohbo_8_23_x.pdf."),
+    ]
 
 
 def test_names_of_every_script_stay_apart(tmp_path, data, chapters):

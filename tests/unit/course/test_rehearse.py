@@ -1,6 +1,7 @@
 """The made-up class, what is said of its results, and what came in late."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -8,7 +9,7 @@ import nbformat
 import pytest
 from tiny_chapter import NAME, course
 
-from flatlab.course.batch.run import Options, _timed
+from flatlab.course.batch.late import timed
 from flatlab.course.build import build
 from flatlab.course.choice import Choice
 from flatlab.course.handout import Course
@@ -117,6 +118,10 @@ def test_what_makes_no_sense_is_refused(layout, tmp_path, monkeypatch):
         ("2026-11-06 17:00:01.5 UTC", True),
         ("2026-11-06 17:30:00 Europe/Berlin", False),
         ("2026-11-06 09:30:00 America/Los_Angeles", True),
+        ("2026-11-06 17:30:00 +0100", False),
+        ("2026-11-06 12:30:00.25 -05:00", True),
+        ("2026-11-06T17:30:00+01:00", False),
+        ("2026-11-06 17:00:01", True),
         (None, False),
     ],
 )
@@ -126,12 +131,11 @@ def test_late_is_what_the_timestamp_says(due, tmp_path, stamp, late):
     folder.mkdir(parents=True)
     if stamp:
         (folder / "timestamp.txt").write_text(stamp)
-    options = Options(tmp_path, tmp_path / "out")
-    assert _timed(handed, options, due).late is late
-    assert _timed(handed, options, Course(due.layout)).late is False
+    assert timed(handed, tmp_path, due).late is late
+    assert timed(handed, tmp_path, Course(due.layout)).late is False
     (folder / f"{NAME}.zip").touch()
     inside = replace(handed, path=f"ada/{NAME}/{NAME}.zip/{NAME}/{NAME}.ipynb")
-    assert _timed(inside, options, due).late is late
+    assert timed(inside, tmp_path, due).late is late
 
 
 @pytest.mark.parametrize("own", [None, "2020-01-01 00:00:00 UTC", "x"])
@@ -143,12 +147,19 @@ def test_a_timestamp_that_the_student_wrote_does_not_count(due, tmp_path, own):
         (inner / "timestamp.txt").write_text(own)
     path = f"ada/{NAME}/zz/{NAME}.ipynb"
     handed = Handed(path, b"{}", "ada", platform="nbgrader", chapter=NAME)
-    assert _timed(handed, Options(tmp_path, tmp_path / "out"), due).late is True
+    assert timed(handed, tmp_path, due).late is True
 
 
-def test_a_timestamp_that_is_none_is_named(due, tmp_path):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Friday evening, I think", "holds no date and time"),
+        ("2026-11-06 18:00:00 CEST", "for CEST write UTC, an offset such as +0200 or"),
+    ],
+)
+def test_a_timestamp_that_is_none_is_named(due, tmp_path, text, said):
     handed = Handed(f"ada/{NAME}/{NAME}.ipynb", b"{}", "ada", platform="nbgrader", chapter=NAME)
     (tmp_path / "ada" / NAME).mkdir(parents=True)
-    (tmp_path / "ada" / NAME / "timestamp.txt").write_text("Friday evening, I think")
-    with pytest.raises(Refused, match=r"timestamp.txt holds no date and time"):
-        _timed(handed, Options(tmp_path, tmp_path / "out"), due)
+    (tmp_path / "ada" / NAME / "timestamp.txt").write_text(text)
+    with pytest.raises(Refused, match=rf"timestamp.txt .*{re.escape(said)}"):
+        timed(handed, tmp_path, due)

@@ -177,6 +177,45 @@ def test_what_a_person_settled_needs_no_look(tmp_path):
     assert (row["total"], row["needs_look"]) == ("1.5", "")
 
 
+def test_points_of_an_earlier_attempt_wait_and_are_not_exported(tmp_path):
+    given = {("right-1", CHAPTER): {"open-two-curvatures": None}}
+    waiting = one("right-1", platform="moodle", number="7")
+    write([waiting], tmp_path, layout=LAYOUT, by_hand=given, platform="moodle")
+    (row,) = table(tmp_path / f"{CHAPTER}.csv")
+    assert (row["two-curvatures"], row["total"]) == ("", "1")
+    assert (row["needs_look"], row["by_hand"]) == ("two-curvatures", "two-curvatures")
+    assert table(tmp_path / f"{CHAPTER}-moodle.csv") == []
+    page = Page((tmp_path / f"{CHAPTER}.html").read_text("utf-8"))
+    assert "two-curvatures points of an earlier attempt" in page.text
+
+
+def test_what_could_not_be_run_counts_once_a_person_has_graded_all_of_it(tmp_path):
+    lost = one("right-1", status="manual", exercises={}, scores={}, platform="moodle", number="7")
+    lost["manual"] = [{"where": "file", "reason": "empty", "text": "The file is empty."}]
+    points = {"check-gradient_step": 1.0}
+    for total, exported in (("", 0), ("2", 1)):
+        given = {("right-1", CHAPTER): dict(points)}
+        write([lost], tmp_path, layout=LAYOUT, by_hand=given, platform="moodle")
+        (row,) = table(tmp_path / f"{CHAPTER}.csv")
+        assert row["total"] == total
+        assert len(table(tmp_path / f"{CHAPTER}-moodle.csv")) == exported
+        page = Page((tmp_path / f"{CHAPTER}.html").read_text("utf-8"))
+        assert f"{1 - exported} need a look" in page.text
+        points["open-two-curvatures"] = 1.0
+
+
+def test_which_of_several_files_counts_is_told_to_both(tmp_path):
+    several = one("right-1", path="ada/two (1).ipynb", earlier=["ada/<b>two.ipynb"])
+    write([several, one("right-2")], tmp_path, layout=LAYOUT)
+    page = Page((tmp_path / f"{CHAPTER}.html").read_text("utf-8")).text
+    assert "Of 2 files this one counts: two (1).ipynb. Not: ada/<b>two.ipynb." in page
+    told = [
+        (tmp_path / "feedback" / who / CHAPTER / f"{CHAPTER}.html").read_text("utf-8")
+        for who in ("right-1", "right-2")
+    ]
+    assert ["Of 2 files this one counts: two (1).ipynb." in text for text in told] == [True, False]
+
+
 def test_messages_that_differ_in_numbers_are_one_mistake(tmp_path):
     first, second = one("wrong-1"), one("wrong-1", student="b", name="B")
     for record, numbers in ((first, "[1, -2e-05, 3]"), (second, "[0.25, 7, 8.5]")):
