@@ -69,11 +69,6 @@ def _run(content, folder: Path) -> str:
         run(content, folder, {"NBGRADER_EXECUTION": "validate"}, TIMEOUT, go_on=True)
     except NoSuchKernel as error:
         raise Unusable(f"There is no kernel to run notebooks in: {_INSTALL}.") from error
-    except DeadKernelError:
-        code = [cell for cell in content.cells if cell.cell_type == "code" and cell.source.strip()]
-        last = next((c for c in code if c.execution_count is None), code[-1])
-        first = last.source.split("\n", 1)[0]
-        return (
-            f"Python itself ended in the cell {first!r} (out of memory?); later cells did not run."
-        )
+    except DeadKernelError as error:
+        return f"{error}; later cells did not run."
     return ""

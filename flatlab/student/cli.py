@@ -17,7 +17,10 @@ def main() -> None:
 
 
 def told(command: Callable) -> Callable:
-    """``command``, which ends with status 2 and one line where it is asked for what is not there."""
+    """``command``, which ends with one line where it is asked for what is not there, or stopped.
+
+    The status is 2, and 130 at Ctrl-C.
+    """
 
     @wraps(command)
     def run(*args, **given) -> None:
@@ -31,11 +34,15 @@ def told(command: Callable) -> Callable:
         except Unusable as error:
             click.echo(str(error), err=True)
             sys.exit(2)
+        except KeyboardInterrupt:
+            click.echo("Stopped.", err=True)
+            sys.exit(130)
 
     return run
 
 
 @main.command()
+@told
 def doctor() -> None:
     """Say what works here and what to do about what does not."""
     from flatlab.student import doctor
@@ -50,7 +57,8 @@ def check(chapter: str) -> None:
     """Run the visible checks of a notebook, as saved: 01, or a path to an .ipynb.
 
     The whole notebook runs at quick scale in a fresh kernel, as Validate does; the file is not
-    changed. Exit status: 0 all passed, 1 not yet, 2 no such notebook.
+    changed. Exit status: 0 all passed, 1 not yet, 2 no such notebook, 130 at
+    Ctrl-C.
     """
     from flatlab.student.checking import check
 

@@ -62,20 +62,22 @@ def take(notebook: str | Path | None) -> Taken:
     return Taken("this notebook", text.encode())
 
 
-def chapters(start: Path) -> dict[str, Path]:
-    """Chapter name -> notebook, of the course's folder at or above ``start``.
+def chapters(start: Path) -> dict[str, list[Path]]:
+    """Chapter name -> the notebooks that it fits, of the course's folder at or above ``start``.
 
     That is the nearest folder with folders NN-name, or with notebooks/NN-name, that hold
-    NN-name.ipynb or, under any name, a single notebook. Raises ``Unusable`` where there is none.
+    notebooks. One fits by the name NN-name.ipynb; without that those that begin with NN-name do,
+    and without those all. Raises ``Unusable`` where there is none.
     """
     for folder in (start.resolve(), *start.resolve().parents):
         for place in (folder / "notebooks", folder):
             found = {}
             for chapter in sorted(place.glob("[0-9][0-9]-*")):
-                inside = list(chapter.glob("*.ipynb"))
-                own = [path for path in inside if path.stem == chapter.name] or inside
-                if len(own) == 1:
-                    found[chapter.name] = own[0]
+                inside = sorted(chapter.glob("*.ipynb"))
+                own = [path for path in inside if path.stem == chapter.name]
+                own = own or [p for p in inside if p.stem.startswith(chapter.name)] or inside
+                if own:
+                    found[chapter.name] = own
             if found:
                 return found
     raise Unusable(
@@ -84,18 +86,28 @@ def chapters(start: Path) -> dict[str, Path]:
     )
 
 
+def only(chapter: str, paths: list[Path]) -> Path:
+    """The one notebook of a chapter. Raises ``Unusable`` where several fit."""
+    if len(paths) > 1:
+        names = ", ".join(repr(path.name) for path in paths)
+        raise Unusable(
+            f"Chapter {chapter} fits {names}: name one {chapter}.ipynb, or give its path."
+        )
+    return paths[0]
+
+
 def locate(wanted: str, start: Path) -> Path:
     """The notebook that ``wanted`` names: a path, a chapter's number (1, 01) or its name.
 
     Raises ``Unusable`` where there is none or more than one.
     """
     path = start / os.path.expanduser(wanted)  # Path's own raises where there is no such user
-    if path.is_file():
+    if os.path.isfile(path):  # Path's own raises where a name is too long
         return path
     if not _CHAPTER.match(wanted):
-        if path.is_dir() and len(inside := sorted(path.glob("*.ipynb"))) == 1:
+        if os.path.isdir(path) and len(inside := sorted(path.glob("*.ipynb"))) == 1:
             return inside[0]
-        what = "no notebook or several: give the file" if path.is_dir() else "not there"
+        what = "no notebook or several: give the file" if os.path.isdir(path) else "not there"
         raise Unusable(f"{wanted} is {what}. Give a chapter, such as 01, or a notebook's path.")
     number = wanted.zfill(2)
     beside = [p for p in sorted(start.glob("*.ipynb")) if p.stem.startswith(number[:2] + "-")]
@@ -106,10 +118,10 @@ def locate(wanted: str, start: Path) -> Path:
         names = ", ".join(repr(p.name) for p in beside)
         raise Unusable(f"Chapter {wanted} fits {names}: give the file's name.")
     known = chapters(start)
-    fits = [p for name, p in known.items() if name == wanted or name.startswith(f"{number}-")]
+    fits = [name for name in known if name == wanted or name.startswith(f"{number}-")]
     if len(fits) != 1:
         raise Unusable(f"There is no chapter {wanted}; there are: {', '.join(known)}.")
-    return fits[0]
+    return only(fits[0], known[fits[0]])
 
 
 def read(path: Path):

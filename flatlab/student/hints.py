@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +19,8 @@ def hint(wanted: str, exercise: str | None, number: int, start: Path) -> Iterabl
     """
     path = locate(wanted, start)
     chapter = outline(read(path), str(path))
+    if not re.fullmatch(r"[\w.:~/\\-]+", wanted):
+        wanted = f'"{wanted}"'  # for the commands that are printed; Windows takes these quotes too
     if exercise is None:
         return _contents(chapter, wanted)
     task = _choose(chapter, exercise)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flatlab.student.chapter import Chapter, outline
-from flatlab.student.find import Unusable, chapters, read
+from flatlab.student.find import Unusable, chapters, only, read
 from flatlab.student.states import DONE, State, states
 
 
@@ -24,8 +24,9 @@ class Row:
 def progress(start: Path) -> tuple[list[Row], list[str]]:
     """A row a chapter by the outputs saved in its notebook, and what could not be read."""
     rows, problems = [], []
-    for name, path in chapters(start).items():
+    for name, paths in chapters(start).items():
         try:
+            path = only(name, paths)
             notebook = read(path)
             chapter = outline(notebook, str(path))
         except Unusable as error:

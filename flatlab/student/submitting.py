@@ -78,7 +78,8 @@ def submit(
             f"{student!r} cannot name a folder: give letters, digits and, between them, . _ and -."
         )
     folder = Path(os.path.expanduser(out))  # Path's own raises where there is no such user
-    if folder.exists() and not folder.is_dir():
+    file = os.path.exists(folder) or folder.suffix.lower() == ".zip"
+    if file and not os.path.isdir(folder):  # Path's own raise where a name is too long
         raise Unusable(f"{folder} is not a folder: give one for the zip.")
     entries = [_entry(each) for each in notebooks or (None,)]
     _refuse_two_of_one(entries)

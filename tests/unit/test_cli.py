@@ -81,3 +81,12 @@ def test_doctor_returns_its_status(monkeypatch):
     for status in (0, 1):
         monkeypatch.setattr(doctor, "main", lambda status=status: status)
         assert CliRunner().invoke(main, ["doctor"]).exit_code == status
+
+
+def test_doctor_prints_what_the_console_has_no_letters_for(monkeypatch):
+    from flatlab.student import doctor
+
+    monkeypatch.setattr(doctor, "main", lambda: print("data in /home/Ł"))
+    result = CliRunner(charset="latin-1").invoke(main, ["doctor"])
+    assert result.exit_code == 0
+    assert result.output == "data in /home/?\n"

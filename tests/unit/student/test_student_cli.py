@@ -3,7 +3,10 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
 import types
 
 import nbformat
@@ -53,10 +56,32 @@ def test_a_download_beside_is_taken_and_two_are_asked_about(tmp_path):
         locate("00", tmp_path)
 
 
+def test_in_a_chapters_folder_the_name_that_begins_like_it_counts(course):
+    folder = course / "notebooks" / "01-next"
+    mine = (folder / "01-next.ipynb").rename(folder / "01-next-mine.ipynb")
+    shutil.copy(FIRST, folder / "Untitled.ipynb")
+    assert locate("01", course) == mine
+    assert "\n01-next " in flatlab("progress").output
+
+
+def test_a_chapter_that_fits_several_notebooks_is_told(course):
+    folder = course / "notebooks" / "01-next"
+    (folder / "01-next.ipynb").rename(folder / "old.ipynb")
+    shutil.copy(FIRST, folder / "new.ipynb")
+    said = "Chapter 01-next fits 'new.ipynb', 'old.ipynb': name one 01-next.ipynb, or give its path"
+    for words, status in ((["hint", "01"], 2), (["progress"], 1)):
+        result = flatlab(*words)
+        assert result.exit_code == status
+        assert said in result.output
+    assert result.output.startswith("chapter ")
+    assert "00-start-here" in result.output
+
+
 BAD = {
     "no such chapter": (["7"], "There is no chapter 7; there are: 00-start-here, 01-next."),
     "no such file": (["x.ipynb"], "x.ipynb is not there"),
     "a folder of many": (["notebooks"], "notebooks is no notebook or several"),
+    "a text": (["x" * 5000], "xx is not there"),
     "empty": (["empty.ipynb"], "empty.ipynb is empty"),
     "cut": (["cut.ipynb"], "is no notebook: it breaks at line"),
     "conflict": (["conflict.ipynb"], "is no notebook: it holds a merge conflict"),
@@ -123,6 +148,16 @@ def test_hints_come_one_at_a_time():
         assert said in result.output
 
 
+def test_a_printed_command_quotes_a_path_that_needs_it(course):
+    (course / "my work").mkdir()
+    for name, said in (
+        ("my work/00 (1).ipynb", '"my work/00 (1).ipynb"'),
+        ("it.ipynb", "it.ipynb"),
+    ):
+        shutil.copy(FIRST, course / name)
+        assert f"flatlab hint {said} NAME\n" in flatlab("hint", name).output
+
+
 def test_progress_prints_its_table(course):
     result = flatlab("progress", str(course))
     assert result.exit_code == 0
@@ -185,6 +220,7 @@ def test_in_a_notebook_a_path_is_asked_for_and_colab_hands_out_its_own(monkeypat
 
 
 LOOP = "while True:\n    pass"
+CAUGHT = "import time\nwhile True:\n    try:\n        time.sleep(9)\n    except BaseException:\n        pass"
 
 
 @pytest.mark.slow
@@ -219,6 +255,48 @@ def test_check_runs_the_notebook_and_leaves_the_file(course, monkeypatch):
             assert "passed     gradient_step         1 point\n" in result.output
             assert "answered   open: two-curvatures  1 point\n" in result.output
             assert "\n2 of 2 done." in result.output
+
+
+@pytest.mark.slow
+@pytest.mark.beside
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (CAUGHT, "The cell 'import time' did not end in time; later cells did not run."),
+        ("import os\nos._exit(1)", "Python itself ended in the cell 'import os' (out of memory?)"),
+    ],
+)
+def test_a_run_that_ends_early_names_the_cell(course, monkeypatch, source, said):
+    monkeypatch.setattr(checking, "TIMEOUT", 2)
+    notebook = answered()
+    cell(notebook, "setup").source = source
+    nbformat.write(notebook, course / "notebooks" / "00-start-here" / "00-start-here.ipynb")
+    result = flatlab("check", "00")
+    assert result.exit_code == 1
+    assert said in result.output
+
+
+@pytest.mark.slow
+@pytest.mark.beside
+@pytest.mark.skipif(sys.platform == "win32", reason="no signal to send")
+@pytest.mark.parametrize("source", [LOOP, CAUGHT])
+def test_ctrl_c_ends_a_check_and_its_kernel_without_a_traceback(course, source):
+    notebook = answered()
+    lines = "import os\nopen('made', 'w').write(str(os.getpid()))\nos.rename('made', 'pid')\n"
+    cell(notebook, "setup").source = lines + source
+    nbformat.write(notebook, course / "it.ipynb")
+    command = [sys.executable, "-m", "flatlab", "check", "it.ipynb"]
+    check = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with check:
+        while not (course / "pid").exists():
+            assert check.poll() is None
+            time.sleep(0.1)
+        check.send_signal(signal.SIGINT)
+        said = check.communicate(timeout=30)[0]
+    assert said == "it.ipynb: running it at quick scale\nStopped.\n"
+    assert check.returncode == 130
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((course / "pid").read_text()), 0)
 
 
 @pytest.mark.extended

@@ -331,7 +331,7 @@ def test_a_students_name_is_a_folders(course, name):
 
 def test_a_place_that_cannot_be_written_is_said_and_the_old_zip_stays(course, path, monkeypatch):
     (course / "file").write_text("-")
-    for out in ("file", "file/deeper"):
+    for out in ("file", "file/deeper", "01.zip", "x" * 5000):
         result = flatlab("00", "--out", out)
         assert result.exit_code == 2
         assert "folder" in result.output or "--out" in result.output
