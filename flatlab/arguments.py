@@ -3,18 +3,21 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+WHOLE = (int, np.int32, np.int64)  # NumPy's narrower ones would overflow
+
 
 def checked_count(name: str, value: object, most: int | None = None) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, WHOLE) or value < 1:
         raise ValueError(f"{name} is {value!r}: give a whole number of at least 1")
     if most is not None and value > most:
         raise ValueError(f"{name} is {value}, and the data hold only {most} samples")
-    return value
+    return int(value)
 
 
 def checked_positive(name: str, value: float) -> None:
@@ -123,12 +126,12 @@ def checked_classes(classes: Sequence[str | int] | None, names: tuple[str, ...])
     for c in classes:
         if c in names:
             c = names.index(c)
-        if isinstance(c, bool) or not isinstance(c, int) or not 0 <= c < len(names):
+        if isinstance(c, bool) or not isinstance(c, WHOLE) or not 0 <= c < len(names):
             raise ValueError(
                 f"there is no class {c!r}: choose from {', '.join(names)}, by name or by index "
                 f"0 to {len(names) - 1}"
             )
-        kept.append(c)
+        kept.append(int(c))
     if not kept or len(set(kept)) < len(kept):
         raise ValueError(f"classes is {list(classes)}: name at least one, and each only once")
     return kept

@@ -31,13 +31,14 @@ def evaluate(model: nn.Module, loss_fn: LossFn, data: Batch | Iterable[Batch]) -
     """Mean loss and accuracy in evaluation mode; modes and global random state come back as they were.
 
     Args:
-        loss_fn: ``loss_fn(prediction, y)``, a mean over samples.
+        loss_fn: ``loss_fn(prediction, y)``, a mean over samples. More than 4096 are taken in parts,
+            whose losses are averaged by size: a sum or class weights would give another number.
         data: ``(X, y)`` or an iterable of such batches. Integer targets (n,) and one-hot rows
             (n, k) count as classes; with others the accuracy is NaN.
 
     Raises:
         TypeError, ValueError: data that is no such thing, is empty, or does not fit the model's
-            dtype; a ``loss_fn`` that does not return one number.
+            dtype; a model that does not return one tensor, or a ``loss_fn`` not one number.
     """
     X, y = as_tensors(data, model)
     with modes_restored(model), random_state(None, X.device):
@@ -53,11 +54,18 @@ def evaluate_tensors(
     loss, correct = 0.0, 0.0
     for start in range(0, len(X), _CHUNK):
         part = slice(start, start + _CHUNK)
-        prediction = model(X[part])
+        prediction = one_tensor(model(X[part]))
         size = len(X[part])
         loss += size * scalar(loss_fn(prediction, y[part])).item()
         correct += size * accuracy(prediction, None if labels is None else labels[part])
     return Evaluation(loss / len(X), correct / len(X))
+
+
+def one_tensor(prediction: object) -> Tensor:
+    """``prediction`` itself if it is a tensor, else a TypeError that says so."""
+    if isinstance(prediction, Tensor):
+        return prediction
+    raise TypeError(f"the model must return one tensor, not {type(prediction).__name__}")
 
 
 def scalar(loss: object) -> Tensor:
@@ -95,7 +103,7 @@ def as_tensors(data: Batch | Iterable[Batch], model: nn.Module) -> Batch:
         TypeError: not a pair of tensors, nor an iterable of such pairs.
         ValueError: empty data, lengths that differ, a dtype that is not the model's.
     """
-    X, y = _joined(data)
+    X, y = (t.clone() if t.is_inference() else t for t in _joined(data))  # a graph takes a copy
     if len(X) != len(y):
         raise ValueError(f"X has {len(X)} samples and y has {len(y)}: they must be paired")
     if len(X) == 0:

@@ -50,6 +50,7 @@ _MODE_FREE = (nn.Sequential, nn.Linear, nn.Conv2d, nn.Flatten, nn.ReLU, nn.Tanh,
 _MODE_FREE += (nn.GELU, nn.MaxPool2d, nn.AvgPool2d, nn.LayerNorm, nn.Identity)
 
 
+@torch.inference_mode(False)  # which turns gradients on too
 def fit(
     model: nn.Module,
     loss_fn: LossFn,
@@ -74,7 +75,7 @@ def fit(
     """Train ``model`` in place: w <- w - learning_rate * gradient of the batch's mean loss.
 
     Args:
-        loss_fn: ``loss_fn(prediction, y)``, a mean over samples.
+        loss_fn: ``loss_fn(prediction, y)``, a mean over samples, as for ``evaluate``.
         data: ``(X, y)``, or an iterable of such batches, which is read once and joined.
         learning_rate, momentum: of SGD; or give an ``optimizer`` over the model's parameters
             (one whose ``step`` demands a closure, such as LBFGS, gets one for the batch).
@@ -99,13 +100,14 @@ def fit(
         A ``History``. A loss that is not finite ends the run with ``stopped == "diverged"``; the
         parameters stay as the last update left them.
 
-    Training happens in training mode, evaluation in evaluation mode. Each module's mode, the
-    gradients and the global random state come back as they were, also after an exception.
+    Training happens in training mode, evaluation in evaluation mode, with gradients on even where
+    the caller has turned them off. Each module's mode, the gradients and the global random state
+    come back as they were, also after an exception.
 
     Raises:
-        TypeError, ValueError: arguments that do not fit together, or a loss that is no single
-            number or not finite at the start, or a last batch of one sample, of which batch norm
-            has no variance; all before any parameter changes.
+        TypeError, ValueError: arguments that do not fit together, a model that does not return
+            one tensor, a loss that is no single number or not finite at the start, or a last batch
+            of one sample, of which batch norm has no variance; all before any parameter changes.
     """
     trained_parameters(model)
     X, y = as_tensors(data, model)

@@ -26,7 +26,7 @@ from flatlab.curvature.batch_norm import (
 from flatlab.curvature.empirical_loss import uses_batch_statistics
 from flatlab.curves.flat import Space
 from flatlab.curves.paths import Curve, checked_ts
-from flatlab.evaluation import Batch, LossFn, accuracy, as_tensors, class_labels, scalar
+from flatlab.evaluation import Batch, LossFn, accuracy, as_tensors, class_labels, one_tensor, scalar
 from flatlab.isolation import call_with, random_state
 
 _SAMPLES = 4096  # predictions made at once, over all points of a handful
@@ -64,7 +64,8 @@ def losses_along(
     """Mean loss and error of the networks phi(t) over `data`, in evaluation mode.
 
     Args:
-        loss_fn: ``loss_fn(prediction, y)``, a mean over samples.
+        loss_fn: ``loss_fn(prediction, y)``, a mean over samples. They are taken in parts, whose losses
+            are averaged by size: a sum or class weights would give another number.
         ts: rising numbers in [0, 1], (m,); None for 61 equally spaced ones.
         batch_norm_data: the training set, on which batch norm is re-estimated at every t. Needed
             exactly where the networks have batch norm.
@@ -98,7 +99,12 @@ def losses_of_combinations(
     many = _Many(network, loss_fn, data, batch_norm_data)
     rows = coefficients.to(corners)
     with random_state(None, corners.device):  # the network may draw
-        found = [many.losses(part @ corners) for part in rows.split(points_at_once)]
+        try:
+            found = [many.losses(part @ corners) for part in rows.split(points_at_once)]
+        except RuntimeError as error:
+            if not any(word in str(error) for word in ("vmap", "Batching rule")):
+                raise
+            raise RuntimeError(f"{error} With points_at_once=1 nothing is vectorized.") from error
     return torch.cat([losses for losses, _ in found]), torch.cat([errors for _, errors in found])
 
 
@@ -171,8 +177,8 @@ class _Many:
         """Predictions (k, n, ...); batch norm in training mode updates `buffers` in place."""
         if len(next(iter(weights.values()))) == 1:
             state = {name: value[0] for name, value in {**weights, **buffers}.items()}
-            return call_with(self.base, state, X).unsqueeze(0)
-        call = vmap(lambda w, b: call_with(self.base, (w, b), X))
+            return one_tensor(call_with(self.base, state, X)).unsqueeze(0)
+        call = vmap(lambda w, b: one_tensor(call_with(self.base, (w, b), X)))
         return call(weights, buffers)
 
     def mean_losses(self, predictions: Tensor, y: Tensor) -> Tensor:

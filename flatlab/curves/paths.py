@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from flatlab.arguments import checked_count
+from flatlab.arguments import WHOLE, checked_count
 from flatlab.curves.flat import checked_alike, flatten
 from flatlab.isolation import call_with
 
@@ -88,9 +88,9 @@ class PolygonalChain(Curve):
     """
 
     def __init__(self, first: nn.Module, second: nn.Module, bends: int = 1) -> None:
-        if isinstance(bends, bool) or not isinstance(bends, int) or bends < 0:
+        if isinstance(bends, bool) or not isinstance(bends, WHOLE) or bends < 0:
             raise ValueError(f"bends is {bends!r}: give a whole number of at least 0")
-        super().__init__(first, second, bends)
+        super().__init__(first, second, int(bends))
 
     def coefficients(self, ts: Tensor) -> Tensor:
         segments = len(self.bends) + 1

@@ -29,6 +29,7 @@ class SAMGradient:
         return self.first_order + self.second_order
 
 
+@torch.inference_mode(False)  # which turns gradients on too
 def sam_gradient(
     model: nn.Module,
     loss_fn: LossFunction,
@@ -53,15 +54,14 @@ def sam_gradient(
     w = objective.flat_parameters()
     dual_norm_ascent([torch.zeros_like(w)], rho, p)  # refuses rho and p before any pass
     loss, g = objective.loss_and_gradient(w)
-    with torch.inference_mode(False), torch.enable_grad():
-        w_leaf, g_leaf = w.clone().requires_grad_(), g.clone().requires_grad_()
-        (step,) = dual_norm_ascent([g_leaf], rho, p, [w_leaf] if adaptive else None)
-        perturbed_loss, v = objective.loss_and_gradient(w + step.detach())
-        second = torch.zeros_like(w)
-        if step.requires_grad:
-            along_g, along_w = torch.autograd.grad(step, (g_leaf, w_leaf), v, allow_unused=True)
-            if along_g is not None and along_g.any():
-                second += Hessian(model, loss_fn, data) @ along_g
-            if along_w is not None:
-                second += along_w
+    w_leaf, g_leaf = w.clone().requires_grad_(), g.clone().requires_grad_()
+    (step,) = dual_norm_ascent([g_leaf], rho, p, [w_leaf] if adaptive else None)
+    perturbed_loss, v = objective.loss_and_gradient(w + step.detach())
+    second = torch.zeros_like(w)
+    if step.requires_grad:
+        along_g, along_w = torch.autograd.grad(step, (g_leaf, w_leaf), v, allow_unused=True)
+        if along_g is not None and along_g.any():
+            second += Hessian(model, loss_fn, data) @ along_g
+        if along_w is not None:
+            second += along_w
     return SAMGradient(float(loss), float(perturbed_loss), step.detach(), v, second)

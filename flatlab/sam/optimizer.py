@@ -217,6 +217,7 @@ class SAM(Optimizer):
             grad_scaler.step(self.base_optimizer)
         else:
             self.base_optimizer.step()
+        self._opt_called = True  # torch's schedulers ask, and know of `step` alone
         if zero_grad:
             self.zero_grad()
 

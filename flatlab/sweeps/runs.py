@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
@@ -64,6 +65,9 @@ class Run:
         ):
             if not (good and math.isfinite(value)):
                 raise ValueError(f"{name} is {value!r}: give {wanted}")
+        for name in ("seed", "batch_size"):  # NumPy's are no JSON, and another name in a folder
+            if isinstance(getattr(self, name), np.integer):
+                object.__setattr__(self, name, int(getattr(self, name)))
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed is {self.seed!r}: give a whole number of at least 0")
         if self.optimizer not in ("sgd", "adamw"):

@@ -41,6 +41,7 @@ class AllDiverged(RuntimeError):
         self.outcomes = outcomes
 
 
+@torch.inference_mode(False)
 def sweep(
     build: Build,
     loss_fn: LossFn,

@@ -13,6 +13,7 @@ from flatlab.evaluation import Batch, LossFn, as_tensors, scalar, trained_parame
 from flatlab.isolation import call_with
 
 
+@torch.inference_mode(False)  # which turns gradients on too
 def batch_gradients(
     model: nn.Module,
     loss_fn: LossFn,
@@ -39,7 +40,7 @@ def batch_gradients(
         )
     rows = torch.empty(count, sum(p.numel() for p in parameters)).to(parameters[0])
     cuda = [X.device] if X.is_cuda else []
-    with torch.enable_grad(), torch.random.fork_rng(devices=cuda):
+    with torch.random.fork_rng(devices=cuda):
         for k in range(count):
             part = slice(k * batch_size, (k + 1) * batch_size)
             buffers = {name: b.clone() for name, b in model.named_buffers()}

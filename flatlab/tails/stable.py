@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flatlab.arguments import seeded
+from flatlab.arguments import WHOLE, seeded
 
 
 def sample_stable(
@@ -30,7 +30,7 @@ def sample_stable(
     """
     check_alpha(alpha)
     generator = seeded(generator)
-    shape = (size,) if isinstance(size, int) else tuple(size)
+    shape = (size,) if isinstance(size, WHOLE) else tuple(size)
     draw: Any = {"generator": generator, "dtype": torch.float64, "device": generator.device}
     v = math.pi * (torch.rand(shape, **draw) - 0.5)
     w = -torch.log1p(-torch.rand(shape, **draw))  # rand is below 1, so w is finite

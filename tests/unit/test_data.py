@@ -85,7 +85,7 @@ def test_real_fashion_mnist_is_what_torchvision_reads(data_root):
 
 
 def test_classes_are_kept_in_order_and_relabeled(root, pixels):
-    data = load_dataset("fashion_mnist", n_train=6, classes=["Coat", 1], root=root)
+    data = load_dataset("fashion_mnist", n_train=6, classes=["Coat", np.int64(1)], root=root)
     images, labels = pixels["train"]
     kept = np.flatnonzero((labels == 4) | (labels == 1))[:6]
     np.testing.assert_array_equal(data.y_train.numpy(), np.where(labels[kept] == 4, 0, 1))

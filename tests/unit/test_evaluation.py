@@ -50,3 +50,27 @@ def test_a_metric_cannot_take_the_name_of_a_column():
     with pytest.raises(ValueError, match="metrics names test_accuracy"):
         sweep(lambda g: mlp((4, 3), generator=g), cross_entropy, (X, Y), [Run()], **settings)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+class Named(nn.Module):
+    """A network that returns a dict, as those of transformers do."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = mlp((4, 3))
+
+    def forward(self, X):
+        return {"logits": self.inner(X)}
+
+
+def test_a_model_that_returns_no_tensor_is_refused_before_anything_changes():
+    model = Named()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    for call in (
+        lambda: evaluate(model, cross_entropy, (X, Y)),
+        lambda: fit(model, cross_entropy, (X, Y), learning_rate=0.1, steps=2),
+        lambda: sweep(lambda g: Named(), cross_entropy, (X, Y), [Run()], steps=2, progress=False),
+    ):
+        with pytest.raises(TypeError, match="the model must return one tensor, not dict"):
+            call()
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())

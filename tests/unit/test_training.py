@@ -489,6 +489,38 @@ def test_a_loss_that_is_no_number_is_refused(classes, loss_fn, got):
     assert torch.equal(model[1].weight, before["1.weight"])
 
 
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("batch_size", [None, 5])
+def test_training_goes_on_where_the_caller_needs_no_gradients(off, batch_size):
+    def trained():
+        X = torch.randn(12, 4, generator=torch.Generator().manual_seed(2))
+        metrics = {"gradients": lambda model: float(torch.is_grad_enabled())}
+        options = {"learning_rate": 0.1, "batch_size": batch_size, "steps": 3, "metrics": metrics}
+        history = fit(model, nn.CrossEntropyLoss(), (X, torch.arange(12) % 3), **options)
+        assert history.metrics["gradients"].all()
+        return snapshot(model)
+
+    model = mlp((4, 8, 3))
+    start = snapshot(model)
+    expected = trained()
+    model.load_state_dict(start)
+    with off():
+        got = trained()
+        assert not torch.is_grad_enabled()
+    assert all(torch.equal(value, expected[name]) for name, value in got.items())
+
+
+def test_whole_numbers_of_numpy_are_taken(classes):
+    model, X, y = classes
+    options = {"learning_rate": 0.1, "batch_size": np.int64(5), "evaluate_every": np.int32(1)}
+    history = fit(model, nn.CrossEntropyLoss(), (X, y), steps=4, **options)
+    again = fit(model, nn.CrossEntropyLoss(), (X, y), steps=history.step[-1], **options)
+    assert again.step[-1] == 4 and again.stopped == "steps"
+    for wrong in (np.bool_(True), np.float64(2), np.int64(0), np.uint8(5)):  # 200 + 200 overflows
+        with pytest.raises(ValueError, match="batch_size is .*give a whole number of at least 1"):
+            fit(model, nn.CrossEntropyLoss(), (X, y), **{**options, "batch_size": wrong}, steps=1)
+
+
 def test_a_model_without_trainable_parameters_is_refused(classes):
     model, X, y = classes
     for parameter in model.parameters():

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from dense_references import symmetric
@@ -283,6 +284,13 @@ def test_repeatable_and_the_global_generator_is_untouched():
     assert torch.equal(torch.get_rng_state(), rng)
     other = lanczos(matrix, 2, generator=torch.Generator().manual_seed(5))
     assert not torch.equal(first.vectors, other.vectors)
+
+
+@pytest.mark.parametrize("method", ["lanczos", "auto"])
+def test_a_count_of_numpy_is_taken(method):
+    matrix, _ = symmetric(torch.linspace(0, 1, 50))
+    first, second = (top_eigenpairs(matrix, k, method=method) for k in (np.int64(2), 2))
+    assert torch.equal(first.vectors, second.vectors)
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,37 @@ def test_bad_arguments_along_a_curve_are_refused():
             losses_along(curve, sums, data, points_at_once=at_once)
 
 
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(4, 3).double()
+
+    def forward(self, X):
+        return self.lstm(X)[0]
+
+
+class Named(nn.Module):
+    def forward(self, X):
+        return {"logits": X}
+
+
+def test_what_vmap_refuses_is_told_the_way_out():
+    curve, data = PolygonalChain(Recurrent(), Recurrent()), samples(3)
+    with pytest.raises(RuntimeError, match="lstm.*With points_at_once=1 nothing is vectorized"):
+        losses_along(curve, LOSS, data)
+    assert losses_along(curve, LOSS, data, points_at_once=1).losses.isfinite().all()
+    with pytest.raises(RuntimeError, match="Expected size") as error:
+        losses_along(PolygonalChain(plain(1), plain(2)), LOSS, (data[0][:, :2], data[1]))
+    assert "points_at_once" not in str(error.value)
+
+
+@pytest.mark.parametrize("points_at_once", [1, 2])
+def test_networks_that_return_no_tensor_are_refused(points_at_once):
+    wrapped = [nn.Sequential(plain(seed), Named()) for seed in (1, 2)]
+    with pytest.raises(TypeError, match="the model must return one tensor, not dict"):
+        losses_along(PolygonalChain(*wrapped), LOSS, samples(3), points_at_once=points_at_once)
+
+
 def test_batch_norm_without_running_statistics_is_refused():
     """Its loss would be another for every cut of the data, and so for every points_at_once."""
     networks = [dense(1), dense(2)]

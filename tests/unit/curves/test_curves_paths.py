@@ -55,8 +55,9 @@ def test_the_chain_with_one_bend_is_the_slides_formula():
         torch.testing.assert_close(curve.point(t), expected)
 
 
-def test_the_chain_with_many_bends_passes_through_them_in_straight_lines():
-    curve = bent(PolygonalChain(network(1), network(2), bends=3))
+@pytest.mark.parametrize("bends", [3, np.int64(3)])
+def test_the_chain_with_many_bends_passes_through_them_in_straight_lines(bends):
+    curve = bent(PolygonalChain(network(1), network(2), bends=bends))
     corners = curve.corners().detach()
     for k in range(4):
         torch.testing.assert_close(curve.point(k / 4), corners[k])

@@ -6,6 +6,9 @@ import pytest
 import torch
 from torch import nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.utils.parametrizations import weight_norm
 
 from flatlab.sam import dual_norm_ascent, hessian_penalty, sam_gradient
 
@@ -174,8 +177,39 @@ def test_bad_penalties():
         hessian_penalty(w.sum(), [w], draw, probes=0)
 
 
+def test_a_penalty_on_pytorch_s_weight_norm_is_refused():
+    draw = torch.Generator().manual_seed(0)
+    layer = weight_norm(nn.Linear(3, 2, dtype=torch.float64))
+    loss = layer(torch.ones(4, 3, dtype=torch.float64)).square().mean()
+    with pytest.raises(ValueError, match="weight norm, whose second derivative is wrong"):
+        hessian_penalty(loss, layer.parameters(), draw)
+    g, v = layer.parametrizations.weight.original0, layer.parametrizations.weight.original1
+    plain = (g * v / v.norm(dim=1, keepdim=True)).square().sum()
+    assert hessian_penalty(plain, [g, v], draw).isfinite()
+    leaf = torch.ones((), requires_grad=True)
+    assert hessian_penalty(leaf, [leaf], draw) == 0
+
+
 def test_the_perturbation_is_dual_norm_ascent(problem):
     loss, w = loss_of(problem)
     g = torch.autograd.functional.jacobian(loss, w)
     step = sam_gradient(*problem, rho=0.2, p=3, adaptive=True).perturbation
     torch.testing.assert_close(step, dual_norm_ascent([g], 0.2, 3, [w])[0])
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_the_gradient_is_the_same_where_the_caller_needs_none(problem, off):
+    expected = sam_gradient(*problem, adaptive=True)
+    with off():
+        found = sam_gradient(*problem, adaptive=True)
+    assert torch.equal(found.exact, expected.exact)
+
+
+def test_attention_is_penalized_in_the_mode_that_the_docstring_names():
+    generator = torch.Generator().manual_seed(0)
+    w = torch.randn(1, 3, 3, generator=generator, requires_grad=True)
+    with sdpa_kernel(SDPBackend.MATH):
+        loss = scaled_dot_product_attention(w, w, w).square().mean()
+    penalty = hessian_penalty(loss, [w], generator)
+    (gradient,) = torch.autograd.grad(penalty, w)
+    assert penalty.isfinite() and gradient.isfinite().all() and gradient.any()

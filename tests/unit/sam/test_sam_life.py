@@ -109,6 +109,18 @@ def test_schedulers_steer_the_base():
     assert base.param_groups[0]["lr"] == optimizer.base_optimizer.param_groups[0]["lr"] != 0.1
 
 
+@pytest.mark.filterwarnings("error:Detected call of")
+def test_a_scheduler_sees_the_update_of_two_steps():
+    model = network()
+    optimizer = SAM(model.parameters(), torch.optim.SGD, rho=0.1, lr=0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+    for step in (optimizer.first_step, optimizer.second_step):
+        sum(w.square().sum() for w in model.parameters()).backward()
+        step(zero_grad=True)
+    scheduler.step()
+    assert optimizer.param_groups[0]["lr"] == 0.05
+
+
 def test_a_group_may_be_added():
     model = network()
     optimizer = SAM(model[0].parameters(), torch.optim.SGD, rho=0.1, lr=0.1)

@@ -72,7 +72,8 @@ def test_half_precision_beside_double(dtype, p, adaptive):
 
 @pytest.mark.parametrize("p", [1.5, 2])
 def test_sparse_gradients_in_half_precision(p):
-    table = nn.Embedding(5, 3, sparse=True, dtype=torch.bfloat16)
+    start = torch.full((5, 3), 2.0, dtype=torch.bfloat16)  # a small one would not move
+    table = nn.Embedding.from_pretrained(start, freeze=False, sparse=True)
     optimizer = SAM(table.parameters(), torch.optim.SGD, rho=1.0, p=p, adaptive=True, lr=0.1)
     before = table.weight.detach().clone()
     mse_loss(table(torch.tensor([1, 2])).float(), torch.ones(2, 3)).backward()

@@ -1,5 +1,6 @@
 """What a sweep takes, refuses, keeps and gives back."""
 
+import inspect
 import math
 
 import joblib
@@ -11,7 +12,6 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from flatlab import models
 from flatlab.sweeps import AllDiverged, Run, grid, sweep
-from flatlab.sweeps import sweep as sweep_function
 from flatlab.sweeps.lockstep import can_run
 
 X = torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
@@ -49,6 +49,15 @@ def test_a_grid_is_every_combination_the_last_fastest():
     assert grid(Run(momentum=0.5), seed=[3])[0].momentum == 0.5
 
 
+def test_whole_numbers_of_numpy_become_plain_ones():
+    runs = grid(batch_size=np.array([8, 40], np.uint8), seed=np.arange(2))
+    assert runs == grid(batch_size=[8, 40], seed=range(2))
+    assert {type(value) for run in runs for value in (run.batch_size, run.seed)} == {int}
+    for wrong in (np.bool_(True), np.float64(1), np.int64(-1)):
+        with pytest.raises(ValueError, match="seed is .*give a whole number of at least 0"):
+            Run(seed=wrong)
+
+
 def test_an_outcome_gives_the_trained_network_and_a_row():
     outcome = swept(metrics={"norm": lambda model: next(model.parameters()).norm().item()})[0]
     model = outcome.model(build)
@@ -64,6 +73,13 @@ def test_the_global_seed_and_the_arguments_stay():
     swept()
     assert torch.equal(before, torch.get_rng_state())
     assert torch.equal(X, data[0]) and torch.equal(Y, data[1])
+
+
+@pytest.mark.parametrize("engine", ["lockstep", "sequential"])
+def test_runs_are_trained_where_the_caller_needs_no_gradients(engine):
+    expected = swept(RUNS[:2], engine=engine)
+    with torch.inference_mode():
+        same(swept(RUNS[:2], engine=engine), expected)
 
 
 def test_a_build_that_draws_globally_repeats_by_its_seed():
@@ -94,13 +110,14 @@ def test_what_is_finished_is_not_run_again(tmp_path, monkeypatch):
     gone.unlink()
     damaged.write_bytes(damaged.read_bytes()[:-100])
     trained = []
-    train = sweep_function.__globals__["_train"]
+    room = inspect.unwrap(sweep).__globals__
+    train = room["_train"]
 
     def counted(job, group, tick):
         trained.extend(group)
         return train(job, group, tick)
 
-    monkeypatch.setitem(sweep_function.__globals__, "_train", counted)
+    monkeypatch.setitem(room, "_train", counted)
     same(swept(folder=tmp_path), expected)
     assert len(trained) == 2
     trained.clear()

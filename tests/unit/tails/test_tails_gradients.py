@@ -70,6 +70,14 @@ def test_parameters_that_do_not_enter_have_zeros_and_gradients_may_be_off(proble
     assert not rows[:, :6].any()
 
 
+def test_the_gradients_of_inference_mode_are_the_same(problem):
+    model, X, y = problem
+    expected = batch_gradients(model, half_square, (X, y), 3)
+    with torch.inference_mode():
+        copies = X + 0, y + 0
+        assert torch.equal(batch_gradients(model, half_square, copies, 3), expected)
+
+
 @pytest.mark.parametrize(
     ("batch_size", "count", "message"),
     [(6, None, "batch_size"), (0, None, "batch_size"), (3, 4, "count"), (3, 1, "two minibatches")],

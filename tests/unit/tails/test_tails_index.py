@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -37,6 +38,7 @@ def test_a_hand_computed_case():
 def test_the_default_block_is_the_largest_divisor_up_to_the_root():
     x = sample_stable(1.5, 72, generator(2))  # 8 divides 72, 8.49 is the root
     assert tail_index(x) == tail_index(x, k1=8) != tail_index(x, k1=6)
+    assert tail_index(x, k1=np.int64(6)) == tail_index(x, k1=6)
 
 
 def test_scale_and_shape_do_not_matter_and_x_stays():

@@ -1,5 +1,6 @@
 """Stable draws against the normal and Cauchy laws, SciPy's stable law and the characteristic function."""
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -52,3 +53,9 @@ def test_no_draw_is_nan(alpha):
 def test_alpha_outside_its_range_is_refused(alpha):
     with pytest.raises(ValueError, match=r"tail index in \(0, 2\]"):
         sample_stable(alpha, 3)
+
+
+def test_sizes_of_numpy_are_taken():
+    expected = sample_stable(1.5, 6)
+    assert torch.equal(sample_stable(1.5, np.int64(6)), expected)
+    assert torch.equal(sample_stable(1.5, np.array([2, 3])), expected.view(2, 3))
