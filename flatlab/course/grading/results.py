@@ -1,7 +1,7 @@
 """What came out of the sandbox, checked: the submission may have written any of it.
 
 Only values of the expected form and size are taken; the notebook that results is this side's own,
-with the outputs from inside.
+with the outputs from inside, and nothing in it runs in a browser.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 
 from nbformat import NotebookNode, from_dict
 
+from flatlab.course.grading import harmless
 from flatlab.course.grading.kit import Kit
 
 STATUSES = ("ok", "error", "interrupted", "died", "skipped", "not run")
 _MOST_TEXT = 4000  # characters of an error's message
-_MOST_DEPTH = 40  # of nested data in an output
 
 
 @dataclass
@@ -84,7 +84,10 @@ def score(value: object, most: float, by_hand: bool = False) -> float | None:
 
 
 def merged_notebook(notebook: NotebookNode, outputs: dict[int, list], kit: Kit) -> NotebookNode:
-    """A copy of ``notebook`` with whole check cells, as nbgrader makes it, and ``outputs``."""
+    """A copy of ``notebook`` with whole check cells, as nbgrader makes it, and ``outputs``.
+
+    Its text cells are as ``harmless.words`` leaves them: ``notebook`` holds the student's own words.
+    """
     made = copy.deepcopy(notebook)
     for index, cell in enumerate(made.cells):
         identity = cell.metadata.get("nbgrader", {}).get("grade_id", "")
@@ -92,6 +95,8 @@ def merged_notebook(notebook: NotebookNode, outputs: dict[int, list], kit: Kit) 
         if cell.cell_type == "code":
             cell.outputs = outputs.get(index, [])
             cell.execution_count = None
+        else:
+            cell.source = harmless.words(cell.source, cell.get("attachments", {}))
     return made
 
 
@@ -151,24 +156,13 @@ def _output(output: dict) -> dict:
         return {"output_type": kind, "ename": name, "evalue": value, "traceback": lines}
     if kind not in ("display_data", "execute_result"):
         raise ValueError(kind)
-    data = {str(mime): _plain(value) for mime, value in output["data"].items()}
-    made = {"output_type": kind, "data": data, "metadata": _plain(dict(output["metadata"]))}
+    data = {str(mime): _joined(value) for mime, value in output["data"].items()}
+    made = {"output_type": kind, "data": harmless.shown(data), "metadata": {}}
     return {**made, "execution_count": None} if kind == "execute_result" else made
 
 
 def _joined(text: object) -> str:
     return "".join(map(str, text)) if isinstance(text, list) else str(text)
-
-
-def _plain(value: object, depth: int = 0) -> object:
-    """``value`` as JSON has it; raises ``ValueError`` where it is nested without end."""
-    if depth > _MOST_DEPTH:
-        raise ValueError("nested too deep")
-    if isinstance(value, dict):
-        return {str(key): _plain(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item, depth + 1) for item in value]
-    return value
 
 
 def _text(value: object) -> str:

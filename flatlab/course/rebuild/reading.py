@@ -17,10 +17,11 @@ from flatlab.course.rebuild import conflicts, lenient
 from flatlab.course.rebuild.decode import MOST_BYTES, decode, settle
 from flatlab.course.rebuild.words import Note
 
-MOST_CELLS = 5000
+MOST_CELLS = 1000  # ten times the longest chapter's: the time grows with their square
 MOST_TEXT = 4_000_000  # characters in all: each is read many times
 _MOST_ALIGNED = 1000
 _PICTURES = ("image/png", "image/jpeg", "image/gif")
+_BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 _KINDS = ("code", "markdown", "raw")
 _SCRIPT = re.compile(r"(?m)^(def |class |import |from |# (exercise|%%))")
 
@@ -61,6 +62,8 @@ def read(data: bytes) -> Read:
         raw = [{"cell_type": "code", "source": text}]
         notes.append(Note("script"))
     cells = tuple(_cell(number, item) for number, item in enumerate(raw[:MOST_CELLS], 1))
+    if len(raw) > MOST_CELLS:
+        notes.append(Note("many", str(MOST_CELLS)))
     notes = [
         Note(note.code, str(len(cells))) if note.code in ("truncated", "broken") else note
         for note in notes
@@ -113,21 +116,27 @@ def _raw_cells(value: Any, notes: list[Note]) -> list[dict]:
     """The notebook's cells as dictionaries, in nbformat 4's keys where nbformat can upgrade it."""
     if isinstance(value, dict):
         major = value.get("nbformat", 4 if "cells" in value else 3)
-        if isinstance(major, int) and 1 <= major < 4 and _upgrade(value, major) is not None:
+        old = isinstance(major, int) and 1 <= major < 4
+        if old and (upgraded := _upgrade(value, major)) is not None:
             notes.append(Note("old-format", str(major)))
-            value = _upgrade(value, major)
+            value = upgraded
     return _cell_list(value)
 
 
 def _upgrade(value: dict, major: int) -> dict | None:
-    """``value`` as nbformat 4, by nbformat; None where nbformat cannot."""
+    """``value`` as nbformat 4, by nbformat; None where nbformat cannot.
+
+    Numbers above 6 become 6: nbformat writes as many # as a heading cell's level says.
+    """
     logger = logging.getLogger("traitlets")
     level, logger.disabled = logger.disabled, True
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            node = nbformat.versions[major].to_notebook_json(json.loads(json.dumps(value)))
-            return nbformat.convert(node, 4)
+            text = json.dumps(_cell_list(value)[: MOST_CELLS + 1])
+            cells = json.loads(text, parse_int=lambda digits: min(int(digits), 6))
+            value = {**value, "cells": cells, "worksheets": [{"cells": cells}]}
+            return nbformat.convert(nbformat.versions[major].to_notebook_json(value), 4)
     except Exception:  # noqa: BLE001 - whatever a made-up notebook does to nbformat
         return None
     finally:
@@ -187,5 +196,5 @@ def _images(attached: Any) -> Iterator[tuple[str, str, str]]:
     """(name, media type, base64) of the pictures pasted into a text cell."""
     for name, bundle in attached.items() if isinstance(attached, dict) else ():
         for kind, data in bundle.items() if isinstance(bundle, dict) else ():
-            if kind in _PICTURES and isinstance(data, str):
+            if kind in _PICTURES and isinstance(data, str) and _BASE64.fullmatch(data):
                 yield name, kind, data

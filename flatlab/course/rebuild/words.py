@@ -53,6 +53,10 @@ FILE = {
             "please send it."
         ),
     ),
+    "many": (
+        "Its first {} cells were read, and none of those behind them.",
+        "Your notebook has more cells than we read. Please hand it in without those of your own.",
+    ),
     "old-format": ("The notebook is in nbformat {}; nbformat upgraded it.", ""),
     "script": (
         "The file is no notebook but text; it was read as one long code cell.",

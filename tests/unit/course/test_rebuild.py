@@ -372,6 +372,14 @@ def test_a_flood_of_halves_ends(handed, release):
     assert time.process_time() - begin < 60
 
 
+def test_a_flood_of_answers_ends(handed, release):
+    """The time grows with the square of the number of cells: a minute for 3000 answers."""
+    begin = time.process_time()
+    handed.cells += [new_code_cell(f"{MARKER}\n{ANSWER}\n# {i}") for i in range(6000)]
+    again(handed, release)
+    assert time.process_time() - begin < 20
+
+
 def test_more_text_than_anybody_writes_is_not_read(handed, release):
     handed.cells += [new_code_cell("x = 1\n" * 100_000) for _ in range(8)]
     (line,) = [entry for entry in again(handed, release).report if entry["name"] == "unreadable"]

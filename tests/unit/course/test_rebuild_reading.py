@@ -8,7 +8,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from flatlab.course.rebuild import lenient
 from flatlab.course.rebuild.decode import MOST_BYTES, decode, settle
-from flatlab.course.rebuild.reading import read
+from flatlab.course.rebuild.reading import MOST_CELLS, read
 
 TEXT = '{"a": "Grüße, η · ½ 😀", "b": [1, 2]}'
 SOURCES = ["# one\nx = 1", "Grüße\n\n- η ≤ ½", "print('<<<')\n"]
@@ -106,6 +106,33 @@ def test_formats_old_and_new(major):
     assert [cell.text for cell in result.cells] == SOURCES
     assert [cell.kind for cell in result.cells] == ["code", "markdown", "code"]
     assert codes(result) == (["old-format"] if major == 3 else [])
+
+
+@pytest.mark.parametrize("level", [10**8, -1, 2.5, "2", None])
+@pytest.mark.parametrize("decoy", [[], [{"cell_type": "code", "source": "a"}]])
+def test_an_old_heading_is_as_short_as_it_was_written(level, decoy):
+    """nbformat multiplies "#" by the level: 1 KB of headings fills the memory."""
+    heading = {"cell_type": "heading", "level": level, "source": "title", "metadata": {}}
+    sheets = [{"cells": [heading], "metadata": {}}]
+    value = {"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": sheets}
+    (cell,) = read(json.dumps({**value, "cells": decoy} if decoy else value).encode()).cells
+    assert len(cell.text) <= len("###### title")
+
+
+@pytest.mark.parametrize("major", [3, 4])
+def test_more_cells_than_anybody_writes_are_left_and_it_is_said(major):
+    cells = [{"cell_type": "code", "source": "a", "outputs": [], "metadata": {}}] * 9000
+    value = {"nbformat": major, "nbformat_minor": 0, "metadata": {}, "cells": cells}
+    value["worksheets"] = [{"cells": cells}]
+    result = read(json.dumps(value).encode())
+    assert len(result.cells) == MOST_CELLS and "many" in codes(result)
+
+
+def test_only_pictures_are_taken_for_pictures():
+    kinds = {"image/png": "iVBORw0KGgo=", "image/gif": '"><script>', "image/svg+xml": "PHN2Zz4="}
+    cell = {"cell_type": "markdown", "source": "a", "attachments": {"p": kinds}}
+    (found,) = read(json.dumps({"cells": [cell], "nbformat": 4}).encode()).cells
+    assert found.images == (("p", "image/png", "iVBORw0KGgo="),)
 
 
 def test_lines_without_line_ends():
