@@ -9,6 +9,7 @@ state is put back as well, and a loader's own generator: iterating a `DataLoader
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
@@ -17,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from flatlab.curvature.samples import check_parts
+from flatlab.curvature.weight_norm import PlainWeightNorm, is_weight_normed
 from flatlab.isolation import RandomStates, call_with, generators_of, no_second_forward
 
 LossFunction = Callable[[Any, Any], Tensor]
@@ -30,10 +33,12 @@ class EmpiricalLoss:
     w holds the parameters that require grad when this object is made (or of those the ones in
     `names`), in the order of `model.parameters()`; the others stay constants. `data` is `(X, y)`, or a re-iterable of such
     batches (a list, a `DataLoader`), each weighted by its number of samples n_b = len(X_b).
-    `loss_fn` must average over samples. The module's mode is taken as it is.
+    `loss_fn` must average over samples; of several batches a few samples of the first are asked. The
+    module's mode is taken as it is. What `torch.compile` made runs uncompiled.
 
     Raises ValueError or TypeError: no parameter requires grad; parameters of mixed or half
-    precision or on several devices; a one-shot iterator; an empty batch; a batch that is no pair.
+    precision or on several devices; a one-shot iterator; an empty batch; a batch that is no pair;
+    several batches under a loss that is seen to be no mean.
     """
 
     def __init__(
@@ -56,6 +61,8 @@ class EmpiricalLoss:
         self.data = data
         self.n_samples: int | None = None
         self._start = RandomStates(self.device, generators_of(data))
+        self._adds_up = False  # whether batches add up to the whole, once there are several
+        self._calls: Any = PlainWeightNorm() if is_weight_normed(model) else nullcontext()
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -83,11 +90,14 @@ class EmpiricalLoss:
         if self.single_batch:
             yield self._checked_batch(self.data, 0)
             return
-        count = 0
+        count, first = 0, None
         for count, batch in enumerate(self.data, start=1):
+            pair = self._checked_batch(batch, count - 1)
+            first = first or pair
             if count == 2:
                 _refuse_batch_statistics(self.model)
-            yield self._checked_batch(batch, count - 1)
+                self._adds_up = self._adds_up or check_parts(self, *first)
+            yield pair
         if count == 0:
             raise ValueError("data has no batches: pass (X, y) or a non-empty re-iterable of them")
 
@@ -126,7 +136,7 @@ class EmpiricalLoss:
         state.update({name: b.clone() for name, b in self.model.named_buffers()})
         before = RandomStates(self.device)
         # The fused attention kernels have no second derivative.
-        with sdpa_kernel(SDPBackend.MATH):
+        with sdpa_kernel(SDPBackend.MATH), self._calls:
             prediction = call_with(self.model, state, X)
         if RandomStates(self.device).changed_since(before):
             raise ValueError(
@@ -168,14 +178,6 @@ class EmpiricalLoss:
             )
         return loss
 
-    def mean_of_samples(self, prediction: Any, y: Any, size: int = 1) -> float | None:
-        """None if loss_fn is the mean over parts of `size` samples, else what that would be; for few parts."""
-        pairs = zip(prediction.split(size), y.split(size), strict=True)
-        sums = torch.stack([len(f) * self.scalar_loss(f, part) for f, part in pairs])
-        mean = sums.sum() / len(prediction)
-        whole = self.scalar_loss(prediction, y)
-        return None if torch.isclose(mean, whole, rtol=1e-3, atol=1e-30) else float(mean)
-
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
         """Gradients on, autocast and inference mode off, random states put back on leaving.
@@ -190,6 +192,8 @@ class EmpiricalLoss:
             stack.enter_context(torch.enable_grad())
             if torch.is_autocast_enabled(self.device.type):
                 stack.enter_context(torch.autocast(self.device.type, enabled=False))
+            if "torch._dynamo" in sys.modules:  # what it compiles has no second derivative
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.callback(before.put_back)
             self._start.put_back()
             yield

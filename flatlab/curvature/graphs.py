@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from flatlab.curvature.empirical_loss import EmpiricalLoss, uses_batch_statistics
+from flatlab.curvature.samples import keeps_samples_apart, not_the_mean, spread
 
 MEMORY = 2**30  # bytes, the default bound for kept graphs
 _PARTS = 8  # of the bound: one part is built while seven are kept
@@ -105,7 +106,7 @@ class Graphs:
             if not keeps_samples_apart(self.objective, few, self.objective.forward(None, few)):
                 return False
             prediction = torch.cat([self.objective.forward(None, x) for x in X.split(1024)])
-            return not_the_mean(self.objective, prediction, y) is None
+            return not_the_mean(self.objective, X, y, prediction) is None
 
     def _over_batches(self) -> Iterator[tuple[int, Any]]:
         self._kept, room, n = [], self.memory, 0
@@ -165,38 +166,6 @@ class Snapshot:
             object() if t.is_inference() else (id(t), t.data_ptr(), t._version) for t in tensors
         )
         return versions, tuple(module.training for module in model.modules())
-
-
-def spread(t: Tensor, most: int = 16) -> Tensor:
-    """At most so many rows from all over the batch, at no regular distance: classes lie in blocks or in turns."""
-    if len(t) <= most:
-        return t
-    places = torch.arange(most, dtype=torch.float64) * 0.6180339887 % 1  # the golden ratio less 1
-    return t[(places * len(t)).long().to(t.device)]
-
-
-def not_the_mean(objective: EmpiricalLoss, prediction: Tensor, y: Tensor) -> tuple | None:
-    """Rows and targets on which loss_fn is no mean over samples, and what that would be; else None.
-
-    A few single samples tell; so do 16 parts of all of them, for what only a few samples have (a rare
-    class that weighs more).
-    """
-    few = spread(prediction), spread(y)
-    for rows, targets, size in ((*few, 1), (prediction, y, -(-len(y) // 16))):
-        mean = objective.mean_of_samples(rows, targets, size)
-        if mean is not None:
-            return rows, targets, mean
-    return None
-
-
-def keeps_samples_apart(objective: EmpiricalLoss, X: Tensor, prediction: Any) -> bool:
-    """Whether the prediction for the first samples is the same without the others, up to rounding."""
-    if not torch.is_tensor(prediction) or prediction.ndim == 0 or len(prediction) != len(X):
-        return False
-    few = max(min(len(X) // 3, 8), 1)
-    whole, alone = prediction[:few].detach(), objective.forward(None, X[:few])
-    limit = 1e-3 * float(whole.abs().max())
-    return alone.shape == whole.shape and bool(((alone - whole).abs() <= limit).all())
 
 
 def forward_bytes(objective: EmpiricalLoss, X: Tensor) -> float:

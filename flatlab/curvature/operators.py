@@ -146,6 +146,8 @@ class Hessian(CurvatureOperator):
     `data` is (X, y) or a re-iterable of such batches, weighted by their numbers of samples;
     `loss_fn(prediction, y)` averages over samples. Parameters that do not enter the loss give
     zeros. At a kink of a piecewise linear activation (ReLU at 0) PyTorch's slope, 0, is used.
+    What is kept between products sees changes of parameters, buffers, data and modes; after any
+    other, of `loss_fn` or of the model's attributes, call `release()`.
 
     `parameters` restricts w to some parameters, modules, or rows of a parameter (filters, neurons):
     see `Selection`. `memory` bounds, in bytes, the graphs that are kept between products. `method`:

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from flatlab.curvature.empirical_loss import EmpiricalLoss, require_finite
-from flatlab.curvature.graphs import keeps_samples_apart, not_the_mean
 from flatlab.curvature.layer import Layer, Tangent
 from flatlab.curvature.layers import LinearLayer, fewest_dimensions, layer_kind
 from flatlab.curvature.pullback import Pullback
 from flatlab.curvature.sample_directions import SampleDirections
+from flatlab.curvature.samples import check_samples
 
 Shared = list[tuple[Tensor | None, Tensor | None]]  # (weight, bias) of each layer
 
@@ -246,27 +246,6 @@ class LayeredBatch:
         for name, grad in zip(self.objective.names, grads, strict=True):
             if grad is not None:
                 raise unsupported(f"parameter '{name}'", "is used outside its module's own call")
-
-
-@torch.no_grad()
-def check_samples(objective: EmpiricalLoss, X: Tensor, y: Any, prediction: Any) -> None:
-    """H_i is only defined if sample i has a prediction of its own, and the loss is the mean over samples."""
-    if not torch.is_tensor(prediction) or not torch.is_tensor(y):
-        return
-    if not keeps_samples_apart(objective, X, prediction):
-        raise ValueError(
-            "the prediction for a sample depends on the others in its batch (is a mean or a norm taken "
-            "over dimension 0?), so that no sample has a Hessian of its own: let the model treat each "
-            "row by itself"
-        )
-    found = not_the_mean(objective, prediction, y)
-    if found is not None:
-        prediction, y, mean = found
-        raise ValueError(
-            f"loss_fn gives {float(objective.scalar_loss(prediction, y)):.6g} on {len(y)} samples but "
-            f"{mean:.6g} as the mean of their losses: it must average over samples (reduction='mean', no "
-            "class weights)"
-        )
 
 
 def _rooms(layer: Layer) -> tuple[Tensor | None, Tensor | None]:

@@ -28,7 +28,8 @@ from flatlab.curvature.layer import Tangent
 from flatlab.curvature.layers import working_bytes
 from flatlab.curvature.operators import CurvatureOperator
 from flatlab.curvature.sample_directions import SampleDirections
-from flatlab.curvature.tangents import Architecture, LayeredBatch, check_samples
+from flatlab.curvature.samples import check_samples
+from flatlab.curvature.tangents import Architecture, LayeredBatch
 
 
 class HessianVariance(CurvatureOperator):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,10 +31,12 @@ def hessian_penalty(
 
     `params` w are the tensors that the loss was computed from; those that need no gradient or do not enter
     are left out. The global random state and `.grad` are left as they are. The `generator` has to live as
-    long as the training: made anew for each step, it would penalize one and the same z.
+    long as the training: made anew for each step, it would penalize one and the same z. The fused kernels of
+    attention have no second derivative: with it, compute `model(X)` inside
+    `torch.nn.attention.sdpa_kernel(SDPBackend.MATH)`.
 
-    Raises TypeError for a loss that is not one number; ValueError for probes < 1, another kind, or a
-    loss without graph to a parameter.
+    Raises TypeError for a loss that is not one number; ValueError for probes < 1, another kind, a
+    loss without graph to a parameter, or one through PyTorch's weight norm.
     """
     checked_count("probes", probes)
     if kind not in ("trace", "frobenius"):
@@ -47,6 +50,11 @@ def hessian_penalty(
         )
     if not isinstance(generator, torch.Generator):
         raise TypeError("generator must be a torch.Generator that lives as long as the training")
+    if any("WeightNormInterface" in node.name() for node in _nodes(loss)):
+        raise ValueError(
+            "the loss has passed PyTorch's weight norm, whose second derivative is wrong: "
+            "compute g * v / v.norm(...) in the model instead"
+        )
     with torch.enable_grad():
         grads = torch.autograd.grad(loss, params, create_graph=True, allow_unused=True)
         pairs = [(w, g) for w, g in zip(params, grads, strict=True) if g is not None]
@@ -59,6 +67,16 @@ def hessian_penalty(
         if kind == "frobenius":
             mean = torch.where(mean > 0, torch.where(mean > 0, mean, 1).sqrt(), 0 * mean)
     return mean
+
+
+def _nodes(loss: Tensor) -> set[Any]:
+    """All nodes of the graph."""
+    found: set[Any] = set()
+    ahead = {loss.grad_fn} - {None}
+    while ahead:
+        found |= ahead
+        ahead = {after for node in ahead for after, _ in node.next_functions} - found - {None}
+    return found
 
 
 def _probe(pairs: list[tuple[Tensor, Tensor]], kind: str, generator: torch.Generator) -> Tensor:

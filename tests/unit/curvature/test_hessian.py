@@ -1,5 +1,7 @@
 """Hessian and Gauss-Newton products against closed forms and full autograd matrices, float64."""
 
+from functools import partial
+
 import pytest
 import torch
 from dense_references import (
@@ -7,6 +9,8 @@ from dense_references import (
     dense,
     dense_gauss_newton,
     dense_hessian,
+    flat,
+    flat_function,
     mlp,
     network,
     one_hot,
@@ -14,6 +18,7 @@ from dense_references import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils import parametrizations
 from torch.utils.data import DataLoader, TensorDataset
 
 from flatlab.curvature import GaussNewton, Hessian
@@ -185,6 +190,22 @@ def test_attention_has_second_derivatives():
     H = dense(Hessian(model, nn.MSELoss(), (X, torch.zeros(2, 4).double())))
     torch.testing.assert_close(H, H.T)
     assert H.abs().max() > 0
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
+@pytest.mark.parametrize("norm", [parametrizations.weight_norm, nn.utils.weight_norm])
+@pytest.mark.parametrize("dim", [0, 1, None])
+def test_weight_norm_has_right_second_derivatives(norm, dim):
+    """Against differences of gradients: PyTorch's second derivative is wrong but for dim=None."""
+    model, X, y = network("mlp-tanh")
+    norm(model[0], dim=dim)
+    loss = flat_function(model, lambda predict: nn.functional.cross_entropy(predict(X), y))
+    w, gradient = flat(model), partial(torch.autograd.functional.jacobian, loss)
+    steps = 1e-5 * torch.eye(len(w), dtype=w.dtype)
+    H = torch.stack([gradient(w + step) - gradient(w - step) for step in steps]) / 2e-5
+    torch.testing.assert_close(
+        dense(Hessian(model, nn.CrossEntropyLoss(), (X, y))), H, atol=1e-8, rtol=1e-8
+    )
 
 
 @pytest.mark.parametrize("write", ["in place", "through .data", "replaced"])

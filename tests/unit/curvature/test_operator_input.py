@@ -13,6 +13,7 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorData
 from flatlab.curvature import (
     GaussNewton,
     Hessian,
+    HessianVariance,
     epsilon_sharpness,
     landscape_1d,
     random_direction,
@@ -112,6 +113,21 @@ def test_a_shuffling_loader_is_one_fixed_operator():
     loader = DataLoader(TensorDataset(X, y), batch_size=4, shuffle=True, drop_last=True)
     op = Hessian(model, nn.CrossEntropyLoss(), loader)
     assert torch.equal(op @ ones(op), op @ ones(op))
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_a_compiled_network_is_measured_as_it_is_uncompiled(backend):
+    model, X, y = network("mlp-tanh")
+    loss_fn = nn.CrossEntropyLoss()
+    compiled = torch.compile(model, backend=backend)
+    compiled(X)
+    before = Everything(model)
+    for operator in (Hessian, GaussNewton, HessianVariance):
+        plain, other = operator(model, loss_fn, (X, y)), operator(compiled, loss_fn, (X, y))
+        assert torch.equal(plain @ ones(plain), other @ ones(other))
+    everything_once(compiled, loss_fn, (X, y))
+    before.check()
+    compiled(X[:3])  # and compiles again afterwards: a new size
 
 
 # --- bad models -----------------------------------------------------------------------------------

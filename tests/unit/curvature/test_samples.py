@@ -2,14 +2,18 @@
 
 import pytest
 import torch
-from dense_references import assert_products, dense_hessian, mlp, network
+from dense_references import assert_products, dense_hessian, mean_prediction, mlp, network
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from flatlab.curvature import (
     Hessian,
     HessianVariance,
+    epsilon_sharpness,
     frobenius_norm,
+    landscape_1d,
+    random_direction,
+    sharpness,
     spectral_density,
     top_eigenpairs,
     trace,
@@ -120,3 +124,126 @@ def test_weights_of_a_class_that_few_samples_have_are_seen(method):
         sigma @ torch.ones(sigma.shape[0], dtype=torch.float64)
     whole = dense_hessian(mlp(4, 5, 2), rare, X, y)  # not to be cut into parts either
     assert_products(Hessian(mlp(4, 5, 2), rare, (X, y), memory=20_000), whole)
+
+
+# --- several batches ------------------------------------------------------------------------------
+def batches(y=TURNS, size=32, inputs=X):
+    return DataLoader(TensorDataset(inputs, y), batch_size=size)
+
+
+class Tokens(nn.Module):
+    """Logits (n, 3, 3) for three tokens of each sample, or (3n, 3) if `flat`; label 0 is padding."""
+
+    def __init__(self, flat):
+        super().__init__()
+        self.net, self.shape = mlp(4, 5, 9, seed=1), (-1, 3) if flat else (-1, 3, 3)
+
+    def forward(self, x):
+        return self.net(x).view(self.shape)
+
+
+def padded_loss(prediction, y):
+    return nn.functional.cross_entropy(prediction.view(-1, 3), y.view(-1), ignore_index=0)
+
+
+LENGTHS = 1 + torch.arange(N)[:, None] % 3
+PADDED = torch.where(torch.arange(3) < LENGTHS, TURNS[:, None] + 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("model", "loss_fn", "y"),
+    [
+        (mlp(4, 5, 2), WEIGHTED, TURNS),
+        (mlp(4, 5, 2), nn.CrossEntropyLoss(reduction="sum"), TURNS),
+        (Tokens(flat=False), padded_loss, PADDED),
+        (Tokens(flat=True), padded_loss, PADDED),
+    ],
+    ids=["class weights", "a sum", "padding", "padding of flattened tokens"],
+)
+def test_a_loss_that_is_no_mean_is_refused_over_several_batches(model, loss_fn, y):
+    for measure in (
+        sharpness,
+        lambda *a: epsilon_sharpness(*a, 0.1),
+        lambda *a: trace(Hessian(*a), probes=2),
+        lambda *a: landscape_1d(*a, random_direction(model), [0.0]),
+    ):
+        with pytest.raises(ValueError, match=r"must average over samples.* one batch \(X, y\)"):
+            measure(model, loss_fn, batches(y))
+    H = dense_hessian(model, loss_fn, X, y)
+    for data in ((X, y), batches(y, size=N)):
+        assert_products(Hessian(model, loss_fn, data), H)
+
+
+class InTuple(nn.Module):
+    def __init__(self, *layers):
+        super().__init__()
+        self.net = nn.Sequential(*layers)
+
+    def forward(self, x):
+        return self.net(x), "more"
+
+
+def odd():
+    """A network of odd functions: the predictions for x and -x cancel up to rounding."""
+    net = mlp(4, 5, 1)
+    for layer in (net[0], net[2]):
+        nn.init.zeros_(layer.bias)
+    return net
+
+
+def squeezed(prediction, y):
+    return nn.functional.binary_cross_entropy_with_logits(prediction.squeeze(), y.double())
+
+
+@pytest.mark.parametrize(
+    ("model", "loss_fn", "inputs"),
+    [
+        (mlp(4, 5, 1), squeezed, X),
+        (odd(), mean_prediction, torch.cat([X[:6], -X[:6]]).repeat(2, 1)),
+        (InTuple(mlp(4, 5, 2)), lambda p, y: nn.functional.cross_entropy(p[0], y), X),
+        (mlp(4, 5, 2), nn.CrossEntropyLoss(label_smoothing=0.1), X),
+    ],
+    ids=["no single samples", "losses that cancel", "a tuple", "smoothing"],
+)
+def test_a_mean_is_taken_over_several_batches(model, loss_fn, inputs):
+    inputs, y = inputs[:24], TURNS[:24]
+    H = sum(
+        dense_hessian(model, loss_fn, inputs[part], y[part]) / 2
+        for part in (slice(0, 12), slice(12, 24))
+    )
+    assert_products(Hessian(model, loss_fn, batches(y, 12, inputs)), H, scale=1e-10)
+
+
+def test_a_network_that_diverged_is_told_of_that_over_several_batches():
+    model = mlp(4, 5, 2)
+    nn.init.constant_(model[0].weight, torch.nan)
+    with pytest.raises(FloatingPointError, match="the loss is not finite"):
+        sharpness(model, nn.CrossEntropyLoss(), batches())
+    losses = landscape_1d(model, nn.CrossEntropyLoss(), batches(), random_direction(model), [0.0])
+    assert losses.losses.isnan().all()
+
+
+@pytest.mark.parametrize(
+    "loss_fn",
+    [
+        lambda p, y: WEIGHTED(p[0], y),
+        lambda p, y: nn.functional.cross_entropy(p[0], y, reduction="sum"),
+        lambda p, y: nn.functional.cross_entropy(p[0] - p[0].mean(0), y),
+    ],
+    ids=["class weights", "a sum", "samples that mix"],
+)
+@pytest.mark.parametrize("y", [TURNS, BLOCKS])
+def test_a_prediction_in_a_tuple_does_not_hide_what_is_no_mean(loss_fn, y):
+    sigma = HessianVariance(InTuple(mlp(4, 5, 2)), loss_fn, (X, y))
+    with pytest.raises(ValueError, match="as the mean of their losses: it must average"):
+        sigma @ torch.ones(sigma.shape[0], dtype=torch.float64)
+
+
+def test_the_variance_of_a_prediction_in_a_tuple():
+    net = mlp(4, 5, 2)
+    inside = HessianVariance(
+        InTuple(net), lambda p, y: nn.functional.cross_entropy(p[0], y), (X, TURNS)
+    )
+    plain = HessianVariance(net, nn.CrossEntropyLoss(), (X, TURNS))
+    v = torch.ones(plain.shape[0], dtype=torch.float64)
+    torch.testing.assert_close(inside @ v, plain @ v)
