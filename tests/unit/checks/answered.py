@@ -15,6 +15,7 @@ from torch import nn
 from flatlab.checks import CheckFailed
 from flatlab.checks.answers import close
 from flatlab.checks.core import Check, plain, run
+from flatlab.course.assemble import assemble
 from flatlab.course.source import Cell, read_cases, read_chapter
 from flatlab.course.verdict import plan as planning
 
@@ -46,7 +47,8 @@ class Answered:
         self.chapter = read_chapter(self.path)
         self.cases = [read_cases(path) for path in sorted(FOLDER.glob(f"*{name}.py"))]
         self.solutions = {cell.name: cell.text for cell in self.chapter.of("exercise")}
-        self.checks = {cell.name: cell.text for cell in self.chapter.of("check")}
+        built = {cell.id: cell.source for cell in assemble(self.chapter).cells}
+        self.checks = {cell.name: built[f"check-{cell.name}"] for cell in self.chapter.of("check")}
         calls = re.compile(r"check\.(\w+)\(\1\)")  # two in some cells
         self.asked = {name: calls.findall(text) for name, text in self.checks.items()}
         self.check = importlib.import_module(f"flatlab.checks.chapter{name[:2]}")
