@@ -193,9 +193,8 @@ def _say_left_out(
         left = [name for name in journal.students(chapter) if (name, chapter) not in now]
         if left:
             count = _count(len(left), "submission")
-            echo(
-                f"{chapter}: {count} of earlier runs not in {options.submitted}: not in the tables"
-            )
+            where = f"left out of the tables, not in {options.submitted}"
+            echo(f"{chapter}: {count} of earlier runs {where}")
 
 
 def _count(number: int, what: str) -> str:

@@ -229,7 +229,10 @@ def test_two_of_one_name_stay_two_from_run_to_run(course):
     journal = Journal(root / "graded")
     numbers = {name: journal.read(name, CHAPTER)["number"] for name in journal.students(CHAPTER)}
     assert numbers == {"Li-Wei": "108", "Li-Wei-120": "120"}
-    assert f"{CHAPTER}: 1 submission of earlier runs not in d.zip: not in the tables" in done.output
+    assert (
+        f"{CHAPTER}: 1 submission of earlier runs left out of the tables, not in d.zip"
+        in done.output
+    )
     moodle(root / "e.zip", first, second, ("Li Wei", 131, 3))
     grade("e.zip", "-j", "1", "--out", "new")
     assert set(Journal(root / "new").students(CHAPTER)) == {f"Li-Wei-{n}" for n in (108, 120, 131)}
