@@ -109,7 +109,8 @@ def test_a_changed_submission_is_written_and_a_given_score_is_to_be_looked_at(ad
     assert comments["bob", "f"] is None
 
 
-def test_points_for_an_earlier_attempt_are_to_be_looked_at_again(address, desks):
+@pytest.mark.parametrize("why", [None, 0.0], ids=["another answer", "none any more"])
+def test_points_for_an_earlier_attempt_are_to_be_looked_at_again(address, desks, why):
     merge(CLASS, address, desks)
     with Gradebook(address) as book:
         grade = book.find_grade("open-why", CHAPTER, CHAPTER, "ada")
@@ -117,20 +118,8 @@ def test_points_for_an_earlier_attempt_are_to_be_looked_at_again(address, desks)
         book.db.commit()
     merge(CLASS, address, desks)
     assert by_hand(address, [CHAPTER])["ada", CHAPTER] == {"open-why": 3.5}
-    merge(CLASS, address, desks, {("ada", CHAPTER)})
-    assert grades(address)["ada", "open-why"] == (None, 3.5, True)
-    assert by_hand(address, [CHAPTER]) == {("ada", CHAPTER): {"open-why": None}}
-
-
-def test_points_for_an_answer_that_is_gone_wait_too(address, desks):
-    merge(CLASS, address, desks)
-    with Gradebook(address) as book:
-        grade = book.find_grade("open-why", CHAPTER, CHAPTER, "ada")
-        grade.manual_score, grade.needs_manual_grade = 3.5, False
-        book.db.commit()
-    emptied = [record("ada", why=0.0), *CLASS[1:]]
-    merge(emptied, address, desks, {("ada", CHAPTER)})
-    assert grades(address)["ada", "open-why"] == (0.0, 3.5, True)
+    merge([record("ada", why=why), *CLASS[1:]], address, desks, {("ada", CHAPTER)})
+    assert grades(address)["ada", "open-why"] == (why, 3.5, True)
     assert by_hand(address, [CHAPTER]) == {("ada", CHAPTER): {"open-why": None}}
 
 
