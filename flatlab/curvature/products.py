@@ -10,6 +10,7 @@ from torch import Tensor
 
 from flatlab.curvature.empirical_loss import require_finite
 from flatlab.curvature.tangents import LayeredBatch
+from flatlab.evaluation import one_tensor
 
 if TYPE_CHECKING:
     from flatlab.curvature.operators import CurvatureOperator, Hessian
@@ -96,9 +97,7 @@ class GaussNewtonGraph(Graph):
 
     def __init__(self, op: CurvatureOperator, X: Tensor, y: Any):
         super().__init__(op)
-        prediction = self.objective.forward(self.weights, X)
-        if not torch.is_tensor(prediction):
-            raise TypeError(f"the model must return one tensor, not {type(prediction).__name__}")
+        prediction = one_tensor(self.objective.forward(self.weights, X))
         self.prediction = require_finite(prediction, "the prediction")
         self.output = prediction.detach().requires_grad_()
         loss = require_finite(self.objective.scalar_loss(self.output, y), "the loss")

@@ -73,6 +73,11 @@ def is_notebook(name: str) -> bool:
     return name.lower().endswith(NOTEBOOK)
 
 
+def is_handed_in(name: str) -> bool:
+    """A notebook or an archive, going by its name."""
+    return is_notebook(name) or PurePosixPath(name).suffix.lower() == ".zip"
+
+
 def only_notebook(data: bytes, limits: Limits | None = None) -> bytes:
     """The one notebook of a zip archive; raises ``ArchiveRefused`` where there is none or more."""
     found = [one for one in notebooks(data, limits) if not isinstance(one[1], NoNotebook)]
@@ -102,7 +107,7 @@ def _walk(file, limits: Limits, spent: _Spent, above: str, depth: int) -> Iterat
             name = f"{above}/{path}" if above else str(path)
             if info.is_dir() or _skipped(path):
                 continue
-            if not (is_notebook(path.name) or path.suffix.lower() == ".zip"):
+            if not is_handed_in(path.name):
                 yield name, NoNotebook(f"{name} is no notebook.")
                 continue
             try:

@@ -16,7 +16,7 @@ from flatlab.course.rebuild.archive import (
     ArchiveRefused,
     Limits,
     NoNotebook,
-    is_notebook,
+    is_handed_in,
     notebooks,
 )
 from flatlab.course.rebuild.reading import Cell, read
@@ -195,7 +195,7 @@ def _files(source: Path, limits: Limits | None) -> Iterator[tuple[str, bytes | A
                 continue
             if path.is_dir():
                 continue
-            if not (is_notebook(path.name) or path.suffix.lower() == ".zip"):
+            if not is_handed_in(path.name):
                 yield told, NoNotebook(f"{told} is no notebook.")
             elif path.is_symlink() or not path.resolve().is_relative_to(source.resolve()):
                 yield told, ArchiveRefused(f"{told} is a symbolic link: refused.")
