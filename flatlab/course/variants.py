@@ -26,7 +26,7 @@ from nbgrader.utils import compute_checksum
 
 from flatlab.course.execute import dumps
 from flatlab.course.layout import Refused
-from flatlab.course.rebuild.collect import folder_name
+from flatlab.course.rebuild.senders import folder_name
 from flatlab.course.rebuild.variant import LINE
 from flatlab.course.rebuild.words import cells as told_of_cells
 

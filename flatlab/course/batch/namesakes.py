@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from flatlab.course.batch.journal import Journal
 from flatlab.course.rebuild import Handed
-from flatlab.course.rebuild.collect import folder_name
+from flatlab.course.rebuild.senders import folder_name
 
 
 def recognized(handed: Iterable[Handed], journal: Journal) -> list[Handed]:

@@ -5,8 +5,9 @@ platform's zip. No student's code runs here, and nothing is unpickled.
 """
 
 from flatlab.course.rebuild.archive import ArchiveRefused, Limits
-from flatlab.course.rebuild.collect import Handed, collect
+from flatlab.course.rebuild.collect import collect
 from flatlab.course.rebuild.release import Release
+from flatlab.course.rebuild.senders import Handed
 from flatlab.course.rebuild.transplant import Rebuilt, rebuild
 
 __all__ = ["ArchiveRefused", "Handed", "Limits", "Rebuilt", "Release", "collect", "rebuild"]

@@ -6,6 +6,7 @@ is refused with a message that names the entry.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import lzma
 import stat
@@ -21,6 +22,7 @@ SIGNATURE = b"PK\3\4"
 NOTEBOOK = (".ipynb", ".ipynb.txt", ".ipynb.json")
 _SKIPPED = ("__MACOSX", ".ipynb_checkpoints", "__pycache__")
 _CHUNK = 2**20
+_UTF8 = 0x800  # the flag that names are UTF-8
 # What zipfile and the decompressors behind it raise for bytes that are no archive's
 _TORN = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError),
@@ -68,6 +70,16 @@ def notebooks(
     yield from _walk(file, limits or Limits(), _Spent(), "", 1)
 
 
+def names(file: str) -> list[str]:
+    """The paths of the files in a zip archive; none where it cannot be read."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            infos = [info for info in archive.infolist() if not info.is_dir()]
+    except _TORN:
+        return []
+    return [str(path) for info in infos if not _skipped(path := _path(info))]
+
+
 def is_notebook(name: str) -> bool:
     """Going by its name."""
     return name.lower().endswith(NOTEBOOK)
@@ -103,7 +115,7 @@ def _walk(file, limits: Limits, spent: _Spent, above: str, depth: int) -> Iterat
         for info in infos:  # all of them before any is read
             _refuse_path(info, where)
         for info in infos:
-            path = PurePosixPath(info.filename.replace("\\", "/"))
+            path = _path(info)
             name = f"{above}/{path}" if above else str(path)
             if info.is_dir() or _skipped(path):
                 continue
@@ -130,6 +142,15 @@ def _found(archive, info, limits: Limits, spent: _Spent, name: str, depth: int) 
         return found or [(name, NoNotebook(f"{name} is empty."))]
     finally:
         spent.bytes += own.bytes
+
+
+def _path(info: zipfile.ZipInfo) -> PurePosixPath:
+    """The entry's path. A Mac writes UTF-8 and does not say so; zipfile then takes it for cp437."""
+    name = info.filename
+    if not info.flag_bits & _UTF8:
+        with contextlib.suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return PurePosixPath(name.replace("\\", "/"))
 
 
 def _skipped(path: PurePosixPath) -> bool:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from flatlab.course.rebuild import code
@@ -17,47 +15,14 @@ from flatlab.course.rebuild.archive import (
     Limits,
     NoNotebook,
     is_handed_in,
+    names,
     notebooks,
 )
 from flatlab.course.rebuild.reading import Cell, read
 from flatlab.course.rebuild.release import Release, marker_key
+from flatlab.course.rebuild.senders import CANVAS, MOODLE, Handed, holds_class, sender
 
-_LONGEST = 180  # bytes of a student's name; file systems take 255 for one with its ending
 _IGNORED = (".ipynb_checkpoints", "__MACOSX", "__pycache__")
-
-# Moodle's assign (with and without folders): Full Name_4711_assignsubmission_file_[/]FILE
-_MOODLE = re.compile(
-    r"^(?P<name>[^/]{1,255}?)_(?P<number>\d{1,20})_assignsubmission_(?:file|onlinetext)_?/?"
-    r"(?P<file>.*)$"
-)
-# Canvas's content_zipper.rb: doejane[_LATE]_USER_ATTACHMENT_FILE; anon_x9 for an anonymous user.
-# A date in the name of a class's archive is no user.
-_CANVAS = re.compile(
-    r"^(?:(?P<name>[^/A-Z]{1,255}?)_)??(?P<late>LATE_)?(?!20\d\d_\d\d_\d\d(?:\.zip)?$)"
-    r"(?P<user>\d{1,20}|anon_\w{1,20}?)_(?P<number>\d{1,20})_"
-    r"(?P<file>[^/]+)$"
-)
-
-
-@dataclass(frozen=True)
-class Handed:
-    """One notebook as it was handed in. Nothing of it has been run or changed.
-
-    ``student``: what stays the same from chapter to chapter, fit for a folder's name: Canvas's
-    user number, Moodle's full name (with the participant's number where two share it), nbgrader's
-    folder; empty where the path does not say. ``problem``: why a person must look, or empty.
-    """
-
-    path: str
-    data: bytes
-    student: str = ""
-    name: str = ""
-    platform: str = ""  # nbgrader, moodle, canvas
-    number: str = ""  # Moodle's participant, Canvas's attachment
-    late: bool = False
-    chapter: str = ""
-    problem: str = ""
-    earlier: tuple[str, ...] = ()  # paths of the attempts that this one replaces
 
 
 def collect(
@@ -74,9 +39,10 @@ def collect(
     source = Path(source)
     if not source.exists():
         raise FileNotFoundError(f"{source} is not there: give a notebook, a folder or a zip.")
+    classes = _class_archives(source, releases)
     found, others = [], []
-    for path, content in _files(source, limits):
-        handed = sender(path, releases)
+    for path, content in _files(source, limits, classes):
+        handed = sender(path, releases, classes)
         if isinstance(content, NoNotebook):
             others.append(handed)
             continue
@@ -107,48 +73,6 @@ def _without_notebook(others: list[Handed], found: list[Handed]) -> list[Handed]
 def _whose(handed: Handed) -> tuple[str, str]:
     """Moodle's participant; Canvas's number is an attachment's."""
     return handed.student, handed.number if handed.platform == "moodle" else ""
-
-
-def sender(path: str, chapters: Mapping[str, Release]) -> Handed:
-    """What ``path`` tells of the student: by nbgrader's, Moodle's or Canvas's scheme.
-
-    Names are looked for from outside: what lies inside an archive, a student may have written.
-    """
-    parts = PurePosixPath(path).parts
-    inner = range(1, len(parts) - 1)
-    own = [i for i in inner if parts[i] in chapters and not _named_archive(parts[i - 1])]
-    for part in parts[: own[0]] if own else parts:
-        if match := _MOODLE.match(part):
-            name = match["name"].strip()
-            return Handed(path, b"", folder_name(name), name, "moodle", match["number"])
-        match = _CANVAS.match(part) if _named_archive(part) or not own else None
-        if match:
-            late = bool(match["late"])
-            user, name = match["user"], match["name"] or ""
-            return Handed(path, b"", user, name, "canvas", match["number"], late)
-    if own:
-        return Handed(path, b"", folder_name(parts[own[0] - 1]), platform="nbgrader")
-    return Handed(path, b"", folder_name(_above(parts, chapters)))
-
-
-def _above(parts: tuple[str, ...], chapters: Mapping[str, Release]) -> str:
-    """The folder in which a notebook, or the archive that holds it, was handed in.
-
-    Of an archive in no folder its own name, or the folder inside it; empty for a chapter's name.
-    """
-    last = max((i for i, part in enumerate(parts[:-1]) if _named_archive(part)), default=None)
-    if last is None:
-        found = parts[-2] if len(parts) > 1 else ""
-    elif last and not _named_archive(parts[last - 1]):
-        found = parts[last - 1]
-    else:
-        found = parts[last] if parts[-2] in chapters else parts[-2]
-    return "" if re.sub(r"( ?\(\d+\))?\.zip$", "", found) in chapters else found
-
-
-def _named_archive(part: str) -> bool:
-    """Is it an archive, going by its name? Of a notebook that something lies in, too."""
-    return part.lower().endswith((".zip", ".ipynb"))
 
 
 def chapter_of(cells: tuple[Cell, ...], path: str, releases: Mapping[str, Release]) -> str:
@@ -186,7 +110,27 @@ def _shared(cells: tuple[Cell, ...], release: Release) -> int:
     return len(seen)
 
 
-def _files(source: Path, limits: Limits | None) -> Iterator[tuple[str, bytes | ArchiveRefused]]:
+def _class_archives(source: Path, releases: Mapping[str, Release]) -> frozenset[str]:
+    """Paths below ``source`` of archives that hold a class, although their names fit Canvas's.
+
+    cs_231_2026_w-sheet 1.zip may come from Moodle. What lies inside a student may have named, so all
+    in a folder whose names fit have to hold a class.
+    """
+    fits: dict[Path, list[Path]] = defaultdict(list)
+    for path in source.rglob("*"):
+        if CANVAS.match(path.name) and path.is_file() and not path.is_symlink():
+            fits[path.parent].append(path)
+    return frozenset(
+        path.relative_to(source).as_posix()
+        for several in fits.values()
+        if all(_is_archive(path) and holds_class(names(str(path)), releases) for path in several)
+        for path in several
+    )
+
+
+def _files(
+    source: Path, limits: Limits | None, classes: Collection[str]
+) -> Iterator[tuple[str, bytes | ArchiveRefused]]:
     """(path, content) of every notebook at ``source``, in the order of their paths."""
     if source.is_dir():
         for path in sorted(source.rglob("*")):
@@ -200,7 +144,7 @@ def _files(source: Path, limits: Limits | None) -> Iterator[tuple[str, bytes | A
             elif path.is_symlink() or not path.resolve().is_relative_to(source.resolve()):
                 yield told, ArchiveRefused(f"{told} is a symbolic link: refused.")
             elif _is_archive(path):
-                yield from _archive(path, told, limits)
+                yield from _archive(path, told, limits, told in classes)
             else:
                 yield told, path.read_bytes()
     elif _is_archive(source):
@@ -215,10 +159,10 @@ def _is_archive(path: Path) -> bool:
         return path.suffix.lower() == ".zip" or file.read(len(SIGNATURE)) == SIGNATURE
 
 
-def _archive(path: Path, told: str, limits: Limits | None) -> Iterator[tuple]:
-    """The notebooks of one student's archive in a folder; its refusal, where it is refused."""
+def _archive(path: Path, told: str, limits: Limits | None, of_class: bool) -> Iterator[tuple]:
+    """The notebooks of an archive in a folder; its refusal, where it is refused."""
     limits = limits or Limits()
-    if "/" in told or _MOODLE.match(told) or _CANVAS.match(told):  # one student's
+    if not of_class and ("/" in told or MOODLE.match(told) or CANVAS.match(told)):  # one student's
         limits = replace(limits, total=min(limits.total, limits.inner))
     try:
         found = [(f"{told}/{name}", data) for name, data in notebooks(str(path), limits)]
@@ -236,25 +180,6 @@ def _with_chapter(handed: Handed, releases: Mapping[str, Release]) -> Handed:
     elif not handed.student:
         problem = "Its path does not say whose it is."
     return replace(handed, chapter=chapter, problem=problem)
-
-
-def folder_name(text: str) -> str:
-    """``text`` as a folder's name: letters and their marks, digits, dots and hyphens, 200 bytes.
-
-    A Mac writes ü as two characters: the name is the same.
-    """
-    kept = (c if _may_stand(c) else " " for c in unicodedata.normalize("NFC", text))
-    name = re.sub(" +", "-", "".join(kept)).strip("-._")
-    if len(name.encode()) > _LONGEST:  # and still no other student's
-        told = hashlib.sha256(name.encode()).hexdigest()[:8]
-        name = f"{name.encode()[:_LONGEST].decode(errors='ignore')}-{told}"
-    return name
-
-
-def _may_stand(character: str) -> bool:
-    return (
-        character.isalnum() or character in "_.-" or unicodedata.category(character).startswith("M")
-    )
 
 
 def _told_apart(found: list[Handed]) -> list[Handed]:

@@ -16,8 +16,9 @@ from tiny_chapter import NAME, SOURCE
 from flatlab.course.assemble import assemble
 from flatlab.course.rebuild import ArchiveRefused, Limits, Release, collect
 from flatlab.course.rebuild.archive import notebooks, only_notebook
-from flatlab.course.rebuild.collect import chapter_of, sender
+from flatlab.course.rebuild.collect import chapter_of
 from flatlab.course.rebuild.reading import read
+from flatlab.course.rebuild.senders import sender
 from flatlab.course.source import CODE_KINDS, TEXT_KINDS, parse
 
 OTHER = "01-other"
@@ -67,6 +68,9 @@ def zipped(files: dict[str, bytes], **options) -> bytes:
         (f"ada/{NAME}/Bo Ek_7_assignsubmission_file_x.ipynb", "ada", "nbgrader"),
         (f"term_2026_11_22.zip/bo/{IN}", "bo", "nbgrader"),
         (f"{NAME}-bo.zip/bo/{IN}", "bo", "nbgrader"),
+        (f"{NAME}-ws_2026_17_b.zip/ws_2026_17_b/{IN}", "ws_2026_17_b", "nbgrader"),
+        ("2026_10_w/Bo Ek_7_assignsubmission_file_/x.ipynb", "Bo-Ek", "moodle"),
+        ("2026_10_w/bo/x.ipynb", "bo", ""),
         (f"bo/{IN.replace('.ipynb', '.zip')}/{IN}", "bo", "nbgrader"),
         (f"bo/{NAME}.zip/{IN}", "bo", ""),
         (f"class.zip/bo/{NAME}.zip/{IN}", "bo", ""),
@@ -363,10 +367,41 @@ def test_nothing_is_written(tmp_path, data, chapters, monkeypatch):
     assert sorted(p.name for p in Path(tmp_path).rglob("*")) == ["class.zip"]
 
 
-def test_a_class_archive_named_like_a_course_is_no_student(tmp_path, data, chapters):
-    files = {f"{n} Lee_{n}_assignsubmission_file_/a.ipynb": data for n in (1, 2, 3)}
-    (tmp_path / "CS_231_2026_W-Exercise 1-4711.zip").write_bytes(zipped(files))
-    assert [handed.platform for handed in collect(tmp_path, chapters)] == ["moodle"] * 3
+@pytest.mark.parametrize(
+    "name", ["CS_231_2026_W-Exercise 1-4711.zip", "cs_231_2026_w-exercise 1-4711.zip"]
+)
+@pytest.mark.parametrize("shape", ["{} Lee_{}_assignsubmission_file_/a.ipynb", f"s{{}}/{IN}"])
+def test_a_class_archive_named_like_a_course_is_no_student(name, shape, tmp_path, data, chapters):
+    files = {shape.format(n, n): data for n in (1, 2, 3)}
+    for folder in ("", "moodle"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).write_bytes(zipped(files))
+        (tmp_path / folder / name.replace("1-", "2-")).write_bytes(zipped(files))
+    found = collect(tmp_path, chapters)
+    assert len({handed.student for handed in found}) == len(found) == 3
+    assert {handed.platform for handed in found} <= {"moodle", "nbgrader"}
+
+
+@pytest.mark.parametrize(
+    "inside", ["Bo Ek_7_assignsubmission_file_/x.ipynb", f"bo/{IN}", "bo_7_8_x.ipynb"]
+)
+def test_what_a_canvas_students_archive_says_makes_nobody_elses(inside, tmp_path, data, chapters):
+    (tmp_path / "evemo_92_1233_work.zip").write_bytes(zipped({inside: data, f"cy/{IN}": data}))
+    (tmp_path / "doejane_93_1234_x.ipynb").write_bytes(data)
+    found = collect(tmp_path, chapters)
+    assert sorted((h.student, h.platform) for h in found) == [("92", "canvas"), ("93", "canvas")]
+
+
+def test_names_of_a_zip_from_a_mac(tmp_path, data, chapters, monkeypatch):
+    monkeypatch.setattr(  # UTF-8, and no flag that says so, as Finder writes
+        zipfile.ZipInfo, "_encodeFilenameFlags", lambda info: (info.filename.encode(), 0)
+    )
+    folder = unicodedata.normalize("NFD", "Gül Hakan_4711_assignsubmission_file_")
+    packed = zipped({f"{folder}/a.ipynb": data})
+    monkeypatch.undo()
+    assert "Gül" not in zipfile.ZipFile(io.BytesIO(packed)).namelist()[0]
+    (tmp_path / "class.zip").write_bytes(packed)
+    assert [handed.student for handed in collect(tmp_path, chapters)] == ["Gül-Hakan"]
 
 
 def test_files_of_no_chapter_rename_nobody(tmp_path, data, chapters):
