@@ -40,6 +40,16 @@ def repository() -> Path:
     return REPOSITORY
 
 
+@pytest.fixture(scope="session")
+def bubblewrap():
+    """Asks for a sandbox: skips without one, or fails where FLATLAB_SANDBOX is `required`."""
+    from flatlab.course.grading import available
+
+    if reason := available():
+        missing = pytest.fail if os.environ.get("FLATLAB_SANDBOX") == "required" else pytest.skip
+        missing(f"no sandbox here: {reason}")
+
+
 @pytest.fixture(scope="module")
 def bench_is_importable():
     """The ledger's modules, which are no part of the package."""

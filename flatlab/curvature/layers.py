@@ -251,8 +251,10 @@ def normalized(module: Any, x: Tensor) -> Tensor:
 def layer_kind(module: Any) -> type[Layer] | None:
     """The class that handles this module's parameters, None if there is none.
 
-    A subclass with a forward pass of its own is another layer, and is not handled.
+    A forward pass of a subclass's or an instance's own makes another layer, which is not handled.
     """
+    if "forward" in vars(module):
+        return None
     kinds: list[Any] = [(nn.Linear, LinearLayer), (nn.Conv2d, ConvLayer)]
     for base, kind in kinds:
         if isinstance(module, base) and type(module).forward is base.forward:

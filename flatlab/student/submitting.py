@@ -213,6 +213,8 @@ def _told(entry: Entry) -> Iterable[str]:
     reach, points = row(entry.chapter, entry.outline, entry.states).points
     rest = "" if done == len(entry.states) else "; the rest is handed in as it is"
     yield f"  {done} of {len(entry.states)} done, {reach:g} of {points:g} points in reach{rest}"
+    anew = f"flatlab check {entry.chapter[:2]}" if path else "flatlab.student.check()"
+    yield f"  by the outputs saved in it: {anew} runs the checks anew"
     yield from (f"  ! {warning}" for warning in entry.warnings)
 
 

@@ -1,6 +1,7 @@
 """pyproject, environment.yml and constraints.txt say the same."""
 
 import re
+import shlex
 import sys
 
 import pytest
@@ -45,6 +46,16 @@ def constraints(repository) -> list[Requirement]:
 
 def normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_the_small_torch_that_students_install_first_is_one_that_stays(repository, constraints):
+    text = (repository / "docs" / "start.md").read_text(encoding="utf-8")
+    first = re.search(r"pip install (.*) --index-url https://download.pytorch", text)[1]
+    given = {r.name: r.specifier for r in map(Requirement, shlex.split(first))}
+    kept = {r.name: r.specifier for r in constraints if r.name in RANGED}
+    assert given.keys() == kept.keys()
+    for name, newest in given.items():
+        assert [str(one) for one in newest] == [str(o) for o in kept[name] if o.operator == "<"]
 
 
 def test_environment_yml_equals_pyproject(repository, project):

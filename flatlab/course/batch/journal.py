@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
 import secrets
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from flatlab.course.whole import HALF, write
 
 UNKNOWN = "unknown-"  # the student of what nobody could be named for
 
@@ -36,11 +36,15 @@ class Journal:
         with (self.folder / ".lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 raise Busy(
                     f"Another run writes to {self.folder}: wait for it, or give another folder."
                 ) from error
-            for left in self.folder.rglob(".writing-*"):  # of a run that was killed
+            except OSError as error:  # some network folders know no locks
+                raise OSError(
+                    f"{self.folder} cannot be locked ({error.strerror}): give --out on a local disk."
+                ) from error
+            for left in self.folder.rglob(f"{HALF}*"):  # of a run that was killed
                 left.unlink()
             yield self
 
@@ -72,19 +76,3 @@ class Journal:
         """Keep ``record`` in the place of an older one."""
         text = json.dumps(record, ensure_ascii=False, indent=1)
         write(self.path(record["student"], record["chapter"]), text)
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file that only its owner reads, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, made = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(made, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(made)
-        raise

@@ -82,7 +82,7 @@ def grade_all(
     limits, way = limits or Limits(), way or Way()
     seed = journal.seed() if seed is None else seed
     everyone = [_named(item) for item in handed]
-    wanted = {item.chapter for item in everyone if _runs(item)}
+    wanted = {item.chapter for item in everyone if item.chapter}
     desks = {chapter: make_desk(layout, chapter) for chapter in sorted(wanted)}
     records: dict[int, dict] = {}
     tasks: dict[int, Task] = {}
@@ -184,7 +184,7 @@ def _deaths() -> tuple[type[BaseException], ...]:
 def work(place: int, task: Task) -> tuple[int, dict]:
     """In a worker: the record of ``task``, whatever happens. Only a missing sandbox is raised."""
     item = task.handed
-    if task.desk is None:
+    if task.desk is None or not _runs(item):
         why = item.problem or "Nothing says which chapter it is."
         return place, _failed(task, why)
     try:

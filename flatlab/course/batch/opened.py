@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flatlab.course.batch.desk import Desk
-from flatlab.course.batch.journal import write
+from flatlab.course.whole import write
 
 
 @dataclass(frozen=True)

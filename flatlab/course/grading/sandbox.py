@@ -84,9 +84,10 @@ def available() -> str | None:
         if done.returncode == 0:
             return None
     return (
-        f"bubblewrap cannot make a sandbox here: {words[:300] or 'it says nothing'}. In a container "
-        "it needs user namespaces (kernel.unprivileged_userns_clone, AppArmor, seccomp). Allow "
-        "them, or give --no-sandbox: submissions then run as you, on your network."
+        f"bubblewrap cannot make a sandbox here: {words[:300] or 'it says nothing'}. It must be 0.5 "
+        "or newer, and needs user namespaces (kernel.unprivileged_userns_clone, AppArmor, seccomp) "
+        "and, in a container, a /proc that is not masked. Allow them, or give --no-sandbox: "
+        "submissions then run as you, on your network."
     )
 
 

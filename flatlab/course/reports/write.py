@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from flatlab.course import whole
 from flatlab.course.layout import Layout
 from flatlab.course.reports import render, rows, sheets
 from flatlab.course.reports.questions import Questions, read
@@ -67,8 +66,7 @@ def write(
     else:
         (Path(folder) / "unplaced.csv").unlink(missing_ok=True)
     for path, content in files.items():
-        whole = content if isinstance(content, bytes) else content.encode("utf-8", "replace")
-        _replace(Path(folder) / path, whole)
+        whole.write(Path(folder) / path, content, mode=0o644)
     return [Path(folder) / path for path in files]
 
 
@@ -102,17 +100,3 @@ def _refuse(student: str) -> None:
         raise ValueError(
             f"The student {student!r} cannot be a folder's name: use letters, digits, - _ and . only."
         )
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

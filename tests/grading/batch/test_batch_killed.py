@@ -14,7 +14,7 @@ from handed_in import comparable, rows
 from tiny_chapter import NAME
 
 from flatlab.course.batch import Journal
-from flatlab.course.batch.journal import write
+from flatlab.course.whole import write
 
 pytestmark = [pytest.mark.grading, pytest.mark.slow, pytest.mark.beside]
 EVERY_TIME, KILLS = 1, 20  # in `make test`, in `make test-all`

@@ -15,7 +15,6 @@ from outside import output
 
 from flatlab.course.assemble import assemble
 from flatlab.course.batch.one import grade
-from flatlab.course.grading import available
 from flatlab.course.layout import Layout
 from flatlab.course.rebuild import Release
 from flatlab.course.source import read_chapter
@@ -202,9 +201,7 @@ def test_the_grader_finds_every_answer_in_what_colab_saves(chapter, runs):
 
 @pytest.mark.extended
 @pytest.mark.parametrize("chapter", LAYOUT.chapters()[:2])
-def test_what_colab_saves_is_graded_as_what_was_handed_in(chapter, runs):
-    if reason := available():
-        pytest.skip(f"no sandbox here: {reason}")
+def test_what_colab_saves_is_graded_as_what_was_handed_in(chapter, runs, bubblewrap):
     sheet, executed = runs(chapter)
     plain, through = (
         grade(data, chapter, layout=LAYOUT, seed=1)

@@ -25,7 +25,7 @@ def tiny(tmp_path_factory):
     return layout, grade(layout, TINY, tmp_path_factory.mktemp("plain"))
 
 
-def test_the_tiny_chapter_is_graded_as_by_plain_nbgrader(tiny, sandbox):
+def test_the_tiny_chapter_is_graded_as_by_plain_nbgrader(tiny, bubblewrap):
     layout, plain = tiny
     kit = make_kit(layout, TINY)
     given = {}
@@ -41,7 +41,7 @@ def test_the_tiny_chapter_is_graded_as_by_plain_nbgrader(tiny, sandbox):
 
 
 def test_honest_answers_have_full_marks_and_the_release_none(
-    layout, kit, sandbox, tmp_path, monkeypatch
+    layout, kit, bubblewrap, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     honest = submission(layout)
@@ -57,12 +57,12 @@ def test_honest_answers_have_full_marks_and_the_release_none(
     assert cell(untouched, "check-a")["error"] == "NotImplementedError"
 
 
-def test_an_open_answer_waits_for_a_person(layout, kit, sandbox):
+def test_an_open_answer_waits_for_a_person(layout, kit, bubblewrap):
     answer = submission(layout, **{"open-why": "Because."})
     assert grade_one(answer, kit)["scores"]["open-why"] == {"score": None, "max": 4.0}
 
 
-def test_a_hidden_test_speaks_and_the_notebook_holds_it(layout, kit, sandbox):
+def test_a_hidden_test_speaks_and_the_notebook_holds_it(layout, kit, bubblewrap):
     result = grade_one(submission(layout, b="def b(x):\n    return 3"), kit)
     assert scores(result) == {**FULL, "check-b": 0.0}
     found = cell(result, "check-b")
@@ -87,7 +87,7 @@ NOISE = {
 
 
 @pytest.mark.parametrize("body", ["\n    ".join(NOISE.values())])
-def test_text_on_stderr_costs_nothing(body, layout, kit, sandbox):
+def test_text_on_stderr_costs_nothing(body, layout, kit, bubblewrap):
     result = grade_one(submission(layout, b=f"def b(x):\n    {body}\n    return 3 * x"), kit)
     assert scores(result) == FULL
     assert "careful" in shown(result, "check-b") and "40%|####" in shown(result, "check-b")
@@ -103,7 +103,7 @@ ODD = {
 }
 
 
-def test_odd_messages_cost_nothing(layout, kit, sandbox):
+def test_odd_messages_cost_nothing(layout, kit, bubblewrap):
     tries = "".join(
         f"    try:\n        {line}\n    except Exception: pass\n"
         for line in [text.replace("\n    ", "\n        ") for text in ODD.values()]
@@ -114,7 +114,7 @@ def test_odd_messages_cost_nothing(layout, kit, sandbox):
 
 
 @pytest.mark.parametrize("value", ["1000", "-1", "float('nan')"])
-def test_a_value_that_is_no_score_scores_nothing_and_stops_nothing(value, layout, kit, sandbox):
+def test_a_value_that_is_no_score_scores_nothing_and_stops_nothing(value, layout, kit, bubblewrap):
     body = f"def b(x):\n    get_ipython().displayhook({value})\n    return 3 * x"
     result = grade_one(submission(layout, b=body), kit)
     assert scores(result) == {**FULL, "check-b": 0.0}

@@ -118,7 +118,7 @@ def fingerprint(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def seen(layout, kit, sandbox, tmp_path_factory):
+def seen(layout, kit, bubblewrap, tmp_path_factory):
     """(the spy's report, who came to the listener, what was changed outside)."""
     neighbor = tmp_path_factory.mktemp("submitted") / "another-student.ipynb"
     neighbor.write_text(SECRET)
@@ -229,7 +229,7 @@ def test_the_kit_holds_no_solution(kit):
     assert "hidden b" in data  # while the hidden tests are there
 
 
-def test_the_caller_without_root_takes_a_user_namespace(layout, kit, sandbox, tmp_path):
+def test_the_caller_without_root_takes_a_user_namespace(layout, kit, bubblewrap, tmp_path):
     """As an ordinary user the command runs as nobody; tried from within a user namespace."""
     if os.getuid() != 0:
         pytest.skip("the other tests run without root already")

@@ -34,7 +34,7 @@ def with_b(layout, body: str):
 
 
 @pytest.mark.parametrize("body", DEADLY.values(), ids=DEADLY)
-def test_a_cell_that_kills_the_kernel_costs_its_answer(body, layout, kit, sandbox):
+def test_a_cell_that_kills_the_kernel_costs_its_answer(body, layout, kit, bubblewrap):
     result = grade_one(with_b(layout, body), kit, limits=SHORT)
     assert scores(result) == ONLY_B_LOST
     assert cell(result, "check-b")["status"] == "died"
@@ -44,7 +44,7 @@ def test_a_cell_that_kills_the_kernel_costs_its_answer(body, layout, kit, sandbo
     assert result["manual"] == [] and result["runs"] == 1
 
 
-def test_cells_that_run_again_keep_what_they_showed_and_earned(layout, kit, sandbox):
+def test_cells_that_run_again_keep_what_they_showed_and_earned(layout, kit, bubblewrap):
     a = "def a(x):\n    if os.path.exists('/tmp/again'):\n        return 0\n"
     a += "    print('a was here')\n    return 2 * x"
     b = "def b(x):\n    open('/tmp/again', 'w').close()\n    os._exit(0)"
@@ -54,7 +54,7 @@ def test_cells_that_run_again_keep_what_they_showed_and_earned(layout, kit, sand
 
 
 @pytest.mark.parametrize("body", SLOW.values(), ids=SLOW)
-def test_a_cell_past_its_time_costs_its_answer(body, layout, kit, sandbox):
+def test_a_cell_past_its_time_costs_its_answer(body, layout, kit, bubblewrap):
     result = grade_one(with_b(layout, body), kit, limits=SHORT)
     assert scores(result) == ONLY_B_LOST
     found = cell(result, "check-b")
@@ -65,7 +65,7 @@ def test_a_cell_past_its_time_costs_its_answer(body, layout, kit, sandbox):
     assert result["manual"] == []
 
 
-def test_a_cell_that_hangs_by_itself_is_not_run_again(layout, kit, sandbox):
+def test_a_cell_that_hangs_by_itself_is_not_run_again(layout, kit, bubblewrap):
     answers = {"a": "while True: pass", "b": "import os\nos._exit(1)"}
     result = grade_one(submission(layout, **answers), kit, limits=SHORT)
     assert scores(result) == {"check-a": 0.0, "check-b": 0.0, "check-c": 2.0}
@@ -73,7 +73,7 @@ def test_a_cell_that_hangs_by_itself_is_not_run_again(layout, kit, sandbox):
     assert cell(result, "check-b")["error"] == "NameError"
 
 
-def test_the_time_for_all_cells_ends_and_what_was_earned_stays(layout, kit, sandbox):
+def test_the_time_for_all_cells_ends_and_what_was_earned_stays(layout, kit, bubblewrap):
     limits = Limits(cell_seconds=60, total_seconds=12, start_seconds=60)
     result = grade_one(with_b(layout, "while True: pass"), kit, limits=limits)
     assert scores(result) == {"check-a": 2.0, "check-b": 0.0, "check-c": 0.0}
@@ -81,14 +81,14 @@ def test_the_time_for_all_cells_ends_and_what_was_earned_stays(layout, kit, sand
     assert "time for the whole notebook" in cell(result, "check-c")["message"]
 
 
-def test_memory_of_one_process_is_bounded(layout, kit, sandbox):
+def test_memory_of_one_process_is_bounded(layout, kit, bubblewrap):
     body = "hoard = bytearray(2 << 30)"
     result = grade_one(with_b(layout, body), kit, limits=Limits(memory=1024))
     assert scores(result) == ONLY_B_LOST
     assert cell(result, "check-b")["error"] == "MemoryError"
 
 
-def test_memory_of_many_processes_is_bounded(layout, kit, sandbox):
+def test_memory_of_many_processes_is_bounded(layout, kit, bubblewrap):
     body = (
         "import os, time\n    for _ in range(6):\n        if os.fork() == 0:\n"
         "            hoard = bytearray(os.urandom(1 << 20) * 200)\n            time.sleep(60)\n"
@@ -100,7 +100,7 @@ def test_memory_of_many_processes_is_bounded(layout, kit, sandbox):
     assert any("more than 700 MB in all processes" in note for note in result["notes"])
 
 
-def test_a_flood_of_processes_is_bounded(layout, kit, sandbox):
+def test_a_flood_of_processes_is_bounded(layout, kit, bubblewrap):
     body = (
         "import os, time\n    made = 0\n    try:\n        for _ in range(400):\n"
         "            if os.fork() == 0:\n                time.sleep(60)\n"
@@ -115,7 +115,7 @@ def test_a_flood_of_processes_is_bounded(layout, kit, sandbox):
     assert any("more than 16 processes" in note for note in result["notes"])
 
 
-def test_a_flood_of_output_is_cut_and_costs_nothing(layout, kit, sandbox):
+def test_a_flood_of_output_is_cut_and_costs_nothing(layout, kit, bubblewrap):
     body = "for _ in range(20_000): print('flood' * 200)"
     result = grade_one(with_b(layout, body), kit, limits=Limits(cell_output=0.5))
     assert scores(result) == FULL
@@ -124,7 +124,7 @@ def test_a_flood_of_output_is_cut_and_costs_nothing(layout, kit, sandbox):
     assert 10_000 < len(text) < 600_000 and "the rest of this cell's output was cut" in text
 
 
-def test_files_are_bounded(layout, kit, sandbox):
+def test_files_are_bounded(layout, kit, bubblewrap):
     body = (
         "import os\n    sizes = {}\n    for place in ('/tmp', '/dev/shm', os.getcwd()):\n"
         "        sizes[place] = 0\n        try:\n            for n in range(20):\n"
@@ -143,7 +143,7 @@ def test_files_are_bounded(layout, kit, sandbox):
 
 
 @pytest.mark.parametrize("isolate", [True, False], ids=["sandbox", "no-sandbox"])
-def test_what_is_left_running_is_ended(isolate, layout, kit, sandbox):
+def test_what_is_left_running_is_ended(isolate, layout, kit, bubblewrap):
     mark = f"sleep-{time.time_ns()}"
     code = "import time; time.sleep(300)"
     body = (
@@ -179,14 +179,14 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("body", ENDINGS.values(), ids=ENDINGS)
-def test_ending_the_grading_process_costs_the_answer_and_is_told(body, layout, kit, sandbox):
+def test_ending_the_grading_process_costs_the_answer_and_is_told(body, layout, kit, bubblewrap):
     result = grade_one(with_b(layout, body), kit, limits=SHORT)
     assert scores(result) == ONLY_B_LOST
     assert cell(result, "check-b")["status"] == "skipped" and result["runs"] == 2
     assert "(check-b)" in result["manual"][0]
 
 
-def test_stopping_the_grading_process_is_noticed(layout, kit, sandbox):
+def test_stopping_the_grading_process_is_noticed(layout, kit, bubblewrap):
     body = "import os, signal\n    os.kill(os.getppid(), signal.SIGSTOP)\n    time.sleep(300)"
     limits = Limits(cell_seconds=3, start_seconds=15, total_seconds=200)
     result = grade_one(with_b(layout, body), kit, limits=limits)

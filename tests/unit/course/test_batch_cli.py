@@ -107,6 +107,16 @@ def test_what_a_person_has_to_see_is_named(course):
     assert f"{CHAPTER}: 2 submissions" in done.output
 
 
+def test_an_empty_notebook_of_nobody_alone_is_named(course):
+    root, told = course
+    (root / "submitted").mkdir()
+    (root / "submitted" / f"{CHAPTER}.ipynb").touch()
+    done = grade("submitted", "-j", "1")
+    assert done.exit_code == 0 and told == []
+    assert "gradebook: 1 new" in done.output
+    assert "Its path does not say whose it is." in done.output
+
+
 def test_without_a_sandbox_it_is_refused_unless_asked(course, monkeypatch):
     root, told = course
     hand_in(root, "ada")

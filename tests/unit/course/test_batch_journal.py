@@ -1,12 +1,14 @@
 """What is kept between runs, and when a submission counts as changed."""
 
+import errno
 import os
 
 import pytest
 
 from flatlab.course.batch import Desk
-from flatlab.course.batch.journal import Busy, Journal, write
+from flatlab.course.batch.journal import Busy, Journal
 from flatlab.course.grading import Kit, Limits
+from flatlab.course.whole import write
 
 KIT = Kit("00-x", b"", {"check-f": 2.0}, (), {"check-f": "assert f()"}, "/")
 DESK = Desk("00-x", KIT, "release", "source")
@@ -60,6 +62,15 @@ def test_one_run_at_a_time_holds_a_folder_and_clears_what_a_killed_one_left(tmp_
         with pytest.raises(Busy, match="Another run"), Journal(tmp_path).held():
             pass
     with Journal(tmp_path).held():
+        pass
+
+
+def test_a_folder_without_locks_is_no_other_run(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", fail)
+    with pytest.raises(OSError, match="No locks available.*local disk"), Journal(tmp_path).held():
         pass
 
 

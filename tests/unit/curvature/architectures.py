@@ -181,7 +181,14 @@ class MyLinear(nn.Linear):
         return torch.tanh(super().forward(x))
 
 
+def patched() -> nn.Module:
+    model = nn.Sequential(nn.Linear(8, 3))
+    model[0].forward = lambda x: nn.functional.linear(torch.relu(x), model[0].weight)
+    return model
+
+
 REFUSED = {
+    "an instance's own forward pass": (patched, "Linear '0' has parameters"),
     "Embedding": (lambda: nn.Sequential(nn.Linear(8, 3), nn.PReLU()), "PReLU '1' has parameters"),
     "weight used directly": (Direct, "'layer.weight' is used outside its module's own call"),
     "called twice": (Twice, "Linear 'layer' is called more than once"),
