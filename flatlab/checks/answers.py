@@ -75,9 +75,12 @@ def expected_kind(shape: tuple[int, ...]) -> str:
 
 def close(got: Any, expected: Any, tolerance: float) -> bool:
     """Relative difference in norm at most ``tolerance`` (absolute where expected is zero)."""
+    return bool(_apart(got, expected) <= tolerance)
+
+
+def _apart(got: Any, expected: Any) -> float:
     got, expected = flat(got), flat(expected)
-    scale = np.linalg.norm(expected)
-    return bool(np.linalg.norm(got - expected) <= tolerance * (scale if scale > 0 else 1.0))
+    return float(np.linalg.norm(got - expected) / (np.linalg.norm(expected) or 1.0))
 
 
 # A hint for checks that ask for a ValueError.
@@ -103,7 +106,12 @@ def compare(
     for value, message in mistakes:
         if close(got, value, max(tolerance, 1e-6)) and not close(value, expected, 3 * tolerance):
             return message.format(got=shown(got), expected=shown(expected))
-    return otherwise.format(got=shown(got), expected=shown(expected))
+    told = otherwise.format(got=shown(got), expected=shown(expected))
+    if "{got}" in otherwise and shown(got) == shown(expected):
+        told += (
+            f" They differ by {_apart(got, expected):.1g}, relative; {tolerance:.1g} is allowed."
+        )
+    return told
 
 
 def flat(value: Any) -> np.ndarray:

@@ -12,6 +12,7 @@ class Product:
     def __init__(self, matrix: np.ndarray) -> None:
         self.matrix = torch.as_tensor(matrix)
         self.calls = 0
+        self.columns = 0  # calls with a basis vector
         self.last: torch.Tensor | None = None
         self.repeated = False  # was the same vector asked for twice running?
 
@@ -20,6 +21,7 @@ class Product:
             shape = tuple(v.shape) if isinstance(v, torch.Tensor) else type(v).__name__
             raise WrongAnswer(f"matvec was given {shape}; it takes one vector of shape (dim,).")
         self.calls += 1
+        self.columns += int(torch.count_nonzero(v)) == 1
         self.repeated |= self.last is not None and torch.equal(self.last, v)
         self.last = v.detach().clone()
         return self.matrix.to(v.dtype) @ v

@@ -24,6 +24,7 @@ def pair(student, product: Product, steps: int, seed: int = 0) -> dict:
         "value": array(result[0], (), "The eigenvalue"),
         "vector": array(result[1], (dim,), "The eigenvector"),
         "calls": product.calls,
+        "columns": product.columns,
     }
 
 
@@ -34,10 +35,15 @@ def eigenpair_verdict(matrix: np.ndarray, outputs: dict, steps: int) -> str | No
     value, vector = float(values[top]), outputs["vector"]
     if not (np.isfinite(outputs["value"]) and np.all(np.isfinite(vector))):
         return "The numbers overflow to inf or NaN: normalize the vector in every step."
+    if outputs["columns"] == len(matrix):
+        return (
+            f"It used {outputs['calls']} products, among them one for each of the {len(matrix)} "
+            "dimensions: this looks like building the whole matrix first."
+        )
     if outputs["calls"] > 2 * steps + 2:
         return (
-            f"It used {outputs['calls']} products for {steps} steps: this looks like building the "
-            "whole matrix first."
+            f"It used {outputs['calls']} products for {steps} steps, and a step takes two at most: keep "
+            "A v in a variable, and loop `steps` times."
         )
     message = compare(
         outputs["value"],

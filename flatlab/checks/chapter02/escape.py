@@ -108,7 +108,7 @@ WRONG_SLOPES = (
         own_switch,
         (
             "Each loss changes valley at one fixed x. But f_1 is 0.1(x-1)^2 again below x = -0.46, and "
-            "f_2 is x^2 again above 3.65: compare the two values at x."
+            "f_2 is x^2 again above 3.64: compare the two values at x."
         ),
     ),
     (right_only, "It never leaves the valley of x = 1: where x^2 is smaller, the slope is 2x."),

@@ -196,8 +196,9 @@ class FlatDirections:
     def verdict(self, inputs, outputs):
         if not outputs["edges"][0]:
             return (
-                "It calls a minimum unstable whose largest eigenvalue is 1 + 3e-6, computed as 1 "
-                "plus or minus rounding or which counts as stable: compare with 1 + 1e-5, by <=."
+                "It calls a minimum unstable whose largest eigenvalue is 1 + 3e-6. Up to 1 + 1e-5 counts "
+                "as stable, since in flat directions the eigenvalue is 1 and comes out as 1 plus or "
+                "minus rounding: compare with 1 + 1e-5, by <=."
             )
         if outputs["edges"][1]:
             return (

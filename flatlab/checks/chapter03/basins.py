@@ -257,17 +257,17 @@ class Saddle(Integrals):
         one, two, flat = said[:2], said[2:4], said[4:]
         if "a number" in one:
             return (
-                "A Hessian with a negative eigenvalue, a saddle, got a number. It has no basin: raise a "
+                "A Hessian with a negative eigenvalue, a saddle, was accepted. It has no basin: raise a "
                 "ValueError that says so."
             )
         if "a number" in two:
             return (
-                "A Hessian with two negative eigenvalues got a number: its determinant is positive, and "
+                "A Hessian with two negative eigenvalues was accepted: its determinant is positive, and "
                 "yet it is a saddle. Look at the eigenvalues."
             )
         if "a number" in flat:
             return (
-                "A Hessian with an eigenvalue 0 got a number: along that direction the basin has no end. "
+                "A Hessian with an eigenvalue 0 was accepted: along that direction the basin has no end. "
                 "Raise the ValueError for every eigenvalue <= 0, not < 0 alone."
             )
         if "" in said:

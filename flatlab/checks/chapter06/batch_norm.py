@@ -265,8 +265,8 @@ class Rest:
             return "Parameters of the network have changed: only running_mean and running_var may."
         if outputs["acted"]:
             return (
-                "Dropout acted while the batches went through: model.train() puts all modules into training "
-                "mode. Put the batch-norm layers there alone, and all others into evaluation mode."
+                "Dropout acted while the batches went through: the network came in training mode, or was put "
+                "there by model.train(). That mode is for batch-norm layers alone, not for the others."
             )
         if not all(outputs["modes"]):
             if outputs["modes"].count(0) == 1 and outputs["modes"][3] == 0:

@@ -139,7 +139,7 @@ def fit_mistakes(features: np.ndarray, targets: np.ndarray) -> list[tuple]:
         ),
         (
             minimum_norm(centered(features), targets),
-            f"The mean of each feature is subtracted. {intercept}",
+            f"The mean of each feature is subtracted, or a column of ones was added. {intercept}",
         ),
         (right / n, "It is divided by n: a mean of squares has its minimum where the sum has it."),
         (right / count, "It is divided by N."),

@@ -109,6 +109,7 @@ def variance_mistakes(predictions: np.ndarray, targets: np.ndarray) -> list[tupl
         "It is the spread of all predictions around one number. They differ from point to point for "
         "another reason: take the variance at each point, over the fits."
     )
+    across = "This is how the mean varies from point to point: the variance is over the fits."
     wrong = over_outputs(right, predictions) + [
         (
             ((p - y) ** 2).mean(),
@@ -139,10 +140,7 @@ def variance_mistakes(predictions: np.ndarray, targets: np.ndarray) -> list[tupl
         ),
         (((p - mean) ** 2).mean(axis=0).sum(), "It adds up over the points: take the mean."),
         (right**0.5, "This is a root: the variance is asked for."),
-        (
-            mean.var(),
-            "This is how the mean varies from point to point: the variance is over the fits.",
-        ),
+        (mean.var(), across),
         (p.std(axis=0).mean(), deviation),
         (p.std(axis=0).mean() ** 2, deviation),
         (p.var(), together),
@@ -152,7 +150,7 @@ def variance_mistakes(predictions: np.ndarray, targets: np.ndarray) -> list[tupl
         wrong += [
             (p.var(axis=1).mean(), AXIS),
             (p.var(axis=1, ddof=1).mean(), AXIS),
-            (mean.var(ddof=1), wrong[5][1]),
+            (mean.var(ddof=1), across),
         ]
     if s > 1:
         wrong += [
@@ -237,6 +235,7 @@ class Parts:
     def draw(self, generator):
         targets = 2 * normal(generator, *self.shape)
         missed = 2 + 0.5 * normal(generator, *self.shape)
+        missed[::3] *= -1  # so that their absolute values are another thing
         apart = self.spread * normal(generator, self.fits, *self.shape)
         return {"predictions": targets + missed + apart, "targets": targets}
 

@@ -265,6 +265,14 @@ def hvp(loss_fn, params, v):
     return list(torch.autograd.grad(sum((a * a).sum() for a in g), params))
 
 
+# %% misconception="hvp" name="difference-quotient" message="is allowed"
+def hvp(loss_fn, params, v):
+    g = torch.autograd.grad(loss_fn(params), params, materialize_grads=True)
+    moved = [(p.detach() + 1e-4 * b).requires_grad_(True) for p, b in zip(params, v)]
+    ahead = torch.autograd.grad(loss_fn(moved), moved, materialize_grads=True)
+    return [(a - b) / 1e-4 for a, b in zip(ahead, g)]
+
+
 # %% alternative="hvp" name="grad-outputs"
 def hvp(loss_fn, params, v):
     g = torch.autograd.grad(loss_fn(params), params, create_graph=True, allow_unused=True)
@@ -398,6 +406,15 @@ def power_iteration(matvec, dim, steps, generator):
         value = (v @ h).item()
         v = h
     return value, v / (v.norm() + 1e-20)
+
+
+# %% misconception="power_iteration" name="three-products-a-step" message="a step takes two at most"
+def power_iteration(matvec, dim, steps, generator):
+    v = torch.randn(dim, generator=generator)
+    for _ in range(steps):
+        v = matvec(v) / matvec(v).norm().clamp_min(1e-30)
+        value = v @ matvec(v)
+    return value.item(), v
 
 
 # %% alternative="power_iteration" name="float64"

@@ -590,7 +590,7 @@ def is_linearly_stable(hessians, learning_rate, batch_size):
     return (torch.linalg.eigvalsh(matrix).max() <= 1).item()
 
 
-# %% misconception="is_linearly_stable" name="strict" message="which counts as stable"
+# %% misconception="is_linearly_stable" name="strict" message="Up to 1 + 1e-5 counts as stable"
 def is_linearly_stable(hessians, learning_rate, batch_size):
     matrix = stability_matrix(hessians, learning_rate, batch_size)
     return (torch.linalg.eigvalsh(matrix).max() < 1).item()

@@ -463,7 +463,7 @@ def basin_ratio(loss_a, hessian_a, loss_b, hessian_b, n, sigma):
     return width * math.exp(2 * (loss_b - loss_a) / (n * sigma**2))
 
 
-# %% misconception="basin_ratio" name="no-saddle" message="a saddle, got a number"
+# %% misconception="basin_ratio" name="no-saddle" message="a saddle, was accepted"
 def basin_ratio(loss_a, hessian_a, loss_b, hessian_b, n, sigma):
     log = (torch.slogdet(hessian_b)[1] - torch.slogdet(hessian_a)[1]) / 2
     return float((log + 2 * (loss_b - loss_a) / (n * sigma**2)).exp())

@@ -87,6 +87,34 @@ def dual_norm_ascent(grads, rho, p):
     return [rho * g.sign() * g.abs() ** (q - 1) / norm for g in grads]
 
 
+# %% misconception="dual_norm_ascent" name="every-entry-at-infinity" message="whose gradient is 0 moves by rho"
+def dual_norm_ascent(grads, rho, p):
+    if p == math.inf:
+        return [torch.where(g >= 0, rho, -rho) for g in grads]
+    peak = max(g.abs().max() for g in grads).clamp_min(1e-300)
+    r = [g / peak for g in grads]
+    if p == 1:
+        count = sum((a.abs() == 1).sum() for a in r).clamp_min(1)
+        return [rho * a.sign() * (a.abs() == 1) / count for a in r]
+    q = p / (p - 1)
+    norm = sum((a.abs() ** q).sum() for a in r).clamp_min(1e-300) ** (1 / p)
+    return [rho * a.sign() * a.abs() ** (q - 1) / norm for a in r]
+
+
+# %% misconception="dual_norm_ascent" name="sign-by-division" message="g / |g| is 0/0"
+def dual_norm_ascent(grads, rho, p):
+    if p == math.inf:
+        return [rho * g / g.abs() for g in grads]
+    peak = max(g.abs().max() for g in grads).clamp_min(1e-300)
+    r = [g / peak for g in grads]
+    if p == 1:
+        count = sum((a.abs() == 1).sum() for a in r).clamp_min(1)
+        return [rho * a.sign() * (a.abs() == 1) / count for a in r]
+    q = p / (p - 1)
+    norm = sum((a.abs() ** q).sum() for a in r).clamp_min(1e-300) ** (1 / p)
+    return [rho * a.sign() * a.abs() ** (q - 1) / norm for a in r]
+
+
 # %% alternative="dual_norm_ascent" name="one-flat-vector"
 def dual_norm_ascent(grads, rho, p):
     flat = torch.cat([g.reshape(-1) for g in grads])

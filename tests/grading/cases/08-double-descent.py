@@ -426,6 +426,18 @@ def bias_variance(predictions, targets):
     return ((mean - targets) ** 2).sum(), ((predictions - mean) ** 2).mean(0).sum()
 
 
+# %% misconception="bias_variance" name="absolute-values" message="It takes absolute values"
+def bias_variance(predictions, targets):
+    mean = predictions.mean(0)
+    return (mean - targets).abs().mean(), ((predictions - mean) ** 2).mean()
+
+
+# %% misconception="bias_variance" name="variance-of-the-mean" message="how the mean varies from point to point"
+def bias_variance(predictions, targets):
+    mean = predictions.mean(0)
+    return ((mean - targets) ** 2).mean(), mean.var()
+
+
 # %% alternative="bias_variance" name="loop"
 def bias_variance(predictions, targets):
     s = len(predictions)

@@ -14,6 +14,7 @@ from flatlab.checks.answers import close
 from flatlab.checks.chapter05 import (
     adaptive,
     ascent,
+    ascent_mistakes,
     average,
     exact,
     gradient,
@@ -77,7 +78,7 @@ def test_the_packages_own_functions_are_refused(name, body):
 def test_wrong_steps_differ_from_the_truth_and_from_each_other(seed):
     grads = drawn(ascent.Between(), seed)["grads"]
     g, rho, powers = truths.flat(grads), 0.3, ascent.Between.powers
-    lists = [ascent.ascent_mistakes(grads, rho, p) for p in powers]
+    lists = [ascent_mistakes.ascent_mistakes(grads, rho, p) for p in powers]
     joined = [(np.concatenate([v for v, _ in same]), same[0][1]) for same in zip(*lists)]
     apart(np.concatenate([truths.ascent(g, rho, p) for p in powers]), joined)
     inputs = drawn(adaptive.Formula(), seed)
