@@ -388,7 +388,8 @@ if ready(hessian_2d):
 #   change in one tensor changes the gradient of the others.
 # - Where the gradient of a parameter depends on no parameter (it does not enter the loss, or only in a
 #   linear term of its own), its part of H v is a tensor of zeros.
-# - H is never built; `params` and their `.grad` stay as they are.
+# - H is never built; `params` and their `.grad` stay as they are. The product is exact up to rounding, so no difference
+#   quotients.
 #
 # <details><summary>Hint 1</summary>
 #

@@ -1395,7 +1395,7 @@ if ready(sample_stable, levy_step, first_exit_time):
     )
 
 # %% [markdown]
-# Both statements hold. Brownian noise: from height 2 to 4 the time grows by a factor of 4.2, with a standard error of 0.4 (theory 3.7); once h is
+# Both statements hold. Brownian noise: from height 2 to 4 the time grows by a factor of 4.2, with a standard error of 0.4 (theory 3.7 with the steps as below, 3.0 for infinitely small ones); once h is
 # well above σ² it multiplies by e with each further σ² of height, up to a power. It grows with the width too, as its square. (The slope is
 # 1.89, and 1.87 in theory: a path that is looked at only at its steps goes a little beyond the border before it is seen outside, which counts most for narrow wells.)
 # Lévy noise: the height does not matter, and the width counts with the power α, as for waiting for a single jump. Runs that did not leave in time

@@ -12,7 +12,7 @@
 # - find the worst step in a ball of any p-norm, and say how far it is from the worst point in the ball,
 # - write SAM around any optimizer, and name what its gradient leaves out and what that changes,
 # - make the step independent of the units of the weights, and say what that does not make independent,
-# - average weights and penalize the Hessian, and compare all of it at equal epochs and at equal cost,
+# - average weights and penalize the Hessian, compare all of it at equal epochs, and SAM with SGD at equal cost,
 # - tell where SAM helps and where it does not, and what the slides' theorem says about a real network.
 #
 # **Time** 150 minutes. **Prerequisites** [chapter 01](../01-sharp-and-flat/01-sharp-and-flat.ipynb) (Hessian-vector products,
@@ -209,7 +209,7 @@ predict(
 #   entries of all tensors.
 # - `rho` ρ ≥ 0, in the parameters' units; `p` from 1 to `math.inf`.
 # - Returns a list of new tensors shaped like `grads`. At both ends the formula is to be read as a limit: for p = ∞ every
-#   entry has the size ρ, for p = 1 all of ρ is on the largest $|g_i|$ (where several are largest, on one of them or shared
+#   entry with $g_i \ne 0$ has the size ρ and the others are 0, for p = 1 all of ρ is on the largest $|g_i|$ (where several are largest, on one of them or shared
 #   out). Where g = 0 the step is 0.
 # - Gradients may be small: with p = 1.1 and $|g_i| = 10^{-5}$ the power $|g_i|^q = |g_i|^{11}$ is 0 in float32.
 #
@@ -881,8 +881,8 @@ if ready(dual_norm_ascent, sam_step):
 
 # %% [markdown]
 # The picture depends on the direction. Along the top eigenvector SGD's minimum is the sharp one of the slides: at distance 1 the loss has risen by 4.4, SAM's by 1.8. Along
-# a random direction, and in the maps, one has to go far out to see a difference (at the corners a rise of 2.5 against 1.7), and near the minimum SGD's loss
-# is the lower of the two. The slides' figures 1 and 2 show one plane for each network. Pictures of this kind illustrate a number such as $\lambda_{\max}$;
+# a random direction one has to go far out to see SGD's loss above SAM's, and near the minimum it is the lower of the two. The maps show the rise above each
+# minimum: close in, which one is wider depends on the direction, and at the corners SGD's has risen by 2.5, SAM's by 1.7. The slides' figures 1 and 2 show one plane for each network. Pictures of this kind illustrate a number such as $\lambda_{\max}$;
 # they do not replace it.
 
 # %% [markdown]
@@ -1329,7 +1329,8 @@ check.swa_average.grade(swa_average)
 # - `loss_fn`: takes a list of tensors like `params`, returns the loss, 0-d. H is the matrix of its second derivatives by all
 #   parameters at once; some parameters may enter the loss linearly or not at all.
 # - `params`: list of float tensors that require a gradient. They and their `.grad` stay as they were.
-# - `probes`: how many vectors z, at least 1; `generator`: a `torch.Generator`, which all signs are drawn with.
+# - `probes`: how many vectors z, at least 1; `generator`: a `torch.Generator` of the CPU, which all signs are drawn with; where the parameters are on another
+#   device, draw on the CPU and move the signs there.
 # - Returns a 0-d tensor, in the loss's unit over the squared unit of the parameters, **with its graph**: training
 #   differentiates it by `params` once more.
 #
@@ -1543,13 +1544,14 @@ if ready(dual_norm_ascent, sam_step, adaptive_ascent, swa_average, hessian_penal
 #
 # (There is one strength for each way, chosen on other runs with the same test set, and the ranking of the four depends on it. With 2048 clean images, 60 epochs and five seeds $\lambda_{\max}$ is 9.8 for SGD, 3.7 for SAM, 3.8 for
 # adaptive SAM, 4.6 for SWA and 4.9 for the penalty; the test error is 18.4 % for SGD, 17.6 for SAM, 17.7 for adaptive SAM and 17.9 for SWA, `docs/reproduction.md`. There SAM, the flattest, is
-# also the most accurate; section 8 has flatter networks that are not.)
+# also the most accurate of these four (the penalty's error is not on file); section 8 has flatter networks that are not.)
 
 # %% [markdown]
 # ## 6 · Test error and time   (≈ 7 min)
 #
 # The slides' last figure on SAM shows error rates falling on almost every data set when SGD is exchanged for SAM. A step
-# of SAM costs two gradients, though, so at equal time SGD may make twice as many epochs.
+# of SAM costs two gradients, though, so SGD may make twice as many epochs with as many gradients. That is called equal time here: it is where
+# gradients take nearly all of the time, as in large networks.
 
 # %% predict="SAM against SGD with twice the epochs, clean labels: test error"
 predict(
@@ -1912,7 +1914,7 @@ if ready(
 # minimization for scale-invariant learning of deep neural networks*. Izmailov, Podoprikhin, Garipov, Vetrov and Wilson (2018),
 # *Averaging weights leads to wider optima and better generalization*. Andriushchenko and Flammarion (2022), *Towards understanding
 # sharpness-aware minimization*, for why the ascent on small batches matters. Wen, Ma and Li (2023), *How does sharpness-aware minimization minimize
-# sharpness?* and *Sharpness minimization algorithms do not only minimize sharpness to achieve better generalization*. Long and
+# sharpness?* and, by Wen, Li and Ma (2023), *Sharpness minimization algorithms do not only minimize sharpness to achieve better generalization*. Long and
 # Bartlett (2024), *Sharpness-aware minimization and the edge of stability*. Baek, Kolter and Raghunathan (2024), *Why is SAM robust
 # to label noise?* Andriushchenko, Croce, Müller, Hein and Flammarion (2023), *A modern look at the relationship between sharpness and
 # generalization*. Dziugaite and Roy (2017), *Computing nonvacuous generalization bounds*, for bounds that say something.

@@ -629,8 +629,7 @@ if ready(random_fourier_features, minimum_norm_fit, bias_variance):
     )
 
 # %% [markdown]
-# The peak is variance. At N = n it is 18,000, most of it from one of the ten training sets (other sets, another
-# height), and just beside, at 180 features, 0.36, with a squared bias of 0.08. To the right of the peak the variance
+# The peak is variance. At N = n it is 18,000 (other training sets, another height), and just beside, at 180 features, 0.36, with a squared bias of 0.08. To the right of the peak the variance
 # *falls*, to 0.009 at ten times more features than samples, far below the squared bias of 0.034. So of the two halves
 # of the classical argument one holds, the bias falls, and the other does not: the variance rises up to the threshold
 # and falls beyond it. (The bump of the squared bias around the peak is not the bias's own: the mean of ten fits still
@@ -1200,8 +1199,7 @@ if ready(interpolation_threshold):
 # Along the training the risk falls and rises, and at width 512 it levels off at 0.09. The second descent *in time* of
 # Nakkiran et al. (2020), for large networks and many more epochs, is not to be seen in these 2000 steps. Five seeds
 # with images of their own (`docs/reproduction.md`), and widths up to 2048, say the same of the peak: in the median 0.08 at width 8,
-# 0.12 at 64 and at 128, 0.09 at 2048, and no second descent in time. The first descent is less certain: from width 8 to
-# 16 the risk falls in two of the five and rises in three. In wrong classes the second valley is the higher one there, 40 % against 39 %.
+# 0.12 at 64 and at 128, 0.09 at 2048, and no second descent in time. In wrong classes the second valley is the higher one there, 40 % against 39 %.
 #
 # How much of that is the wrong labels' work? Three of the widths, with clean ones:
 
@@ -1284,13 +1282,13 @@ if ready(random_fourier_features, minimum_norm_fit, interpolation_threshold):
 # in another form: rescaling a ReLU network changes $\lambda_{\max}$ and not the function.)
 #
 # For the networks it is the other way around. The norm grows with the width all the way, from 9 to 33, and falls
-# nowhere (a part of it is the start: before any training, width 8 has norm 2.5 and width 512 has 13; minimum norm has no
-# such part). $\lambda_{\max}$ rises and falls: 8.5 at width 8, 18.7 and 18.6 at 32 and 64, 6.9 at 512, with its peak a
+# nowhere (a part of it is the start, whose norm grows with the width, too; minimum norm has no such part). $\lambda_{\max}$ rises and falls: 8.5 at width 8, 18.7 and 18.6 at 32 and 64, 6.9 at 512, with its peak a
 # little to the left of the risk's. So the widest networks end in the flattest places, as the lecture would have it.
 # But each width is a different space with a different training risk, and width 8 has nearly as small a
 # $\lambda_{\max}$ and the most wrong classes of all. Over the seven widths of `docs/reproduction.md` the rank
 # correlation of $\lambda_{\max}$ and test risk is 0.38 ± 0.18. That is weak, and in none of the five seeds do the two
-# peak at the same width: the norm goes with the test risk of random features, and in these networks neither number does.
+# peak at the same width. So from N = n on the norm goes with the test risk of random features (below it not: from 10 to 80
+# features the norm rises from 1.2 to 5.7 and the risk falls), and in these networks neither number does.
 
 # %% [markdown]
 # ## 8 · What is left of the claims   (≈ 14 min)

@@ -21,11 +21,19 @@ FACTORS = (1, 2, 4, 8, 16, 32, 64, 128)  # c of (c eta, c S)
 BROKEN = 5  # points of test accuracy, mean over a curve's epochs, by which c counts as broken
 
 
-def correlation(what: str, x: np.ndarray, y: np.ndarray, sign: int) -> Point:
-    """Pearson's r over all runs of all seeds; its 95 % interval (Fisher's z) lies on one side of 0."""
+def correlation(
+    what: str, x: np.ndarray, y: np.ndarray, sign: int, given: np.ndarray | None = None
+) -> Point:
+    """Pearson's r over all runs of all seeds; its 95 % interval (Fisher's z) lies on one side of 0.
+
+    With `given`, the partial correlation: of what a straight line in `given` leaves of both.
+    """
     fine = np.isfinite(x) & np.isfinite(y)
-    r, count = float(np.corrcoef(x[fine], y[fine])[0, 1]), int(fine.sum())
-    low, high = np.tanh(np.arctanh(r) + np.array([-1.96, 1.96]) / math.sqrt(count - 3))
+    count, a, b = int(fine.sum()), x[fine], y[fine]
+    if given is not None:
+        a, b = (v - np.polyval(np.polyfit(given[fine], v, 1), given[fine]) for v in (a, b))
+    r, free = float(np.corrcoef(a, b)[0, 1]), count - 3 - (given is not None)
+    low, high = np.tanh(np.arctanh(r) + np.array([-1.96, 1.96]) / math.sqrt(free))
     found = f"r = {r:+.2f}, 95 % interval {low:+.2f} to {high:+.2f}, {count} of {len(x)} runs"
     holds = low > 0 if sign > 0 else high < 0
     return Point(what, found, f"interval {'above' if sign > 0 else 'below'} 0", float(holds))
@@ -41,14 +49,26 @@ def over_noise(run, what: str) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def hessian_norm(stop_loss: float, found: Found) -> list[Point]:
+def log_norm(run, what: str = "norm") -> tuple[np.ndarray, np.ndarray]:
+    x, norms = over_noise(run, what)
+    return x, np.log(norms)
+
+
+def hessian_norm(found: Found) -> list[Point]:
     (run,) = found.values()
-    x, norms = over_noise(run, "norm")
-    _, losses = over_noise(run, "loss")
-    reached = np.where(losses <= stop_loss, np.log(norms), np.nan)
-    points = [correlation("log ‖H‖_F and log η/S", x, np.log(norms), -1)]
-    if np.isfinite(reached).sum() > 3:
-        points.append(correlation(f"those at a loss of at most {stop_loss:g}", x, reached, -1))
+    losses = np.log(over_noise(run, "loss")[1])
+    points = []
+    for what, told in (
+        ("norm", "‖H‖_F"),
+        ("unit", "of the same function with weights of length 1"),
+    ):
+        x, y = log_norm(run, what)
+        fall = math.exp(y[x == x.min()].mean() - y[x == x.max()].mean())
+        told += f" (falls {fall:.1f} times over the range of η/S)"
+        points += [
+            correlation(f"log {told} and log η/S", x, y, -1),
+            correlation("at a fixed log loss (partial correlation)", x, y, -1, losses),
+        ]
     return points
 
 
@@ -57,8 +77,9 @@ def validation(found: Found) -> list[Point]:
     return [correlation("test accuracy and log η/S", *over_noise(run, "accuracy"), 1)]
 
 
-def both(stop_loss: float, found: Found) -> list[Point]:
-    return hessian_norm(stop_loss, found)[:1] + validation(found)
+def both(found: Found) -> list[Point]:
+    (run,) = found.values()
+    return [correlation("log ‖H‖_F and log η/S", *log_norm(run), -1), *validation(found)]
 
 
 def peak(found: Found) -> list[Point]:

@@ -1,5 +1,7 @@
 """What chapter 03's claims measure on networks: minima, curves and schedules over eta and S."""
 
+import copy
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,6 +72,24 @@ def norm(model: nn.Module, data: Dataset) -> float:
     return curvature.frobenius_norm(hessian(model, data), probes=10).value
 
 
+def at_unit_length(model: nn.Sequential, data: Dataset) -> nn.Sequential:
+    """The same function, with weights of length 1 into every neuron before a batch norm."""
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        for layer, after in itertools.pairwise(twin):
+            if isinstance(after, nn.BatchNorm1d):
+                length = layer.weight.norm(dim=1)
+                layer.weight /= length[:, None]
+                for moved in (layer.bias, after.running_mean):
+                    moved /= length
+                after.running_var /= length**2
+        x = data.test[0]
+        apart = (twin(x) - model(x)).norm() / model(x).norm()
+    if apart > 0.01:  # the eps of batch norm is all that may differ
+        raise RuntimeError(f"the rescaled network is another function: {apart:.2g}")
+    return twin
+
+
 def accuracy(model: nn.Module, data: Dataset) -> float:
     return 100 * flatlab.training.evaluate(model, cross_entropy, data.test).accuracy
 
@@ -79,7 +99,7 @@ def width(
 ) -> dict[str, float]:
     """Minima at four values of eta / S, each at three batch sizes: Hessian norm and test accuracy.
 
-    4 layers: width 64, batch norm. 20 layers: width 32, none. `largest`: the largest eta / S. Every 4
+    4 layers: width 64, batch norm, and the norm at unit length, too. 20 layers: width 32, none. `largest`: the largest eta / S. Every 4
     epochs the runs whose training loss is at most `stop_loss` are ended.
     """
     data = images(1024)
@@ -97,6 +117,8 @@ def width(
             found[f"loss_{name}"] = float(end.history.train_loss[-1])
             found[f"norm_{name}"] = math.nan if end.diverged else norm(model, data)
             found[f"accuracy_{name}"] = accuracy(model, data)
+            if layers == 4 and not end.diverged:
+                found[f"unit_{name}"] = norm(at_unit_length(model, data), data)
     return found
 
 
@@ -229,7 +251,7 @@ GRID = [f"{size}_{k}" for size in BATCHES for k in HALVINGS]
 WIDTHS = Experiment(
     "03-width",
     ("layers", "init_scale", "largest", "epochs", "stop_loss"),
-    tuple(f"{what}_{name}" for what in ("loss", "norm", "accuracy") for name in GRID),
+    tuple(f"{what}_{name}" for what in ("loss", "norm", "accuracy", "unit") for name in GRID),
     width,
     scale="laptop",
 )
