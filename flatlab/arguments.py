@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -12,8 +13,13 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 WHOLE = (int, np.int32, np.int64)  # NumPy's narrower ones would overflow
 
 
+def is_whole(value: object, least: int) -> TypeGuard[int]:
+    """Whether it is a whole number, Python's or NumPy's, of at least ``least``; True is none."""
+    return isinstance(value, WHOLE) and not isinstance(value, bool) and bool(value >= least)
+
+
 def checked_count(name: str, value: object, most: int | None = None) -> int:
-    if isinstance(value, bool) or not isinstance(value, WHOLE) or value < 1:
+    if not is_whole(value, 1):
         raise ValueError(f"{name} is {value!r}: give a whole number of at least 1")
     if most is not None and value > most:
         raise ValueError(f"{name} is {value}, and the data hold only {most} samples")
@@ -126,7 +132,7 @@ def checked_classes(classes: Sequence[str | int] | None, names: tuple[str, ...])
     for c in classes:
         if c in names:
             c = names.index(c)
-        if isinstance(c, bool) or not isinstance(c, WHOLE) or not 0 <= c < len(names):
+        if not is_whole(c, 0) or c >= len(names):
             raise ValueError(
                 f"there is no class {c!r}: choose from {', '.join(names)}, by name or by index "
                 f"0 to {len(names) - 1}"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
-from flatlab.arguments import checked_count, checked_positive
+from flatlab.arguments import checked_count, checked_positive, is_whole
 from flatlab.batches import BatchSize
 from flatlab.curvature.batch_norm import batch_norm_layers, reestimate_batch_norm
 from flatlab.evaluation import Batch, LossFn, trained_parameters
@@ -37,7 +37,7 @@ class WeightAverage:
 
     def __init__(self, every: int, start: int = 0) -> None:
         self.every, self.start = checked_count("every", every), start
-        if isinstance(start, bool) or not isinstance(start, int) or start < 0:
+        if not is_whole(start, 0):
             raise ValueError(f"start is {start!r}: give a whole number of steps, at least 0")
         self.average: AveragedModel | None = None
 
@@ -107,7 +107,7 @@ def fge_learning_rate(step: int, cycle: int, low: float, high: float) -> float:
     rate is that of the update in the cycle's middle. Raises ValueError unless `cycle` is even and at
     least 2, `step` is not negative and 0 < low <= high.
     """
-    if isinstance(cycle, bool) or not isinstance(cycle, int) or cycle < 2 or cycle % 2:
+    if not is_whole(cycle, 2) or cycle % 2:
         raise ValueError(f"cycle is {cycle!r}: give an even number of steps, for it has a middle")
     if step < 0:
         raise ValueError(f"step is {step}: steps are counted from 0")

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot as to_one_hot
 
 from flatlab import notebook
-from flatlab.arguments import checked_classes, checked_count, checked_generator
+from flatlab.arguments import checked_classes, checked_count, checked_generator, is_whole
 from flatlab.folders import open_folder, resized
 from flatlab.sources import (
     CLASSES,
@@ -179,9 +179,9 @@ def load_dataset(
 
 
 def _checked_variant(variant: int) -> int:
-    if type(variant) is not int or not 0 <= variant <= MOST_VARIANT:
+    if not is_whole(variant, 0) or variant > MOST_VARIANT:
         raise ValueError(f"variant is {variant!r}: give a whole number from 0 to {MOST_VARIANT}")
-    return variant
+    return int(variant)
 
 
 def _checked_name(name: str | os.PathLike) -> str:
@@ -268,7 +268,7 @@ def relabel(
         raise ValueError("label_noise needs at least two classes to choose another label from")
     shift = torch.randint(1, classes, noisy.shape, generator=generator)
     y = y.clone()
-    y[noisy] = (y[noisy] + shift) % classes
+    y[noisy] = ((y[noisy].long() + shift) % classes).to(y.dtype)
     return y, noisy.sort().values
 
 

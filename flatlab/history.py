@@ -1,7 +1,7 @@
 """What a training run leaves behind, and what a callback sees of it while it runs."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,13 +13,15 @@ COLUMNS += ("learning_rate", "seconds")
 Metric = Callable[[nn.Module], float]
 
 
-def checked_metrics(metrics: Mapping[str, Metric] | None) -> dict[str, Metric]:
-    """A copy. Raises ValueError for the name of a column, which the metric would overwrite."""
+def checked_metrics(
+    metrics: Mapping[str, Metric] | None, settings: Collection[str] = ()
+) -> dict[str, Metric]:
+    """A copy. Raises ValueError for the name of a column or setting, which the metric would hide."""
     metrics = dict(metrics or {})
-    taken = [name for name in metrics if name in COLUMNS]
+    taken = [name for name in metrics if name in COLUMNS or name in settings]
     if taken:
         raise ValueError(
-            f"metrics names {', '.join(taken)}, which every history has: give another name"
+            f"metrics names {', '.join(taken)}, which every run has: give another name"
         )
     return metrics
 

@@ -3,7 +3,7 @@
 Every constructor draws PyTorch's default initialization from a generator of its own, so that a
 network is repeatable and the global random state is left as it was. With a CPU generator seeded s
 the parameters equal those that ``torch.manual_seed(s)`` followed by plain construction would give.
-Networks are built on the CPU in float32; move them with ``.to(...)``.
+Networks are built on the CPU, also inside ``torch.device``, in PyTorch's default dtype; move them with ``.to(...)``.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import nn
 
-from flatlab.arguments import seeded
+from flatlab.arguments import is_whole, seeded
 
 
 @contextlib.contextmanager
@@ -25,7 +25,7 @@ def _drawing_from(generator: torch.Generator | None) -> Iterator[None]:
             f"networks are initialized on the CPU, but the generator lives on {generator.device}: "
             "pass torch.Generator().manual_seed(...)"
         )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.set_rng_state(generator.get_state())
         yield
         generator.set_state(torch.get_rng_state())
@@ -52,7 +52,7 @@ def mlp(
         ValueError: fewer than two sizes, or a size below 1.
     """
     sizes = tuple(sizes)
-    if len(sizes) < 2 or any(not isinstance(s, int) or s < 1 for s in sizes):
+    if len(sizes) < 2 or not all(is_whole(s, 1) for s in sizes):
         raise ValueError(
             f"sizes must hold at least two positive integers, input and output width: got {sizes}"
         )

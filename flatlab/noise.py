@@ -15,7 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flatlab.arguments import checked_count, checked_not_negative, checked_positive, seeded
+from flatlab.arguments import (
+    checked_count,
+    checked_not_negative,
+    checked_positive,
+    is_whole,
+    seeded,
+)
 from flatlab.data import relabel
 
 
@@ -118,7 +124,7 @@ def basin_ratio(
             f"the Hessians have shapes {tuple(hessian_a.shape)} and {tuple(hessian_b.shape)}"
         )
     log = (logs[1] - logs[0]) / 2 + 2 * (float(loss_b) - float(loss_a)) / (n * sigma**2)
-    return math.exp(log) if log < 709 else math.inf
+    return math.exp(log) if log < 709.7827 else math.inf  # beyond, float64 has no number
 
 
 def _log_det(name: str, hessian: Tensor) -> float:
@@ -188,7 +194,7 @@ def cyclic_schedule(step: int, period: int, low: float, high: float, shape: str)
     part is low). "triangle": from low up to high, reached at period / 2, and back, in straight lines.
     Raises ValueError for a period below 2, a negative step, low > high, or another shape.
     """
-    if isinstance(period, bool) or not isinstance(period, int) or period < 2:
+    if not is_whole(period, 2):
         raise ValueError(f"period is {period!r}: a cycle needs a whole number of at least 2 steps")
     if step < 0:
         raise ValueError(f"step is {step}: steps are counted from 0")

@@ -106,7 +106,7 @@ def fit(
 
     Raises:
         TypeError, ValueError: arguments that do not fit together, a model that does not return
-            one tensor, a loss that is no single number or not finite at the start, or a last batch
+            one tensor, a loss that is no single number or not finite at the start, or a batch
             of one sample, of which batch norm has no variance; all before any parameter changes.
     """
     trained_parameters(model)
@@ -151,10 +151,9 @@ def check_lone_sample(model: nn.Module, sample: Tensor, batches: Batches, steps:
 
     The model stays as it is, and so does the global random state.
     """
-    whole = batches.per_epoch and steps >= batches.per_epoch
-    if not whole or (batches.n - 1) % batches.size:
-        return
     if not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
+        return
+    if batches.smallest(steps) > 1:
         return
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with modes_restored(model), random_state(None, sample.device):
@@ -163,7 +162,7 @@ def check_lone_sample(model: nn.Module, sample: Tensor, batches: Batches, steps:
             call_with(model, buffers, sample)
         except ValueError as error:
             raise ValueError(
-                "the last batch of an epoch holds one sample alone, of which batch norm has no "
+                "a batch, the last of an epoch, holds one sample alone, of which batch norm has no "
                 f"variance ({error}): choose another batch_size, or leave a sample out"
             ) from error
 

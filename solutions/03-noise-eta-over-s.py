@@ -1141,8 +1141,8 @@ plots.show(
 # runs stop at a loss of at most 0.05 the correlation is −0.88, and −0.92 at a fixed loss (partial correlation; 20 seeds, `docs/reproduction.md`).
 # And batch norm makes the output independent of the length of the weights before it, while their Hessian falls with the square of that length,
 # the rescaling of section 3. Such weights' gradient is orthogonal to them, so each step adds η²‖g‖² to their squared length: a large η lengthens them. Where all are
-# brought to length 1, which leaves the function as it is, the norm falls over those runs' range of η/S 3.3 times instead of 7.5, with a correlation of −0.74. About half
-# of the fall, in logarithms, is the length of weights and not flatness of the function.
+# brought to length 1, which leaves the function as it is, the norm falls over those runs' range of η/S 3.3 times instead of 7.5, with a correlation of −0.74. About two
+# fifths of the fall, in logarithms, is the length of weights and not flatness of the function.
 #
 # Accuracy is another matter. It is about 79 % over two orders of magnitude, and the interval of its correlation with log η/S holds 0;
 # the slides show a positive one. (Where runs stop at a loss of at most 0.05, 20 seeds give +0.22, from 0.10 to 0.34: weak, and positive, `docs/reproduction.md`.) Two slides on, under the title WARNING, they show accuracy peak at some η/S for ResNet-56.
@@ -2129,7 +2129,7 @@ if ready(
 # | $C = \sigma^2 I$. | No: in a small network's last layer two of 170 directions hold half of the noise. The slides' own discussion names it. |
 # | The endpoint has the density $\exp(-2L/(n\sigma^2))$ | On a double well with isotropic noise, for small ηa and enough time. With little noise the runs stay where they start. |
 # | Only η/S appears. | While ηa is small. With η 20 times as large the narrow well is almost empty. |
-# | Higher η/S gives priority to width. | On the double well as the formula says; in networks the Hessian norm falls with η/S, correlation −0.97, about half of it by longer weights before batch norm. |
+# | Higher η/S gives priority to width. | On the double well as the formula says; in networks the Hessian norm falls with η/S, correlation −0.97. Over a factor of 8 in η/S about two fifths of the fall, in logarithms, is longer weights before batch norm (`docs/reproduction.md`). |
 # | The ratio $p_A/p_B$ is invariant to reparametrization. | If the change of coordinates has the same determinant at both minima. |
 # | Gradient descent samples one of the equivalent reparametrizations. | Yes; the start decides which one, not the loss. |
 # | Validation accuracy correlates with η/S; it peaks. | A plateau over two orders of magnitude; then η, not η/S, ends it. With runs stopped at a loss of at most 0.05 a weak correlation. |

@@ -108,9 +108,11 @@ def compare(
             return message.format(got=shown(got), expected=shown(expected))
     told = otherwise.format(got=shown(got), expected=shown(expected))
     if "{got}" in otherwise and shown(got) == shown(expected):
-        told += (
-            f" They differ by {_apart(got, expected):.1g}, relative; {tolerance:.1g} is allowed."
-        )
+        apart = _apart(got, expected)
+        if np.any(flat(expected)):
+            told += f" The relative difference is {apart:.3g}; {tolerance:.3g} is allowed."
+        else:
+            told += f" The difference is {apart:.3g}; {tolerance:.3g} is allowed."
     return told
 
 

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-from flatlab.arguments import WHOLE
+from flatlab.arguments import is_whole
 
 _SUMMED = 1 << 16  # elements that are summed in their own dtype
 
@@ -46,7 +46,7 @@ def check_operator(op) -> None:
 
 def check_count(name: str, value: int) -> None:
     """Raises ValueError unless `value` is an integer of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, WHOLE) or value < 1:
+    if not is_whole(value, 1):
         raise ValueError(f"{name} must be an integer of at least 1, not {value!r}")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from flatlab.arguments import WHOLE, checked_count
+from flatlab.arguments import checked_count, is_whole
 from flatlab.curves.flat import checked_alike, flatten
 from flatlab.isolation import call_with
 
@@ -88,7 +88,7 @@ class PolygonalChain(Curve):
     """
 
     def __init__(self, first: nn.Module, second: nn.Module, bends: int = 1) -> None:
-        if isinstance(bends, bool) or not isinstance(bends, WHOLE) or bends < 0:
+        if not is_whole(bends, 0):
             raise ValueError(f"bends is {bends!r}: give a whole number of at least 0")
         super().__init__(first, second, int(bends))
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from flatlab.arguments import is_whole
 from flatlab.grokking.losses import cross_entropy
 from flatlab.grokking.tables import ModularTable
 
@@ -25,7 +26,7 @@ def fourier_basis(p: int) -> Tensor:
     Row 0 is 1 / sqrt(p); rows 2k - 1 and 2k are sqrt(2/p) cos(2 pi k x / p) and sqrt(2/p) sin(2 pi k x / p) for k
     from 1 to (p - 1) / 2; for even p the last row is (-1)^x / sqrt(p). Raises ValueError for p < 1.
     """
-    if isinstance(p, bool) or not isinstance(p, int) or p < 1:
+    if not is_whole(p, 1):
         raise ValueError(f"p is {p!r}: give a whole number of at least 1")
     x = torch.arange(p, dtype=torch.float64)
     rows = [torch.full((p,), 1 / math.sqrt(p), dtype=torch.float64)]
@@ -140,12 +141,18 @@ def _waves_of(power: Tensor) -> Tensor:
     return waves if waves.sum() > 1e-24 * power.sum() else torch.zeros_like(waves)
 
 
+def turns_by_waves(table: ModularTable) -> bool:
+    """Whether it is the table of "add" or "subtract", and not of a function of such a name."""
+    (a, b), sign = table.pairs.T, {"add": 1, "subtract": -1}.get(table.operation, 0)
+    return sign != 0 and torch.equal(table.results, (a + sign * b) % table.p)
+
+
 def _checked(
     logits: Tensor, table: ModularTable, frequencies: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
     """The logits in float64, and the waves of the frequencies as orthonormal columns (m, j)."""
     p, frequencies = table.p, [int(k) for k in frequencies]
-    if table.operation not in ("add", "subtract"):
+    if not turns_by_waves(table):
         raise ValueError(
             f"the table is of {table.operation!r}: its results turn by no waves of a + b. Give one of "
             "'add' or 'subtract'"

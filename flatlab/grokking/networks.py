@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, pad, relu
 
-from flatlab.arguments import checked_count, checked_generator
+from flatlab.arguments import checked_count, checked_generator, is_whole
 
 
 class OneHotMLP(nn.Module):
@@ -145,9 +145,9 @@ def _uniform(shape: tuple[int, int], fan_in: int, generator: torch.Generator) ->
 
 
 def _checked_p(p: int) -> int:
-    if isinstance(p, bool) or not isinstance(p, int) or p < 2:
+    if not is_whole(p, 2):
         raise ValueError(f"p is {p!r}: give a whole number of at least 2, the table's modulus")
-    return p
+    return int(p)
 
 
 def _check_pairs(pairs: Tensor) -> None:

@@ -40,7 +40,7 @@ class PhaseDiagram:
     def phases(self, delay: float) -> np.ndarray:
         """The phase of each run as a place in ``PHASES``, (w, f, s) int64.
 
-        0 comprehension: generalized at most ``delay`` steps after it fitted; 1 grokking: later; 2
+        0 comprehension: generalized at most ``delay`` steps after it fitted, or before; 1 grokking: later; 2
         memorization: fitted only; 3 confusion: neither. Source: Liu et al., 2022, "Towards understanding
         grokking: an effective theory of representation learning", table 1. Raises ValueError for a
         negative delay.

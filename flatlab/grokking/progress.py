@@ -18,6 +18,7 @@ from flatlab.grokking.fourier import (
     key_frequencies,
     participation,
     restricted_loss,
+    turns_by_waves,
 )
 from flatlab.grokking.losses import cross_entropy
 from flatlab.grokking.tables import ModularTable
@@ -103,11 +104,12 @@ def progress_measures(
     if len(train_rows) == 0:
         raise ValueError("there are no training rows: give those of split_table")
     checked_count("probes", probes)
+    wanted = None if frequencies is None else [int(k) for k in frequencies]
     train = table.data(train_rows)
 
     def of_the_waves(measure: Callable, rows: Tensor | None) -> Callable[[nn.Module], float]:
         def value(model: Any) -> float:
-            chosen = frequencies
+            chosen = wanted
             if chosen is None:
                 chosen = key_frequencies(fourier_power(model.embedding))
             if not chosen:
@@ -128,7 +130,7 @@ def progress_measures(
         "participation": lambda model: participation(fourier_power(model.embedding)),
         "column_participation": lambda model: participation(fourier_power(model.embedding, True)),
     }
-    if table.operation in ("add", "subtract"):
+    if turns_by_waves(table):
         measures["restricted_loss"] = of_the_waves(restricted_loss, None)
         measures["excluded_loss"] = of_the_waves(excluded_loss, train_rows)
     if curvature:

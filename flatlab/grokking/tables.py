@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from flatlab.arguments import is_whole
 from flatlab.data import split_rows
 
 Operation = Callable[[Tensor, Tensor], Tensor]
@@ -46,8 +47,9 @@ def modular_table(p: int, operation: str | Operation = "add") -> ModularTable:
         ValueError: p below 2; another name; division with a p that is not prime; a function whose
             results are no whole numbers, one a pair.
     """
-    if isinstance(p, bool) or not isinstance(p, int) or p < 2:
+    if not is_whole(p, 2):
         raise ValueError(f"p is {p!r}: give a whole number of at least 2, the number of elements")
+    p = int(p)
     numbers = torch.arange(p)
     pairs = torch.cartesian_prod(numbers, numbers)
     if callable(operation):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch.optim import Optimizer
 
 OWN = ("rho", "p", "adaptive")  # SAM's settings in a parameter group
+_PUT: WeakKeyDictionary[Optimizer, set[tuple[int, str]]] = WeakKeyDictionary()
 
 
 def checked_base(base: Any, groups: list[dict[str, Any]], options: dict[str, Any]) -> Optimizer:
@@ -43,21 +45,30 @@ def _adopt(base: Optimizer, groups: list[dict[str, Any]], options: dict[str, Any
         raise ValueError(
             f"params and the {name} hold different parameters: build both from the same model"
         )
-    for theirs in base.param_groups:
-        sources = {id(mine[id(w)]): mine[id(w)] for w in theirs["params"]}.values()
-        for source in sources:
-            wrong = [k for k in source if k not in OWN and k != "params"]
-            wrong = [k for k in wrong if k not in theirs or source[k] != theirs[k]]
-            if wrong:
-                raise ValueError(
-                    f"a group of params sets {', '.join(wrong)}, which the {name} instance does "
-                    "not have so: set that where the instance is built, or give the class"
-                )
-        settings = [{key: source[key] for key in OWN} for source in sources]
-        if any(s != settings[0] for s in settings):
+    settings = [_settings(name, theirs, mine) for theirs in base.param_groups]
+    put = _PUT.setdefault(base, set())  # by an earlier SAM: not what the instance was built with
+    for place, (theirs, own) in enumerate(zip(base.param_groups, settings, strict=True)):
+        for key, value in own.items():
+            if key not in theirs or (place, key) in put:
+                theirs[key] = value
+                put.add((place, key))
+
+
+def _settings(name: str, theirs: dict[str, Any], mine: dict[int, dict]) -> dict[str, Any]:
+    """SAM's settings for one group of the instance."""
+    sources = {id(mine[id(w)]): mine[id(w)] for w in theirs["params"]}.values()
+    for source in sources:
+        wrong = [k for k in source if k not in OWN and k != "params"]
+        wrong = [k for k in wrong if k not in theirs or source[k] != theirs[k]]
+        if wrong:
             raise ValueError(
-                f"a group of the {name} instance holds parameters that params gives different rho "
-                "or adaptive: build the instance on the same groups"
+                f"a group of params sets {', '.join(wrong)}, which the {name} instance does "
+                "not have so: set that where the instance is built, or give the class"
             )
-        for key, value in settings[0].items():
-            theirs.setdefault(key, value)
+    settings = [{key: source[key] for key in OWN} for source in sources]
+    if any(s != settings[0] for s in settings):
+        raise ValueError(
+            f"a group of the {name} instance holds parameters that params gives different rho "
+            "or adaptive: build the instance on the same groups"
+        )
+    return settings[0]

@@ -43,7 +43,8 @@ def sam_gradient(
     d/dw L(w + e(w)) = v + (de/dw)'v with v the gradient at w + e. Of de/dw = (de/dg) H + (de/dw at
     fixed g) the second part is 0 unless `adaptive`, and the first costs one Hessian-vector
     product, H (de/dg)'v. For p = 2, (de/dg)'v = rho (v - n n'v) / |g| with n = g / |g|: what v has
-    along g drops out. For p = 1 and inf, e is constant between its jumps and the term is 0.
+    along g drops out. For p = 1 and inf, e (e / w if `adaptive`) is constant between its jumps: the
+    first part is 0.
 
     `data` is (X, y) or a re-iterable of such batches, `loss_fn` a mean over samples, as for
     `flatlab.Hessian`. The model, its mode, gradients, buffers and the global random state are left

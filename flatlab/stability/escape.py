@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from flatlab.arguments import checked_positive, seeded
+from flatlab.arguments import checked_positive, is_whole, seeded
 from flatlab.stability.theorem import mean_square_multiplier
 
 
@@ -73,7 +73,7 @@ class EscapeSystem:
         every bound goes on to inf, as the system does.
         """
         checked_positive("learning_rate", learning_rate)
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+        if not is_whole(steps, 0):
             raise ValueError(f"steps is {steps!r}: give a whole number, 0 or more")
         generator = seeded(generator)
         x = torch.as_tensor(x0, dtype=torch.float64)

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flatlab.arguments import checked_positive
+from flatlab.arguments import checked_positive, is_whole
 from flatlab.curvature import HessianVariance, top_eigenpairs
 from flatlab.curvature.lanczos import require_converged
 from flatlab.curvature.operators import CurvatureOperator
@@ -113,11 +113,15 @@ def is_linearly_stable(
 
     Wu, Ma and E (2018), Theorem 1: sufficient, and in one dimension necessary too. Arguments and
     errors as for `mean_square_multiplier`. Values up to 1 + tol count as 1; the default is 1e-9 for
-    explicit Hessians, 1e-3 for operators. (Flat directions, of which a network with more parameters
-    than data has many, have multiplier 1 exactly.)
+    explicit Hessians in float64, 64 times the dtype's epsilon in others, 1e-3 for operators. (Flat
+    directions, of which a network with more parameters than data has many, have multiplier 1, up to
+    the rounding of the Hessians.)
     """
     if tol is None:
-        tol = 1e-9 if torch.is_tensor(hessians) else 1e-3
+        tol = 1e-3
+        if torch.is_tensor(hessians):
+            eps = torch.finfo(hessians.dtype).eps if hessians.is_floating_point() else 0.0
+            tol = max(1e-9, 64 * eps)
     if not 0 <= tol < 1:
         raise ValueError(f"tol must lie between 0 and 1, not {tol}")
     settings = {}
@@ -147,7 +151,7 @@ class StabilityOperator:
 def _noise(batch_size: int, n: int) -> float:
     """(n - B) / (B (n - 1)): the variance of a batch mean, without replacement, over one sample's."""
     for name, value, least in (("n", n, 2), ("batch_size", batch_size, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if not is_whole(value, least):
             raise ValueError(f"{name} is {value!r}: give a whole number of at least {least}")
     if batch_size > n:
         raise ValueError(

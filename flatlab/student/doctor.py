@@ -242,8 +242,6 @@ def _sandbox(name: str) -> Finding:
         subprocess.run(command, capture_output=True, check=True, timeout=20, text=True)
     except (subprocess.SubprocessError, OSError) as error:
         said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[0]
-        remedy = (
-            "only instructors need it, to grade: docs/instructors.md says which systems forbid it"
-        )
+        remedy = "only instructors need it, to grade: docs/instructors.md says what it needs"
         return Finding(OPTIONAL, name, f"bubblewrap does not start: {said}", remedy)
     return Finding(OK, name, "bubblewrap starts, without network")

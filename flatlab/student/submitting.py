@@ -8,6 +8,7 @@ import io
 import os
 import re
 import secrets
+import shlex
 import time
 import zipfile
 from collections.abc import Callable, Iterable
@@ -213,7 +214,7 @@ def _told(entry: Entry) -> Iterable[str]:
     reach, points = row(entry.chapter, entry.outline, entry.states).points
     rest = "" if done == len(entry.states) else "; the rest is handed in as it is"
     yield f"  {done} of {len(entry.states)} done, {reach:g} of {points:g} points in reach{rest}"
-    anew = f"flatlab check {entry.chapter[:2]}" if path else "flatlab.student.check()"
+    anew = f"flatlab check {shlex.quote(str(path))}" if path else "flatlab.student.check()"
     yield f"  by the outputs saved in it: {anew} runs the checks anew"
     yield from (f"  ! {warning}" for warning in entry.warnings)
 

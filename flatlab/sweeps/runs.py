@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -146,8 +146,9 @@ class Outcome:
         return model.eval()
 
     def row(self) -> dict[str, object]:
-        """The run's settings and its last evaluation, for a table."""
-        return {**asdict(self.run), **self.history.last(), "stopped": self.history.stopped}
+        """The run's settings and its last evaluation, for a table; where both have a name, the setting."""
+        settings = {f.name: getattr(self.run, f.name) for f in fields(self.run)}
+        return {**settings, **self.history.last(), "stopped": self.history.stopped, **settings}
 
 
 def grid(base: Run | None = None, **settings: Iterable) -> list[Run]:

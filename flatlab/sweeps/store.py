@@ -71,12 +71,12 @@ def read(folder: Path, name: str, run: Run) -> Outcome | None:
                 for k in stored.files
                 if k != _RECORD
             }
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        for half in record.get("bfloat16", ()):
+            state[half] = state[half].view(torch.bfloat16)
+        columns = {k: np.array(v) for k, v in record["columns"].items()}
+        metrics = {k: np.array(v) for k, v in record["metrics"].items()}
+        stopped, last = record["stopped"], record["last_finite_step"]
+        history = History(**columns, metrics=metrics, stopped=stopped, last_finite_step=last)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return None
-    for half in record.get("bfloat16", ()):
-        state[half] = state[half].view(torch.bfloat16)
-    columns = {k: np.array(v) for k, v in record["columns"].items()}
-    metrics = {k: np.array(v) for k, v in record["metrics"].items()}
-    stopped, last = record["stopped"], record["last_finite_step"]
-    history = History(**columns, metrics=metrics, stopped=stopped, last_finite_step=last)
     return Outcome(run, history, state)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from flatlab import __version__
 from flatlab.arguments import checked_count
 from flatlab.batches import Batches
 from flatlab.evaluation import (
@@ -39,6 +40,9 @@ class AllDiverged(RuntimeError):
     def __init__(self, message: str, outcomes: list[Outcome]) -> None:
         super().__init__(message)
         self.outcomes = outcomes
+
+    def __reduce__(self):  # from one process to another
+        return type(self), (str(self), self.outcomes)
 
 
 @torch.inference_mode(False)
@@ -114,7 +118,7 @@ def sweep(
         )
     job = Job(
         build, loss_fn, (X, y), test, [], steps, epochs,
-        -math.inf if stop_loss is None else stop_loss, evaluate_every, checked_metrics(metrics), engine,
+        -math.inf if stop_loss is None else stop_loss, evaluate_every, checked_metrics(metrics, [f.name for f in fields(Run)]), engine,
         stop_when,
     )  # fmt: skip
     for run in runs:
@@ -166,6 +170,7 @@ def _names(job: Job, runs: Sequence[Run]) -> list[str]:
     parts = (
         digest_of(*job.train, *test), told(job.loss_fn), job.steps, job.epochs,
         job.stop_loss, told(job.stop_when), job.evaluate_every, told(job.metrics),
+        __version__, torch.__version__,
     )  # fmt: skip
     return [store.key(run, run.start(job.build)[0], repr(parts)) for run in runs]
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from flatlab.arguments import checked_count
 from flatlab.evaluation import Batch, LossFn, as_tensors, scalar, trained_parameters
-from flatlab.isolation import call_with
+from flatlab.isolation import call_with, random_state
 
 
 @torch.inference_mode(False)  # which turns gradients on too
@@ -39,8 +39,7 @@ def batch_gradients(
             f"{most} of batch_size {batch_size}"
         )
     rows = torch.empty(count, sum(p.numel() for p in parameters)).to(parameters[0])
-    cuda = [X.device] if X.is_cuda else []
-    with torch.random.fork_rng(devices=cuda):
+    with random_state(None, X.device):
         for k in range(count):
             part = slice(k * batch_size, (k + 1) * batch_size)
             buffers = {name: b.clone() for name, b in model.named_buffers()}

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flatlab.arguments import WHOLE, seeded
+from flatlab.arguments import is_whole, seeded
 
 
 def gradient_noise(batch_gradients: Tensor, full_gradient: Tensor | None = None) -> Tensor:
@@ -161,7 +161,7 @@ def _block(k: int) -> int:
 
 
 def _checked_block(k: int, k1: int) -> int:
-    if isinstance(k1, bool) or not isinstance(k1, WHOLE) or not 2 <= k1 <= k // 2 or k % k1:
+    if not is_whole(k1, 2) or k1 > k // 2 or k % k1:
         raise ValueError(
             f"k1 is {k1!r}: give a divisor of the number of entries, {k}, from 2 to {k // 2}"
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from flatlab.course.grading import sandbox
 from flatlab.student import doctor
 from flatlab.student.doctor import MISSING, OK, OPTIONAL, Finding
 
@@ -180,7 +181,18 @@ def test_the_sandbox_is_started(tmp_path, monkeypatch, script, state, detail):
     if script is None:
         assert "apt-get install bubblewrap" in finding.remedy
     elif state == OPTIONAL:
-        assert "which systems forbid it" in finding.remedy
+        assert "says what it needs" in finding.remedy
+
+
+def test_the_sandbox_is_asked_for_what_the_grader_asks(tmp_path, monkeypatch):
+    program, asked = tmp_path / "bwrap", tmp_path / "asked"
+    program.write_text(f'#!/bin/sh\necho "$@" >> {asked}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    doctor._sandbox("sandbox")
+    sandbox.available.__wrapped__()
+    ours, graders = (line.split("--perms")[1].split() for line in asked.read_text().splitlines())
+    assert ours == graders and "/proc" in ours
 
 
 @pytest.mark.slow

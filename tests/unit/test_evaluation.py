@@ -45,7 +45,7 @@ def test_a_metric_cannot_take_the_name_of_a_column():
     model = mlp((4, 3))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     settings = {"steps": 2, "progress": False, "metrics": {"test_accuracy": lambda model: 1.0}}
-    with pytest.raises(ValueError, match="metrics names test_accuracy, which every history has"):
+    with pytest.raises(ValueError, match="metrics names test_accuracy, which every run has"):
         fit(model, cross_entropy, (X, Y), learning_rate=0.1, **settings)
     with pytest.raises(ValueError, match="metrics names test_accuracy"):
         sweep(lambda g: mlp((4, 3), generator=g), cross_entropy, (X, Y), [Run()], **settings)

@@ -15,6 +15,12 @@ def test_published_parameter_counts():
     assert count_parameters(resnet(56)) == 853_018
 
 
+def test_networks_are_drawn_on_the_cpu_whatever_device_is_the_default():
+    with torch.device("meta"):
+        model = mlp((4, 3))
+    assert torch.equal(model[1].weight, mlp((4, 3))[1].weight)
+
+
 def test_resnet_has_the_layers_of_its_depth():
     layers = [m for m in resnet(20).modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     assert len(layers) == 20

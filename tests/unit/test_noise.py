@@ -97,6 +97,18 @@ def test_basin_ratio_keeps_under_reparametrization_and_far_from_overflow():
     tiny = 1e-30 * torch.eye(40, dtype=torch.float64)  # its determinant is 0 in float64
     assert basin_ratio(0.0, tiny, 0.0, tiny, 1.0, 1.0) == 1
     assert basin_ratio(0.0, h[0], 1e6, h[0], 1e-3, 1.0) == math.inf
+    one = torch.eye(1, dtype=torch.float64)
+    assert basin_ratio(0.0, one, 709.5 / 2, one, 1.0, 1.0) == pytest.approx(math.exp(709.5))
+    assert basin_ratio(0.0, one, 709.79 / 2, one, 1.0, 1.0) == math.inf
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
+def test_labels_of_any_whole_dtype_are_corrupted_alike(dtype):
+    y = torch.arange(40) % 10
+    noisy = corrupt_labels(y.to(dtype), 0.5, 10, generator())
+    assert noisy.dtype == dtype and torch.equal(
+        noisy.long(), corrupt_labels(y, 0.5, 10, generator())
+    )
 
 
 def test_basin_ratio_takes_a_hessian_with_the_rounding_of_float32():

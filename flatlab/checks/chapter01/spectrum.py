@@ -35,9 +35,9 @@ def eigenpair_verdict(matrix: np.ndarray, outputs: dict, steps: int) -> str | No
     value, vector = float(values[top]), outputs["vector"]
     if not (np.isfinite(outputs["value"]) and np.all(np.isfinite(vector))):
         return "The numbers overflow to inf or NaN: normalize the vector in every step."
-    if outputs["columns"] == len(matrix):
+    if outputs["columns"] >= len(matrix):
         return (
-            f"It used {outputs['calls']} products, among them one for each of the {len(matrix)} "
+            f"It used {outputs['calls']} products, at least one for each of the {len(matrix)} "
             "dimensions: this looks like building the whole matrix first."
         )
     if outputs["calls"] > 2 * steps + 2:

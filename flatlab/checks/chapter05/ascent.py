@@ -124,6 +124,8 @@ def single_verdict(grads: Arrays, rho: float, got, true, p: float) -> str | None
                 "For p = inf an entry whose gradient is 0 moves by rho: its sign is 0, it stays."
             )
             extra += [(rho * np.where(side, 1.0, -1.0), moved) for side in (g >= 0, g > 0)]
+            lost = "For p = inf the sign is lost: where the gradient is negative the step is too."
+            extra.append((np.full_like(g, rho), lost))
     message = compare(got, true, 1e-4, extra, otherwise="")
     return message or (
         f"For p = {p:g} and rho = {rho:g} its p-norm is {norm(got, p):.4g}, and e.g = {got @ g:.4g}; the "

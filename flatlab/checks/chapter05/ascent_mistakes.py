@@ -109,10 +109,10 @@ def not_a_number(got: np.ndarray, grads: Arrays, p: float) -> str | None:
             f"For p = {p:g} the step is NaN exactly where the gradient is negative: a negative number "
             "has no fractional power. Take |g|^(q - 1), and the sign of g outside."
         )
-    if p == math.inf and np.array_equal(bad, flat(grads) == 0):
+    if p in (1, math.inf) and np.array_equal(bad, flat(grads) == 0):
         return (
-            "For p = inf the step is NaN where the gradient is 0: sign(g) is 0 there, and so is the step; "
-            "g / |g| is 0/0."
+            f"For p = {p:g} the step is NaN or inf where the gradient is 0: sign(g) is 0 there, and so is the "
+            "step. A division by |g|, or a negative power of it, is not defined there."
         )
     if p == math.inf:
         return (

@@ -55,7 +55,7 @@ def spectrum(student, embedding: torch.Tensor) -> np.ndarray:
     if shape == (p,):
         raise WrongAnswer(
             f"It returned {p} numbers: k and p - k are the same wave on whole numbers, so k runs from 0 to "
-            f"(p - 1)/2, {wanted} in all. Or it went along the columns, as fft and rfft do without dim=0."
+            f"(p - 1)/2, {wanted} in all. Or each row was transformed, as fft and rfft do without dim=0."
         )
     if shape == (wanted - 1,):
         raise WrongAnswer(

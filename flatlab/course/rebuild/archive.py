@@ -74,7 +74,7 @@ def names(file: str) -> list[str]:
     """The paths of the files in a zip archive; none where it cannot be read."""
     try:
         with zipfile.ZipFile(file) as archive:
-            infos = [info for info in archive.infolist() if not info.is_dir()]
+            infos = [info for info in archive.infolist() if not _is_folder(info)]
     except _TORN:
         return []
     return [str(path) for info in infos if not _skipped(path := _path(info))]
@@ -117,7 +117,7 @@ def _walk(file, limits: Limits, spent: _Spent, above: str, depth: int) -> Iterat
         for info in infos:
             path = _path(info)
             name = f"{above}/{path}" if above else str(path)
-            if info.is_dir() or _skipped(path):
+            if _is_folder(info) or _skipped(path):
                 continue
             if not is_handed_in(path.name):
                 yield name, NoNotebook(f"{name} is no notebook.")
@@ -151,6 +151,11 @@ def _path(info: zipfile.ZipInfo) -> PurePosixPath:
         with contextlib.suppress(UnicodeError):
             name = name.encode("cp437").decode("utf-8")
     return PurePosixPath(name.replace("\\", "/"))
+
+
+def _is_folder(info: zipfile.ZipInfo) -> bool:
+    """As its own is_dir, which fails for an empty name in Python 3.11."""
+    return info.filename.endswith("/")
 
 
 def _skipped(path: PurePosixPath) -> bool:

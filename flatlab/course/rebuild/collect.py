@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -25,6 +25,10 @@ from flatlab.course.rebuild.senders import CANVAS, MOODLE, Handed, holds_class, 
 _IGNORED = (".ipynb_checkpoints", "__MACOSX", "__pycache__")
 
 
+class OfAClass(ArchiveRefused):
+    """An archive of which nobody can say whether a student or a platform has made it."""
+
+
 def collect(
     source: Path, releases: Mapping[str, Release], limits: Limits | None = None
 ) -> list[Handed]:
@@ -39,12 +43,14 @@ def collect(
     source = Path(source)
     if not source.exists():
         raise FileNotFoundError(f"{source} is not there: give a notebook, a folder or a zip.")
-    classes = _class_archives(source, releases)
     found, others = [], []
-    for path, content in _files(source, limits, classes):
-        handed = sender(path, releases, classes)
+    for path, content in _files(source, releases, limits):
+        handed = sender(path, releases)
         if isinstance(content, NoNotebook):
             others.append(handed)
+            continue
+        if isinstance(content, OfAClass):
+            found.append(Handed(path, b"", problem=str(content)))
             continue
         if isinstance(content, ArchiveRefused):
             found.append(replace(handed, problem=str(content)))
@@ -110,26 +116,8 @@ def _shared(cells: tuple[Cell, ...], release: Release) -> int:
     return len(seen)
 
 
-def _class_archives(source: Path, releases: Mapping[str, Release]) -> frozenset[str]:
-    """Paths below ``source`` of archives that hold a class, although their names fit Canvas's.
-
-    cs_231_2026_w-sheet 1.zip may come from Moodle. What lies inside a student may have named, so all
-    in a folder whose names fit have to hold a class.
-    """
-    fits: dict[Path, list[Path]] = defaultdict(list)
-    for path in source.rglob("*"):
-        if CANVAS.match(path.name) and path.is_file() and not path.is_symlink():
-            fits[path.parent].append(path)
-    return frozenset(
-        path.relative_to(source).as_posix()
-        for several in fits.values()
-        if all(_is_archive(path) and holds_class(names(str(path)), releases) for path in several)
-        for path in several
-    )
-
-
 def _files(
-    source: Path, limits: Limits | None, classes: Collection[str]
+    source: Path, releases: Mapping[str, Release], limits: Limits | None
 ) -> Iterator[tuple[str, bytes | ArchiveRefused]]:
     """(path, content) of every notebook at ``source``, in the order of their paths."""
     if source.is_dir():
@@ -144,7 +132,7 @@ def _files(
             elif path.is_symlink() or not path.resolve().is_relative_to(source.resolve()):
                 yield told, ArchiveRefused(f"{told} is a symbolic link: refused.")
             elif _is_archive(path):
-                yield from _archive(path, told, limits, told in classes)
+                yield from _archive(path, told, releases, limits)
             else:
                 yield told, path.read_bytes()
     elif _is_archive(source):
@@ -159,10 +147,21 @@ def _is_archive(path: Path) -> bool:
         return path.suffix.lower() == ".zip" or file.read(len(SIGNATURE)) == SIGNATURE
 
 
-def _archive(path: Path, told: str, limits: Limits | None, of_class: bool) -> Iterator[tuple]:
+def _archive(
+    path: Path, told: str, releases: Mapping[str, Release], limits: Limits | None
+) -> Iterator[tuple]:
     """The notebooks of an archive in a folder; its refusal, where it is refused."""
+    if sender(told, releases).platform == "canvas" and holds_class(names(str(path)), releases):
+        yield (
+            told,
+            OfAClass(
+                f"{told} is named like a Canvas student's and holds what a whole class has handed in. Is it "
+                "a class's? Then give it another name, or grade it alone."
+            ),
+        )
+        return
     limits = limits or Limits()
-    if not of_class and ("/" in told or MOODLE.match(told) or CANVAS.match(told)):  # one student's
+    if "/" in told or MOODLE.match(told) or CANVAS.match(told):  # one student's
         limits = replace(limits, total=min(limits.total, limits.inner))
     try:
         found = [(f"{told}/{name}", data) for name, data in notebooks(str(path), limits)]

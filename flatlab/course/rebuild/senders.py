@@ -6,7 +6,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 _LONGEST = 180  # bytes of a student's name; file systems take 255 for one with its ending
@@ -46,15 +46,11 @@ class Handed:
     earlier: tuple[str, ...] = ()  # paths of the attempts that this one replaces
 
 
-def sender(path: str, chapters: Collection[str], classes: Iterable[str] = ()) -> Handed:
+def sender(path: str, chapters: Collection[str]) -> Handed:
     """What ``path`` tells of the student: by nbgrader's, Moodle's or Canvas's scheme.
 
     Names are looked for from outside: what lies inside an archive, a student may have written.
-    ``classes``: archives, each the beginning of a path, whose own names tell of no student.
     """
-    for archive in classes:
-        if path.startswith(f"{archive}/"):
-            return replace(sender(path[len(archive) + 1 :], chapters), path=path)
     parts = PurePosixPath(path).parts
     inner = range(1, len(parts) - 1)
     own = [i for i in inner if parts[i] in chapters and not _named_archive(parts[i - 1])]
@@ -62,25 +58,32 @@ def sender(path: str, chapters: Collection[str], classes: Iterable[str] = ()) ->
         if match := MOODLE.match(part):
             name = match["name"].strip()
             return Handed(path, b"", folder_name(name), name, "moodle", match["number"])
-        # Canvas makes no folders, and our own zips begin with the chapter.
-        own_zip = part.startswith(tuple(chapters))
-        may = not own_zip and (_named_archive(part) or (not own and part is parts[-1]))
-        if may and (match := CANVAS.match(part)):
-            late = bool(match["late"])
-            user, name = match["user"], match["name"] or ""
-            return Handed(path, b"", user, name, "canvas", match["number"], late)
+        may = _named_archive(part) or (not own and part is parts[-1])  # Canvas makes no folders
+        if may and (found := _by_canvas(path, part, chapters)):
+            return found
+    # One of Canvas's archives that was unpacked into a folder of its name
+    if not own and len(parts) > 1 and (found := _by_canvas(path, parts[-2], chapters)):
+        return found
     if own:
         return Handed(path, b"", folder_name(parts[own[0] - 1]), platform="nbgrader")
     return Handed(path, b"", folder_name(_above(parts, chapters)))
 
 
+def _by_canvas(path: str, part: str, chapters: Collection[str]) -> Handed | None:
+    match = CANVAS.match(part)
+    if match is None or part.startswith(tuple(chapters)):  # as `flatlab submit` names its zips
+        return None
+    user, name = match["user"], match["name"] or ""
+    return Handed(path, b"", user, name, "canvas", match["number"], bool(match["late"]))
+
+
 def holds_class(names: Iterable[str], chapters: Collection[str]) -> bool:
     """Is each of an archive's files in Moodle's scheme, or in nbgrader's and of several students?"""
-    inside = [PurePosixPath(name).parts for name in names]
+    inside = [parts for name in names if (parts := PurePosixPath(name).parts)]
     if inside and all(MOODLE.match(parts[0]) for parts in inside):
         return True
-    nbgrader = all(len(parts) > 2 and parts[1] in chapters for parts in inside)
-    return nbgrader and len({parts[0] for parts in inside}) > 1
+    nbgrader = inside and all(len(parts) > 2 and parts[1] in chapters for parts in inside)
+    return bool(nbgrader) and len({parts[0] for parts in inside}) > 1
 
 
 def _above(parts: tuple[str, ...], chapters: Collection[str]) -> str:

@@ -23,7 +23,7 @@ def layout(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def handed(layout, tmp_path_factory, bubblewrap) -> Class:
-    """The class's folder and what is in it. Without bubblewrap its tests are skipped."""
+    """The class's folder and what is in it. It needs bubblewrap."""
     return hand_in(layout, tmp_path_factory.mktemp("submitted"))
 
 

@@ -101,7 +101,7 @@ def dual_norm_ascent(grads, rho, p):
     return [rho * a.sign() * a.abs() ** (q - 1) / norm for a in r]
 
 
-# %% misconception="dual_norm_ascent" name="sign-by-division" message="g / |g| is 0/0"
+# %% misconception="dual_norm_ascent" name="sign-by-division" message="A division by |g|"
 def dual_norm_ascent(grads, rho, p):
     if p == math.inf:
         return [rho * g / g.abs() for g in grads]

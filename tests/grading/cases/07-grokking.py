@@ -680,7 +680,7 @@ def fourier_power(embedding):
     return power
 
 
-# %% misconception="fourier_power" name="along-the-columns" message="as fft and rfft do without dim=0"
+# %% misconception="fourier_power" name="transforms-rows" message="as fft and rfft do without dim=0"
 def fourier_power(embedding):
     return (torch.fft.rfft(embedding).abs() ** 2).sum(dim=1) / len(embedding)
 

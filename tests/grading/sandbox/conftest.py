@@ -1,4 +1,4 @@
-"""The mini course and its kit, made once a run; without bubblewrap these tests are skipped."""
+"""The mini course and its kit, made once a run; these tests need bubblewrap."""
 
 from pathlib import Path
 

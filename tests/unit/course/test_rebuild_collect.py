@@ -71,6 +71,8 @@ def zipped(files: dict[str, bytes], **options) -> bytes:
         (f"{NAME}-ws_2026_17_b.zip/ws_2026_17_b/{IN}", "ws_2026_17_b", "nbgrader"),
         ("2026_10_w/Bo Ek_7_assignsubmission_file_/x.ipynb", "Bo-Ek", "moodle"),
         ("2026_10_w/bo/x.ipynb", "bo", ""),
+        ("2026_10_w/doejane_93_1234_x.ipynb", "93", "canvas"),
+        ("doejane_93_1234_work/x.ipynb", "93", "canvas"),
         (f"bo/{IN.replace('.ipynb', '.zip')}/{IN}", "bo", "nbgrader"),
         (f"bo/{NAME}.zip/{IN}", "bo", ""),
         (f"class.zip/bo/{NAME}.zip/{IN}", "bo", ""),
@@ -367,29 +369,61 @@ def test_nothing_is_written(tmp_path, data, chapters, monkeypatch):
     assert sorted(p.name for p in Path(tmp_path).rglob("*")) == ["class.zip"]
 
 
-@pytest.mark.parametrize(
-    "name", ["CS_231_2026_W-Exercise 1-4711.zip", "cs_231_2026_w-exercise 1-4711.zip"]
-)
-@pytest.mark.parametrize("shape", ["{} Lee_{}_assignsubmission_file_/a.ipynb", f"s{{}}/{IN}"])
-def test_a_class_archive_named_like_a_course_is_no_student(name, shape, tmp_path, data, chapters):
-    files = {shape.format(n, n): data for n in (1, 2, 3)}
-    for folder in ("", "moodle"):
-        (tmp_path / folder).mkdir(exist_ok=True)
-        (tmp_path / folder / name).write_bytes(zipped(files))
-        (tmp_path / folder / name.replace("1-", "2-")).write_bytes(zipped(files))
+SHAPES = ["{} Lee_{}_assignsubmission_file_/a.ipynb", f"s{{}}/{IN}"]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_class_archive_named_like_a_course_is_no_student(shape, tmp_path, data, chapters):
+    packed = zipped({shape.format(n, n): data for n in (1, 2, 3)})
+    (tmp_path / "CS_231_2026_W-Exercise 1-4711.zip").write_bytes(packed)
     found = collect(tmp_path, chapters)
     assert len({handed.student for handed in found}) == len(found) == 3
     assert {handed.platform for handed in found} <= {"moodle", "nbgrader"}
+    small = tmp_path / "cs_231_2026_w-exercise 1-4711.zip"  # as Canvas names a student's
+    (tmp_path / "CS_231_2026_W-Exercise 1-4711.zip").rename(small)
+    (alone,) = collect(tmp_path, chapters)
+    assert alone.student == alone.chapter == "" and not alone.data
+    assert "holds what a whole class has handed in" in alone.problem
+    assert len(collect(small, chapters)) == 3
 
 
 @pytest.mark.parametrize(
-    "inside", ["Bo Ek_7_assignsubmission_file_/x.ipynb", f"bo/{IN}", "bo_7_8_x.ipynb"]
+    "inside", [{"Bo Ek_7_assignsubmission_file_/zz (9).ipynb"}, {f"bo/{IN}", f"cy/{IN}"}]
 )
-def test_what_a_canvas_students_archive_says_makes_nobody_elses(inside, tmp_path, data, chapters):
-    (tmp_path / "evemo_92_1233_work.zip").write_bytes(zipped({inside: data, f"cy/{IN}": data}))
-    (tmp_path / "doejane_93_1234_x.ipynb").write_bytes(data)
+@pytest.mark.parametrize(
+    ("hers", "student"),
+    [
+        ("Eve_4711_assignsubmission_file_/1_2_x.zip", "Eve"),
+        ("王小明_4711_assignsubmission_file_1_2_x.zip", "王小明"),
+        (f"eve/{NAME}/1_2_x.zip", "eve"),
+        (f"eve/{NAME}/1_2_x.ipynb", "eve"),
+        ("evemo_92_1233_work.zip", ""),
+        ("submissions/evemo_92_1233_work.zip", ""),
+    ],
+)
+@pytest.mark.parametrize("alone", [True, False])
+def test_what_a_students_archive_says_makes_nobody_elses(
+    alone, hers, student, inside, tmp_path, data, chapters
+):
+    (tmp_path / hers).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / hers).write_bytes(zipped(dict.fromkeys(inside, data)))
+    others = {"Bo Ek_7_assignsubmission_file_/x.ipynb", f"bo/{IN}", "doejane_93_1234_x.ipynb"}
+    for path in () if alone else others:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(data)
     found = collect(tmp_path, chapters)
-    assert sorted((h.student, h.platform) for h in found) == [("92", "canvas"), ("93", "canvas")]
+    assert {handed.student for handed in found} == {student} | (
+        set() if alone else {"Bo-Ek", "bo", "93"}
+    )
+    assert all(handed.path in others for handed in found if handed.student in ("Bo-Ek", "bo"))
+
+
+@pytest.mark.parametrize("name", [".", "\0ZZ.txt", "a/"])
+def test_entries_without_a_name_stop_nobody(name, tmp_path, data, chapters):
+    packed = zipped({"x.ipynb": data, name.replace("\0", "Z"): b""})
+    packed = packed.replace(b"ZZZ.txt", name.encode())  # read as an empty name
+    (tmp_path / "eve_92_1233_x.zip").write_bytes(packed)
+    assert [handed.student for handed in collect(tmp_path, chapters)] == ["92"]
 
 
 def test_names_of_a_zip_from_a_mac(tmp_path, data, chapters, monkeypatch):

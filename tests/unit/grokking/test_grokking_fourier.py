@@ -20,6 +20,15 @@ from flatlab.grokking import (
 G = torch.Generator().manual_seed(0)
 
 
+def test_a_function_named_as_an_operation_is_no_such_table():
+    def add(a, b):
+        return a * b
+
+    with pytest.raises(ValueError, match="turn by no waves"):
+        restricted_loss(torch.zeros(25, 5), modular_table(5, add), [1])
+    assert restricted_loss(torch.zeros(25, 5), modular_table(np.int64(5)), [1]) > 0
+
+
 def rows_of(p, k, shift=0.0):
     return torch.cos(2 * math.pi * k * torch.arange(p, dtype=torch.float64) / p + shift)
 

@@ -74,7 +74,7 @@ def test_progress_measures_are_what_their_names_say():
     found = {
         name: measure(model)
         for name, measure in progress_measures(
-            table, train, one_hot_mse, frequencies=[1, 2]
+            table, train, one_hot_mse, frequencies=np.array([1, 2])
         ).items()
     }
     assert torch.equal(seed, torch.get_rng_state()) and model.training

@@ -37,6 +37,22 @@ def test_an_instance_keeps_the_settings_in_its_groups(model):
     assert [g["rho"] for g in given.param_groups] == [0.4, 0.2]
 
 
+def test_an_instance_that_was_a_base_before_takes_the_new_settings_and_keeps_its_own(model):
+    groups = [{"params": [model.weight], "rho": 0.5}, {"params": [model.bias]}]
+    base = torch.optim.SGD(groups, lr=0.1)
+    SAM(model.parameters(), base, rho=0.05)
+    anew = SAM(model.parameters(), base, rho=0.2, adaptive=True)  # as a cell that runs again
+    assert [(g["rho"], g["adaptive"]) for g in anew.param_groups] == [(0.5, True), (0.2, True)]
+
+
+def test_a_group_that_is_refused_leaves_no_setting_in_those_before_it(model):
+    base = torch.optim.SGD([{"params": [model.weight]}, {"params": [model.bias]}], lr=0.1)
+    wrong = [{"params": [model.weight]}, {"params": [model.bias], "lr": 0.3}]
+    with pytest.raises(ValueError, match="a group of params sets lr"):
+        SAM(wrong, base)
+    assert not any("rho" in group for group in base.param_groups)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

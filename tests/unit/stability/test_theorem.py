@@ -4,6 +4,7 @@ import copy
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -110,12 +111,22 @@ def test_gradient_descent_has_no_second_bound():
 
 
 def test_flat_directions_count_as_stable():
-    hessians = torch.zeros(4, 3, 3)
+    hessians = torch.zeros(4, 3, 3, dtype=torch.float64)
     hessians[:, 0, 0] = 1.0
     assert mean_square_multiplier(hessians, 0.5, 1) == pytest.approx(1)
     assert is_linearly_stable(hessians, 0.5, 1)
     assert is_linearly_stable(hessians, 2.0, 4)  # on the bound itself
     assert not is_linearly_stable(hessians, 2.0 + 1e-6, 4)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("share", [0.2, 1.0, 1.8])
+def test_flat_directions_count_as_stable_in_float32_too(seed, share):
+    J = torch.randn(8, 20, generator=torch.Generator().manual_seed(seed))  # 20 weights, 8 samples
+    hessians = 2 * J[:, :, None] * J[:, None, :]
+    rate = share / float(torch.linalg.eigvalsh(hessians.mean(0).double())[-1])
+    assert is_linearly_stable(hessians, rate, np.int64(8))
+    assert not is_linearly_stable(hessians, 2.1 * rate / share, 8)
 
 
 @pytest.fixture(scope="module")

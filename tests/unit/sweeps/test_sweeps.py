@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import pickle
 
 import joblib
 import numpy as np
@@ -66,6 +67,13 @@ def test_an_outcome_gives_the_trained_network_and_a_row():
     row = outcome.row()
     assert row["learning_rate"] == 0.05 and row["stopped"] == "epochs"
     assert row["norm"] == pytest.approx(next(model.parameters()).norm().item(), rel=1e-5)
+
+
+def test_a_row_has_the_runs_learning_rate_and_not_the_schedules_last():
+    runs = grid(Run(schedule=lambda step: 1.0 if step < 2 else 0.0), learning_rate=[0.1, 0.2])
+    assert [outcome.row()["learning_rate"] for outcome in swept(runs)] == [0.1, 0.2]
+    with pytest.raises(ValueError, match="metrics names momentum, which every run has"):
+        swept(metrics={"momentum": lambda model: 0.0})
 
 
 def test_the_global_seed_and_the_arguments_stay():
@@ -185,6 +193,8 @@ def test_all_diverged_says_so_and_loses_nothing():
     with pytest.raises(AllDiverged, match="all 2 runs diverged.*smaller learning rates") as caught:
         sweep(build, mse_loss, (X, targets), runs, epochs=9, progress=False)
     assert [outcome.run for outcome in caught.value.outcomes] == runs
+    carried = pickle.loads(pickle.dumps(caught.value))
+    assert str(carried) == str(caught.value) and len(carried.outcomes) == 2
 
 
 @pytest.mark.parametrize(
