@@ -170,6 +170,7 @@ def test_what_is_not_done_is_said_and_handed_in(course, path):
     assert "three weights" in result.output
     assert "  answered   open: two-curvatures  1 point\n" in result.output
     assert "1 of 2 done, 1 of 2 points in reach; the rest is handed in as it is" in result.output
+    assert "  by the outputs saved in it: flatlab check " in result.output
     made = course / "to" / "hand in" / f"{FIRST_NAME}.zip"
     assert inside(made) == {INSIDE: path.read_bytes()}
 
@@ -385,6 +386,7 @@ def test_in_colab_the_open_notebook_is_taken(course, monkeypatch):
     assert json.loads(data) == shown
     assert said[0] == "this notebook, as it stands here"
     assert "  2 of 2 done, 2 of 2 points in reach" in said
+    assert "  by the outputs saved in it: flatlab.student.check() runs the checks anew" in said
 
 
 def test_a_notebook_that_is_being_checked_writes_nothing(course, monkeypatch):
