@@ -58,10 +58,8 @@ def hessian_norm(found: Found) -> list[Point]:
     (run,) = found.values()
     losses = np.log(over_noise(run, "loss")[1])
     points = []
-    for what, told in (
-        ("norm", "‖H‖_F"),
-        ("unit", "of the same function with weights of length 1"),
-    ):
+    unit = "‖H‖_F of the same function with weights of length 1"
+    for what, told in (("norm", "‖H‖_F"), ("unit", unit)):
         x, y = log_norm(run, what)
         fall = math.exp(y[x == x.min()].mean() - y[x == x.max()].mean())
         told += f" (falls {fall:.1f} times over the range of η/S)"

@@ -99,8 +99,9 @@ def width(
 ) -> dict[str, float]:
     """Minima at four values of eta / S, each at three batch sizes: Hessian norm and test accuracy.
 
-    4 layers: width 64, batch norm, and the norm at unit length, too. 20 layers: width 32, none. `largest`: the largest eta / S. Every 4
-    epochs the runs whose training loss is at most `stop_loss` are ended.
+    4 layers: width 64, batch norm, and the norm at unit length, too. 20 layers: width 32, none.
+    `largest`: the largest eta / S. Every 4 epochs the runs whose training loss is at most `stop_loss`
+    are ended.
     """
     data = images(1024)
     network = partial(build, (64,) * 3 if layers == 4 else (32,) * (layers - 1), layers == 4)
