@@ -43,24 +43,14 @@ class Batches:
         """Batches in one pass over the data; None where their size is scheduled."""
         return None if self.scheduled else math.ceil(self.n / self.size)
 
-    def smallest(self, steps: int) -> int:
-        """The fewest samples that one of the first ``steps`` batches holds."""
-        left, least = self.n, self.n
-        for step in range(steps if self.scheduled else min(steps, self.per_epoch)):
-            size = min(self._size(step), left)
-            least, left = min(least, size), left - size or self.n
-        return least
-
-    def _size(self, step: int) -> int:
-        if not self.scheduled:
-            return self.size
-        return checked_count(f"batch_size({step})", self.size(step), self.n)
-
     def draw(self) -> Tensor | None:
         """Indices (runs, size) of the next step, or None for all samples in their order."""
         if self.size == self.n:
             return None
-        size = self._size(len(self.seen) - 1)
+        size = self.size
+        if self.scheduled:
+            step = len(self.seen) - 1
+            size = checked_count(f"batch_size({step})", size(step), self.n)
         if self.begin >= self.n:
             orders = [torch.randperm(self.n, generator=g) for g in self.generators]
             self.order, self.begin = torch.stack(orders).to(self.device), 0

@@ -133,10 +133,7 @@ def _joined(data: Any) -> Batch:
     wanted = "data must be a pair of tensors (X, y) or an iterable of such pairs"
     if isinstance(data, Tensor) or not isinstance(data, Iterable):
         raise TypeError(f"{wanted}, not {type(data).__name__}")
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # a DataLoader that shuffles draws from the global state
-        torch.default_generator.manual_seed(0)
+    with torch.random.fork_rng(devices=[]):  # iterating a DataLoader draws from the global state
         batches = list(data)
     if not batches:
         raise ValueError("the data are empty: there is no batch")

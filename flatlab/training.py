@@ -76,7 +76,8 @@ def fit(
 
     Args:
         loss_fn: ``loss_fn(prediction, y)``, a mean over samples, as for ``evaluate``.
-        data: ``(X, y)``, or an iterable of such batches, which is read once and joined.
+        data: ``(X, y)``, or an iterable of such batches, which is read once and joined; one that
+            shuffles or augments by the global state comes as that state gives it.
         learning_rate, momentum: of SGD; or give an ``optimizer`` over the model's parameters
             (one whose ``step`` demands a closure, such as LBFGS, gets one for the batch).
         scheduler: a torch scheduler over ``optimizer``, or a function optimizer -> scheduler.
@@ -106,8 +107,9 @@ def fit(
 
     Raises:
         TypeError, ValueError: arguments that do not fit together, a model that does not return
-            one tensor, a loss that is no single number or not finite at the start, or a batch
-            of one sample, of which batch norm has no variance; all before any parameter changes.
+            one tensor, a loss that is no single number or not finite at the start, or a last batch
+            of one sample, of which batch norm has no variance; all before any parameter changes. Of a
+            ``batch_size`` that is a schedule it is seen, and raised by PyTorch, at that step.
     """
     trained_parameters(model)
     X, y = as_tensors(data, model)
@@ -151,9 +153,10 @@ def check_lone_sample(model: nn.Module, sample: Tensor, batches: Batches, steps:
 
     The model stays as it is, and so does the global random state.
     """
-    if not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
+    whole = batches.per_epoch and steps >= batches.per_epoch
+    if not whole or (batches.n - 1) % batches.size:
         return
-    if batches.smallest(steps) > 1:
+    if not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
         return
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with modes_restored(model), random_state(None, sample.device):
@@ -162,7 +165,7 @@ def check_lone_sample(model: nn.Module, sample: Tensor, batches: Batches, steps:
             call_with(model, buffers, sample)
         except ValueError as error:
             raise ValueError(
-                "a batch, the last of an epoch, holds one sample alone, of which batch norm has no "
+                "the last batch of an epoch holds one sample alone, of which batch norm has no "
                 f"variance ({error}): choose another batch_size, or leave a sample out"
             ) from error
 

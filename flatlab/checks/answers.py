@@ -110,9 +110,8 @@ def compare(
     if "{got}" in otherwise and shown(got) == shown(expected):
         apart = _apart(got, expected)
         if np.any(flat(expected)):
-            told += f" The relative difference is {apart:.3g}; {tolerance:.3g} is allowed."
-        else:
-            told += f" The difference is {apart:.3g}; {tolerance:.3g} is allowed."
+            return f"The relative difference is {apart:.3g}; {tolerance:.3g} is allowed. {told}"
+        return f"The difference is {apart:.3g}; {tolerance:.3g} is allowed. {told}"
     return told
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from flatlab.arguments import seeded
+from flatlab.arguments import is_whole, seeded
 from flatlab.curvature.empirical_loss import EmpiricalLoss, LossFunction
 from flatlab.curvature.interface import check_count, normal_vector
 from flatlab.curvature.lanczos import require_converged, top_eigenpairs
@@ -80,7 +80,7 @@ def epsilon_sharpness(
     if not 0 < epsilon < float("inf"):
         raise ValueError(f"epsilon is the radius of a ball and must be positive, not {epsilon}")
     check_count("steps", steps)
-    if not isinstance(random_starts, int) or random_starts < 0:
+    if not is_whole(random_starts, 0):
         raise ValueError(f"random_starts must be a whole number of at least 0, not {random_starts}")
     hessian = Hessian(model, loss_fn, data)
     ball = _Ball(hessian.objective, epsilon)

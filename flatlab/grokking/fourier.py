@@ -154,8 +154,8 @@ def _checked(
     p, frequencies = table.p, [int(k) for k in frequencies]
     if not turns_by_waves(table):
         raise ValueError(
-            f"the table is of {table.operation!r}: its results turn by no waves of a + b. Give one of "
-            "'add' or 'subtract'"
+            f"the table is of {table.operation!r}, and its results are not a + b or a - b mod p: they "
+            "turn by no waves. Give modular_table(p, 'add') or 'subtract'"
         )
     if tuple(logits.shape) != (len(table), p):
         raise ValueError(

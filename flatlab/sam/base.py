@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -46,12 +47,16 @@ def _adopt(base: Optimizer, groups: list[dict[str, Any]], options: dict[str, Any
             f"params and the {name} hold different parameters: build both from the same model"
         )
     settings = [_settings(name, theirs, mine) for theirs in base.param_groups]
-    put = _PUT.setdefault(base, set())  # by an earlier SAM: not what the instance was built with
+    put = _PUT.get(base, set())
     for place, (theirs, own) in enumerate(zip(base.param_groups, settings, strict=True)):
-        for key, value in own.items():
-            if key not in theirs or (place, key) in put:
-                theirs[key] = value
-                put.add((place, key))
+        keys = {key for key in own if key not in theirs or (place, key) in put}
+        theirs.update({key: own[key] for key in keys})
+        note(base, place, keys)
+
+
+def note(base: Optimizer, place: int, keys: Iterable[str]) -> None:
+    """That SAM, and not the caller, has put these settings into a group: a later SAM replaces them."""
+    _PUT.setdefault(base, set()).update((place, key) for key in keys)
 
 
 def _settings(name: str, theirs: dict[str, Any], mine: dict[int, dict]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from flatlab.arguments import checked_not_negative, checked_positive
 from flatlab.sam.ascent import checked_p
-from flatlab.sam.base import OWN, checked_base
+from flatlab.sam.base import OWN, checked_base, note
 from flatlab.sam.perturbation import Perturbation
 from flatlab.sam.replicas import (
     average_gradients,
@@ -233,6 +233,7 @@ class SAM(Optimizer):
             return
         own = {key: self.defaults[key] for key in OWN}
         self.base_optimizer.add_param_group(own | param_group)
+        note(self.base_optimizer, len(self.param_groups) - 1, own.keys() - param_group.keys())
         _refuse_complex(self.param_groups[-1])
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -113,7 +113,8 @@ def is_linearly_stable(
 
     Wu, Ma and E (2018), Theorem 1: sufficient, and in one dimension necessary too. Arguments and
     errors as for `mean_square_multiplier`. Values up to 1 + tol count as 1; the default is 1e-9 for
-    explicit Hessians in float64, 64 times the dtype's epsilon in others, 1e-3 for operators. (Flat
+    explicit Hessians in float64, 64 times the dtype's epsilon and at most 1e-3 in others, 1e-3 for
+    operators. (Flat
     directions, of which a network with more parameters than data has many, have multiplier 1, up to
     the rounding of the Hessians.)
     """
@@ -121,7 +122,7 @@ def is_linearly_stable(
         tol = 1e-3
         if torch.is_tensor(hessians):
             eps = torch.finfo(hessians.dtype).eps if hessians.is_floating_point() else 0.0
-            tol = max(1e-9, 64 * eps)
+            tol = max(1e-9, min(64 * eps, tol))
     if not 0 <= tol < 1:
         raise ValueError(f"tol must lie between 0 and 1, not {tol}")
     settings = {}
@@ -158,6 +159,7 @@ def _noise(batch_size: int, n: int) -> float:
             f"batch_size is {batch_size}, and there are only n = {n} samples to draw from: "
             "gradient descent is batch_size = n"
         )
+    n, batch_size = int(n), int(batch_size)  # NumPy's would overflow
     return (n - batch_size) / (batch_size * (n - 1))
 
 

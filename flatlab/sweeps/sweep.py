@@ -81,7 +81,7 @@ def sweep(
         metrics: name -> function of the model (in evaluation mode), recorded at each evaluation.
         runs: see ``Run`` and ``grid``.
         folder: keeps each finished run as a file; a sweep that is called again with the same
-            arguments takes from there what is finished: another loss, network, schedule or metric is told
+            arguments, by the same flatlab and torch, takes from there what is finished: another loss, network, schedule or metric is told
             by its code, its options and what it captures. None keeps nothing.
         engine: "auto", or "lockstep" or "sequential" to choose.
         most_together: runs in one stack. Where a layer's outputs for a whole stack take many megabytes,
@@ -118,7 +118,7 @@ def sweep(
         )
     job = Job(
         build, loss_fn, (X, y), test, [], steps, epochs,
-        -math.inf if stop_loss is None else stop_loss, evaluate_every, checked_metrics(metrics, [f.name for f in fields(Run)]), engine,
+        -math.inf if stop_loss is None else stop_loss, evaluate_every, checked_metrics(metrics, ["stopped", *(f.name for f in fields(Run))]), engine,
         stop_when,
     )  # fmt: skip
     for run in runs:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
 
 from flatlab.evaluation import evaluate
 from flatlab.models import mlp
@@ -538,34 +537,6 @@ def test_batch_norm_and_a_lone_last_sample_are_refused_before_anything_changes(c
         fit(model, loss_fn, (X[:11], y[:11]), learning_rate=0.1, batch_size=5, epochs=1)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert model.training and all(m.training for m in model.modules())
-
-
-def test_a_schedule_that_leaves_a_sample_alone_is_refused_before_anything_changes(classes):
-    _, X, y = classes
-    model, loss_fn = mlp((4, 8, 3), batch_norm=True), nn.CrossEntropyLoss()
-    before = snapshot(model)
-    rest = {"learning_rate": 0.1, "evaluate_every": 5, "steps": 10}
-    with pytest.raises(ValueError, match="one sample alone.*batch norm"):
-        fit(model, loss_fn, (X[:9], y[:9]), batch_size=lambda step: 4, **rest)
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    sizes = (4, 5, 3, 6)
-    taken = fit(model, loss_fn, (X[:9], y[:9]), batch_size=lambda step: sizes[step % 4], **rest)
-    assert taken.stopped == "steps"
-
-
-def test_a_loader_that_shuffles_is_read_in_one_order_whatever_the_global_seed(classes):
-    _, X, y = classes
-    losses = set()
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        loader = DataLoader(TensorDataset(X, y), 4, shuffle=True)
-        state = torch.get_rng_state()
-        history = fit(
-            mlp((4, 3)), nn.CrossEntropyLoss(), loader, learning_rate=0.1, batch_size=5, epochs=2
-        )
-        losses.add(float(history.train_loss[-1]))
-        assert torch.equal(torch.get_rng_state(), state)
-    assert len(losses) == 1
 
 
 def test_a_lone_last_sample_is_taken_where_batch_norm_can_take_it_or_never_meets_it(classes):

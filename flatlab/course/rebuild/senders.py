@@ -61,9 +61,6 @@ def sender(path: str, chapters: Collection[str]) -> Handed:
         may = _named_archive(part) or (not own and part is parts[-1])  # Canvas makes no folders
         if may and (found := _by_canvas(path, part, chapters)):
             return found
-    # One of Canvas's archives that was unpacked into a folder of its name
-    if not own and len(parts) > 1 and (found := _by_canvas(path, parts[-2], chapters)):
-        return found
     if own:
         return Handed(path, b"", folder_name(parts[own[0] - 1]), platform="nbgrader")
     return Handed(path, b"", folder_name(_above(parts, chapters)))

@@ -72,7 +72,8 @@ def zipped(files: dict[str, bytes], **options) -> bytes:
         ("2026_10_w/Bo Ek_7_assignsubmission_file_/x.ipynb", "Bo-Ek", "moodle"),
         ("2026_10_w/bo/x.ipynb", "bo", ""),
         ("2026_10_w/doejane_93_1234_x.ipynb", "93", "canvas"),
-        ("doejane_93_1234_work/x.ipynb", "93", "canvas"),
+        ("eve/work.zip/doejane_93_1234_w/x.ipynb", "eve", ""),
+        ("ws_2026_17_b/x.ipynb", "ws_2026_17_b", ""),
         (f"bo/{IN.replace('.ipynb', '.zip')}/{IN}", "bo", "nbgrader"),
         (f"bo/{NAME}.zip/{IN}", "bo", ""),
         (f"class.zip/bo/{NAME}.zip/{IN}", "bo", ""),
@@ -379,6 +380,11 @@ def test_a_class_archive_named_like_a_course_is_no_student(shape, tmp_path, data
     found = collect(tmp_path, chapters)
     assert len({handed.student for handed in found}) == len(found) == 3
     assert {handed.platform for handed in found} <= {"moodle", "nbgrader"}
+    term = tmp_path / "2026_10_w"
+    term.mkdir()
+    (term / "class.zip").write_bytes(packed)
+    assert len(collect(term.parent, chapters)) == 3
+    (term / "class.zip").unlink()
     small = tmp_path / "cs_231_2026_w-exercise 1-4711.zip"  # as Canvas names a student's
     (tmp_path / "CS_231_2026_W-Exercise 1-4711.zip").rename(small)
     (alone,) = collect(tmp_path, chapters)

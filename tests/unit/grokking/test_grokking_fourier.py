@@ -142,7 +142,7 @@ LOGITS = torch.zeros(49, 7)
         (lambda: excluded_loss(LOGITS, TABLE, [2], torch.arange(0)), "there are no rows"),
         (
             lambda: restricted_loss(LOGITS, modular_table(7, "multiply"), [1]),
-            "the table is of 'multiply'.*Give one of 'add' or 'subtract'",
+            "the table is of 'multiply'.*Give modular_table.*'add'.* or 'subtract'",
         ),
     ],
 )

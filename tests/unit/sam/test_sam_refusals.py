@@ -43,6 +43,10 @@ def test_an_instance_that_was_a_base_before_takes_the_new_settings_and_keeps_its
     SAM(model.parameters(), base, rho=0.05)
     anew = SAM(model.parameters(), base, rho=0.2, adaptive=True)  # as a cell that runs again
     assert [(g["rho"], g["adaptive"]) for g in anew.param_groups] == [(0.5, True), (0.2, True)]
+    more = nn.Linear(1, 1)
+    anew.add_param_group({"params": more.parameters()})
+    last = SAM([*model.parameters(), *more.parameters()], base, rho=0.3, p=1)
+    assert [(g["rho"], g["p"]) for g in last.param_groups] == [(0.5, 1), (0.3, 1), (0.3, 1)]
 
 
 def test_a_group_that_is_refused_leaves_no_setting_in_those_before_it(model):
