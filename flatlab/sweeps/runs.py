@@ -147,8 +147,8 @@ class Outcome:
 
     def row(self) -> dict[str, object]:
         """The run's settings and its last evaluation, for a table; where both have a name, the setting."""
-        settings = {f.name: getattr(self.run, f.name) for f in fields(self.run)}
-        return {**settings, **self.history.last(), "stopped": self.history.stopped, **settings}
+        own = {"stopped": self.history.stopped, "learning_rate": self.run.learning_rate}
+        return {**vars(self.run), **self.history.last(), **own}
 
 
 def grid(base: Run | None = None, **settings: Iterable) -> list[Run]:

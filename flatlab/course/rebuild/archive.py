@@ -74,10 +74,9 @@ def names(file: str) -> list[str]:
     """The paths of the files in a zip archive; none where it cannot be read."""
     try:
         with zipfile.ZipFile(file) as archive:
-            infos = [info for info in archive.infolist() if not _is_folder(info)]
+            return [str(path) for _, path in _entries(archive.infolist())]
     except _TORN:
         return []
-    return [str(path) for info in infos if not _skipped(path := _path(info))]
 
 
 def is_notebook(name: str) -> bool:
@@ -114,11 +113,8 @@ def _walk(file, limits: Limits, spent: _Spent, above: str, depth: int) -> Iterat
             raise ArchiveRefused(f"{where} has more than {limits.entries} entries: refused.")
         for info in infos:  # all of them before any is read
             _refuse_path(info, where)
-        for info in infos:
-            path = _path(info)
+        for info, path in _entries(infos):
             name = f"{above}/{path}" if above else str(path)
-            if _is_folder(info) or _skipped(path):
-                continue
             if not is_handed_in(path.name):
                 yield name, NoNotebook(f"{name} is no notebook.")
                 continue
@@ -144,6 +140,17 @@ def _found(archive, info, limits: Limits, spent: _Spent, name: str, depth: int) 
         spent.bytes += own.bytes
 
 
+def _entries(
+    infos: list[zipfile.ZipInfo],
+) -> Iterator[tuple[zipfile.ZipInfo, PurePosixPath]]:
+    """The files with their paths: no folders, nothing that a system put there."""
+    for info in infos:
+        path = _path(info)
+        folder = info.filename.endswith("/")  # is_dir fails for an empty name in Python 3.11
+        if not (folder or _skipped(path)):
+            yield info, path
+
+
 def _path(info: zipfile.ZipInfo) -> PurePosixPath:
     """The entry's path. A Mac writes UTF-8 and does not say so; zipfile then takes it for cp437."""
     name = info.filename
@@ -151,11 +158,6 @@ def _path(info: zipfile.ZipInfo) -> PurePosixPath:
         with contextlib.suppress(UnicodeError):
             name = name.encode("cp437").decode("utf-8")
     return PurePosixPath(name.replace("\\", "/"))
-
-
-def _is_folder(info: zipfile.ZipInfo) -> bool:
-    """As its own is_dir, which fails for an empty name in Python 3.11."""
-    return info.filename.endswith("/")
 
 
 def _skipped(path: PurePosixPath) -> bool:

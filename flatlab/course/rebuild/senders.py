@@ -79,8 +79,8 @@ def holds_class(names: Iterable[str], chapters: Collection[str]) -> bool:
     inside = [parts for name in names if (parts := PurePosixPath(name).parts)]
     if inside and all(MOODLE.match(parts[0]) for parts in inside):
         return True
-    nbgrader = inside and all(len(parts) > 2 and parts[1] in chapters for parts in inside)
-    return bool(nbgrader) and len({parts[0] for parts in inside}) > 1
+    nbgrader = all(len(parts) > 2 and parts[1] in chapters for parts in inside)
+    return nbgrader and len({parts[0] for parts in inside}) > 1
 
 
 def _above(parts: tuple[str, ...], chapters: Collection[str]) -> str:
